@@ -1,0 +1,54 @@
+# Nightjar: `make demo` shows it, `make test` proves it; both create the environment first. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint fmt proto lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## create .venv with every pinned dependency
+
+$(BIN)/uv: requirements/uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Nightjar needs Python 3.11 or newer; name one with 'make PYTHON=python3.12 ...'"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+	@touch $@
+
+$(READY): $(BIN)/uv requirements/dev.lock pyproject.toml clients/python/pyproject.toml
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . -e clients/python
+	@touch $@
+
+demo: $(READY) ## the main job on real events: Kafka to trained model to recommendations, in about 3 minutes
+	$(BIN)/nightjar demo
+
+test: lint ## lint, then every test
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## format, lint, types, import map, contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy services scheduler deploy clients/python/nightjar tests benchmarks
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+
+fmt: $(READY) ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: $(READY) ## regenerate the stubs in clients/python/nightjar/v1
+	$(BIN)/python -m deploy.generate_stubs
+
+lock: $(BIN)/uv ## resolve the dependencies anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --all-extras pyproject.toml -o requirements/dev.lock
+	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url - -o requirements/uv.lock
+
+clean: ## remove the environment and every local state folder
+	rm -rf $(VENV) .nightjar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

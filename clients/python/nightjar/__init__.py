@@ -1,0 +1,1 @@
+"""Nightjar for Python: send events with EventProducer, ask for recommendations with RecommenderClient."""

@@ -1,0 +1,1 @@
+"""Generated from proto/nightjar/v1; see `make proto`."""

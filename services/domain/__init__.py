@@ -1,0 +1,1 @@
+"""The field's words as types, the typed errors, and the ports. Standard library and numpy only."""

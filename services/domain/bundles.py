@@ -1,0 +1,77 @@
+"""The bundle: the one immutable folder that training hands to serving, and how it is verified.
+
+Files: `encoder.onnx` (inputs `items` and `event_types`, both int64 (batch, length), item rows start at 1 and event-type
+rows at 0, oldest first, no padding; output `user_vectors` float32 (batch, dim)), `tables.safetensors` (`item_vectors`
+float32 (num_items, dim), `popularity` float32 (num_items,), both in item-row order without the unused row 0),
+`vocabulary.json` (`item_ids`: list in row order; `event_types`: list in row order), and last `manifest.json`.
+A popularity bundle has no encoder.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from services.domain.errors import BundleBroken
+from services.domain.ids import ModelVersion
+
+MANIFEST: Final = "manifest.json"
+ENCODER: Final = "encoder.onnx"
+TABLES: Final = "tables.safetensors"
+VOCABULARY: Final = "vocabulary.json"
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything needed to repeat the run, and the SHA-256 of every other file. Field values are JSON."""
+
+    model_version: ModelVersion
+    kind: str
+    created_time: str
+    data_version: int
+    code_version: str
+    seed: int
+    dim: int
+    num_items: int
+    max_history: int
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Raises BundleBroken when a field is missing, unknown, or of another format."""
+        try:
+            manifest = cls(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise BundleBroken(f"the manifest cannot be read: {error}") from error
+        if manifest.format != FORMAT:
+            raise BundleBroken(f"the manifest has format {manifest.format}; this version reads {FORMAT}")
+        return manifest
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(folder: Path) -> Manifest:
+    """Reads the manifest and compares every file with its sum; raises BundleBroken naming the file at fault."""
+    try:
+        manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleBroken(f"{folder} holds no readable {MANIFEST}: {error.strerror}") from error
+    for name, expected in manifest.sha256.items():
+        path = folder / name
+        if path.parent != folder or not path.is_file():
+            raise BundleBroken(f"{folder} lacks the file {name!r} that its manifest names")
+        if sha256_of(path) != expected:
+            raise BundleBroken(f"{name} in {folder} does not match the sum in its manifest")
+    return manifest

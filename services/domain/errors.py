@@ -1,0 +1,139 @@
+"""Every error the system raises on purpose. They know nothing of gRPC or exit codes; the edges map them."""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Reason(StrEnum):
+    """Stable words for machines; never renamed."""
+
+    INVALID_REQUEST = "INVALID_REQUEST"
+    INVALID_SETTINGS = "INVALID_SETTINGS"
+    MISSING_DEPENDENCY = "MISSING_DEPENDENCY"
+    PORT_IN_USE = "PORT_IN_USE"
+    START_FAILED = "START_FAILED"
+    NOT_RUNNING = "NOT_RUNNING"
+    MODEL_NOT_READY = "MODEL_NOT_READY"
+    UNKNOWN_ITEM = "UNKNOWN_ITEM"
+    UNKNOWN_VERSION = "UNKNOWN_VERSION"
+    NOTHING_TO_ROLL_BACK = "NOTHING_TO_ROLL_BACK"
+    GATE_NOT_PASSED = "GATE_NOT_PASSED"
+    BUNDLE_BROKEN = "BUNDLE_BROKEN"
+    FEATURE_STORE_DOWN = "FEATURE_STORE_DOWN"
+    CATALOG_DOWN = "CATALOG_DOWN"
+    BROKER_DOWN = "BROKER_DOWN"
+    EVENT_LOG_CONFLICT = "EVENT_LOG_CONFLICT"
+    TOO_MANY_DEAD_LETTERS = "TOO_MANY_DEAD_LETTERS"
+    NOT_ENOUGH_DATA = "NOT_ENOUGH_DATA"
+    TRAINING_FAILED = "TRAINING_FAILED"
+    DATASET_UNAVAILABLE = "DATASET_UNAVAILABLE"
+
+
+class NightjarError(Exception):
+    """The root; its message is one sentence that says what to do."""
+
+    reason: ClassVar[Reason]
+    retryable: ClassVar[bool] = False
+
+
+class InvalidRequest(NightjarError):
+    """A field of a request is wrong; `field` names it in the contract's words."""
+
+    reason = Reason.INVALID_REQUEST
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class InvalidSettings(NightjarError):
+    reason = Reason.INVALID_SETTINGS
+
+
+class MissingDependency(NightjarError):
+    """Something this machine lacks; the message says how to get it."""
+
+    reason = Reason.MISSING_DEPENDENCY
+
+
+class PortInUse(NightjarError):
+    reason = Reason.PORT_IN_USE
+
+
+class StartFailed(NightjarError):
+    reason = Reason.START_FAILED
+
+
+class NotRunning(NightjarError):
+    """A stack or service that a command needs is not there."""
+
+    reason = Reason.NOT_RUNNING
+
+
+class ModelNotReady(NightjarError):
+    reason = Reason.MODEL_NOT_READY
+    retryable = True
+
+
+class UnknownItem(NightjarError):
+    reason = Reason.UNKNOWN_ITEM
+
+
+class UnknownVersion(NightjarError):
+    reason = Reason.UNKNOWN_VERSION
+
+
+class NothingToRollBack(NightjarError):
+    reason = Reason.NOTHING_TO_ROLL_BACK
+
+
+class GateNotPassed(NightjarError):
+    """Promotion of a version without a passing verdict, and without an override reason."""
+
+    reason = Reason.GATE_NOT_PASSED
+
+
+class BundleBroken(NightjarError):
+    """A bundle whose files do not match its manifest, or that lacks one."""
+
+    reason = Reason.BUNDLE_BROKEN
+
+
+class FeatureStoreDown(NightjarError):
+    reason = Reason.FEATURE_STORE_DOWN
+    retryable = True
+
+
+class CatalogDown(NightjarError):
+    reason = Reason.CATALOG_DOWN
+    retryable = True
+
+
+class BrokerDown(NightjarError):
+    reason = Reason.BROKER_DOWN
+    retryable = True
+
+
+class EventLogConflict(NightjarError):
+    """Another writer committed these partitions: this one is a zombie and must stop."""
+
+    reason = Reason.EVENT_LOG_CONFLICT
+
+
+class TooManyDeadLetters(NightjarError):
+    """So many bad records in a row that the producer, not the records, is broken."""
+
+    reason = Reason.TOO_MANY_DEAD_LETTERS
+
+
+class NotEnoughData(NightjarError):
+    reason = Reason.NOT_ENOUGH_DATA
+
+
+class TrainingFailed(NightjarError):
+    reason = Reason.TRAINING_FAILED
+
+
+class DatasetUnavailable(NightjarError):
+    reason = Reason.DATASET_UNAVAILABLE

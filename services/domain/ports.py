@@ -1,0 +1,162 @@
+"""The ports: what the use cases ask of the outside. One contract suite each, run on the fake and on the real one."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from services.domain.bundles import Manifest
+from services.domain.ids import EventId, ItemId, ModelVersion, UserId
+from services.domain.interactions import Interaction, Item, UserHistory
+from services.domain.models import Assignment, Model, Verdict
+from services.domain.streams import DeadLetter, LogBatch, Partition, Progress
+
+
+class Clock(Protocol):
+    """The time, so that tests can set it."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, UTC."""
+        ...
+
+
+class EventColumns(Protocol):
+    """Events of the log as columns of equal length, sorted by (event_time, event_id)."""
+
+    @property
+    def user_ids(self) -> npt.NDArray[np.object_]: ...
+    @property
+    def item_ids(self) -> npt.NDArray[np.object_]: ...
+    @property
+    def event_types(self) -> npt.NDArray[np.object_]: ...
+    @property
+    def event_times_us(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """NaN where an event has none."""
+        ...
+
+
+class EventLog(Protocol):
+    """The offline log. Appends are atomic: rows and progress together or not at all."""
+
+    def progress(self, partitions: Iterable[Partition]) -> Mapping[Partition, Progress]:
+        """The stored progress; a partition never appended to is left out."""
+        ...
+
+    def append(self, batch: LogBatch) -> int:
+        """Appends and returns the new version; raises EventLogConflict when another writer owns a partition now."""
+        ...
+
+    def event_ids(self, since_us: int) -> Iterator[EventId]:
+        """The ids of the events whose event_time is since_us or later, in no order."""
+        ...
+
+    def version(self) -> int:
+        """The newest version; -1 for a log that does not exist yet."""
+        ...
+
+    def num_events(self) -> int: ...
+
+    def read(self, version: int, until_us: int | None = None) -> EventColumns:
+        """All events of a pinned version before `until_us`."""
+        ...
+
+
+class DeadLetters(Protocol):
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Blocks until the letters are stored; raises BrokerDown when they cannot be."""
+        ...
+
+
+class HistoryWriter(Protocol):
+    """The online store's writing side. Idempotent: any order and repetition of events gives one state."""
+
+    def apply(self, interactions: Sequence[Interaction]) -> None:
+        """Blocks until applied; raises FeatureStoreDown."""
+        ...
+
+
+class HistoryReader(Protocol):
+    """The online store's reading side, for serving."""
+
+    async def read(self, user_id: UserId) -> UserHistory:
+        """The user's history; an empty one for an unknown user. Raises FeatureStoreDown."""
+        ...
+
+
+class ResultCache(Protocol):
+    """Best effort: a failing cache is a miss, never an error."""
+
+    async def get(self, key: bytes) -> bytes | None: ...
+
+    async def put(self, key: bytes, value: bytes) -> None: ...
+
+
+class ItemCatalog(Protocol):
+    def upsert(self, items: Sequence[Item]) -> None:
+        """Stores each item unless a newer update_time is stored already; raises CatalogDown."""
+        ...
+
+    def get(self, item_ids: Sequence[ItemId]) -> Mapping[ItemId, Item]:
+        """The known ones among them."""
+        ...
+
+    def count(self) -> int: ...
+
+
+class ModelRegistry(Protocol):
+    """Versions, verdicts and the live assignment. Methods block; they raise CatalogDown when the database is gone."""
+
+    def register(self, model: Model) -> None:
+        """Adds a version; raises ValueError when the version exists with other content."""
+        ...
+
+    def get(self, version: ModelVersion) -> Model:
+        """Raises UnknownVersion."""
+        ...
+
+    def newest(self, limit: int) -> Sequence[Model]:
+        """Newest first."""
+        ...
+
+    def judge(self, version: ModelVersion, verdict: Verdict) -> None:
+        """Stores the gate's verdict; raises UnknownVersion."""
+        ...
+
+    def live(self) -> Assignment | None: ...
+
+    def assignments(self, limit: int) -> Sequence[Assignment]:
+        """The changes of the live model, newest first: the audit log."""
+        ...
+
+    def assign(
+        self, version: ModelVersion, *, actor: str, reason: str, override: bool, expected_generation: int
+    ) -> Assignment | None:
+        """Makes a version live if the generation is still the expected one (0: there never was one), else None."""
+        ...
+
+
+class LiveModelNotice(Protocol):
+    """Tells serving at once that the assignment changed. Losing a notice only delays: workers also poll."""
+
+    def announce(self, generation: int) -> None: ...
+
+
+class BundleStore(Protocol):
+    """Published bundles, immutable once published."""
+
+    def publish(self, draft: Path, manifest: Manifest) -> str:
+        """Stores a folder of files under the manifest's version and returns its location.
+
+        Sums are computed here and the manifest, with them, is written last; what was published never changes.
+        Raises FileExistsError for a version that exists.
+        """
+        ...
+
+    def fetch(self, location: str) -> Path:
+        """A local, verified folder; raises BundleBroken."""
+        ...

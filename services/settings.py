@@ -1,0 +1,263 @@
+"""Every setting of every process: one frozen object, from the environment (prefix `NIGHTJAR_`, `__` between levels)
+and an optional TOML file (`NIGHTJAR_CONFIG`, else `nightjar.toml` in the working folder when it exists).
+
+Built once per process, in its `wiring.py` or in the CLI; use cases receive the few values they need. The environment
+wins over the file. Nothing else reads the environment.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from services.domain.errors import InvalidSettings
+from services.domain.interactions import DEFAULT_EVENT_TYPES, EventType, EventTypes, Role
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _known_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is not a time zone name such as 'Europe/Berlin'") from error
+    return name
+
+
+def _known_crontab(expression: str) -> str:
+    from apscheduler.triggers.cron import CronTrigger  # only the scheduler needs it otherwise
+
+    CronTrigger.from_crontab(expression)
+    return expression
+
+
+class KafkaSettings(_Section):
+    bootstrap_servers: str | None = None
+    """host:port of your cluster, several separated by commas. Unset: `nightjar up` starts Kafka itself."""
+    embedded_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the Kafka that `nightjar up` starts; 0 picks a free one and remembers it."""
+    embedded_heap_mib: int = Field(default=512, ge=128, le=65536)
+    """Java heap of that Kafka, MiB. Smaller: it may run out under load; larger: memory taken from training."""
+    events_topic: str = Field(default="nightjar.events.v1", min_length=1, max_length=200)
+    """Topic of the events; its dead letters go to the same name with `.dlq` behind."""
+    items_topic: str = Field(default="nightjar.items.v1", min_length=1, max_length=200)
+    """Compacted topic of the items."""
+    num_partitions: int = Field(default=4, ge=1, le=1024)
+    """Partitions of the events topic when the project creates it; the most writers of one kind that can share work."""
+    consumer_group_prefix: str = Field(default="nightjar", min_length=1, max_length=100)
+    """Consumer groups are `<prefix>-offline`, `<prefix>-online` and `<prefix>-catalog`."""
+
+
+class RedisSettings(_Section):
+    url: SecretStr | None = None
+    """redis://, rediss:// or unix:// address of your Redis or Valkey. Unset: `nightjar up` starts one itself."""
+    embedded_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the Redis that `nightjar up` starts; 0 picks a free one and remembers it."""
+    max_history: int = Field(default=200, ge=1, le=10_000)
+    """Events kept for each user, newest first to stay."""
+    max_consumed: int = Field(default=2_000, ge=1, le=100_000)
+    """Consumed items kept for each user; an item beyond them may be recommended again."""
+    history_ttl_s: int = Field(default=180 * 86_400, ge=60)
+    """Seconds after a user's last event until what serving knows of them is forgotten."""
+    cache_ttl_s: int = Field(default=600, ge=1, le=86_400)
+    """Seconds until a cached answer is forgotten."""
+    timeout_s: float = Field(default=0.25, gt=0, le=30)
+    """Longest wait for an answer while serving, seconds; past it the reply is degraded."""
+
+
+class DatabaseSettings(_Section):
+    url: SecretStr | None = None
+    """SQLAlchemy URL of the catalog database, such as postgresql+psycopg://user:pw@host/db. Unset: SQLite in home."""
+
+
+class IngestSettings(_Section):
+    max_record_bytes: int = Field(default=65_536, ge=1_024, le=1_000_000)
+    """A larger record goes to the dead letters, bytes."""
+    commit_rows: int = Field(default=50_000, ge=1, le=5_000_000)
+    """Rows after which the offline writer commits. Larger: fewer files, more memory."""
+    commit_interval_s: float = Field(default=1.0, gt=0, le=3_600)
+    """Longest time a row waits for its commit, seconds. Smaller: more and smaller files."""
+    dedupe_window_s: int = Field(default=7 * 86_400, ge=0, le=366 * 86_400)
+    """How far behind the newest event_time an event id is remembered, seconds; 0 keeps none."""
+    max_future_s: int = Field(default=86_400, ge=0, le=366 * 86_400)
+    """How far in the future an event_time may lie, seconds."""
+    max_consecutive_dead: int = Field(default=10_000, ge=1)
+    """Dead records in a row after which a writer stops: then the producer is broken, not a record."""
+
+
+class ServeSettings(_Section):
+    host: str = "127.0.0.1"
+    """Address the gRPC service listens on; 0.0.0.0 for all."""
+    port: int = Field(default=50051, ge=0, le=65535)
+    """Port of the gRPC service; 0 picks a free one."""
+    num_workers: int = Field(default=2, ge=1, le=256)
+    """Worker processes that share the port."""
+    poll_interval_s: float = Field(default=1.0, gt=0, le=60)
+    """How often a worker asks the database for the live model when no notice came, seconds."""
+    drain_s: float = Field(default=5.0, ge=0, le=600)
+    """How long running calls may take to finish at a stop, seconds."""
+
+
+class TrainSettings(_Section):
+    kind: Literal["sequence", "popularity"] = "sequence"
+    """The model kind to train."""
+    dim: int = Field(default=64, ge=4, le=4096, multiple_of=4)
+    """Dimension of user and item vectors."""
+    num_blocks: int = Field(default=2, ge=1, le=24)
+    """Transformer blocks."""
+    num_heads: int = Field(default=2, ge=1, le=64)
+    """Attention heads; must divide dim into even parts."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout probability while training."""
+    max_history: int = Field(default=100, ge=1, le=2048)
+    """Events of a user the model looks at, the newest ones."""
+    batch_users: int = Field(default=64, ge=1, le=65_536)
+    """Sequences in one optimiser step."""
+    learning_rate: float = Field(default=1e-3, gt=0, lt=1)
+    """Peak learning rate of AdamW."""
+    weight_decay: float = Field(default=0.01, ge=0, lt=10)
+    """Weight decay of AdamW, not on embeddings, norms and biases."""
+    max_epochs: int = Field(default=40, ge=1, le=10_000)
+    """Epochs at most; training stops earlier when validation no longer improves."""
+    patience: int = Field(default=4, ge=1, le=1_000)
+    """Epochs without a better validation NDCG@10 before training stops."""
+    holdout_fraction: float = Field(default=0.1, gt=0, lt=0.9)
+    """Share of the events, the last in time, that are held out to measure the model."""
+    min_item_events: int = Field(default=1, ge=1)
+    """Items with fewer events before the holdout are left out of the vocabulary."""
+    seed: int = Field(default=42, ge=0, le=2**31 - 1)
+    """Seed of everything random in a run."""
+    max_seconds: float = Field(default=3_600.0, gt=0)
+    """Training stops after the epoch in which this many seconds have passed."""
+
+
+class GateSettings(_Section):
+    min_gain_over_popularity: float = Field(default=0.0, ge=-1, le=1)
+    """The lower end of the interval of NDCG@10 minus popularity's must be above this."""
+    champion_margin: float = Field(default=0.005, ge=0, le=1)
+    """A challenger may lose at most this much NDCG@10 against the champion, both on the same holdout."""
+    min_coverage: float = Field(default=0.01, ge=0, le=1)
+    """Least share of the catalogue that appears in somebody's top 10."""
+
+
+class ScheduleSettings(_Section):
+    nightly_cron: Annotated[str, AfterValidator(_known_crontab)] = "0 2 * * *"
+    """When the nightly run starts: minute hour day month weekday."""
+    time_zone: Annotated[str, AfterValidator(_known_time_zone)] = "UTC"
+    """The time zone of that cron expression."""
+    misfire_grace_s: int = Field(default=3_600, ge=1)
+    """A run missed by at most this many seconds (the scheduler was down) still starts; several missed ones start one."""
+    train_timeout_s: int = Field(default=6 * 3_600, ge=1)
+    """Seconds after which a training process is ended, with everything it started."""
+
+
+class EventTypeSettings(_Section):
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")
+    """The word producers put into Event.type."""
+    role: Role
+    """impression, positive, negative or neutral."""
+    weight: float = Field(default=1.0, ge=-100, le=100)
+    """How much one such event says; 1.0 is a plain view."""
+    consumes: bool = False
+    """True when the item is not recommended to that user again."""
+
+
+class Settings(BaseSettings):
+    """See the module's head. `load` is the way to build one."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="NIGHTJAR_", env_nested_delimiter="__", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
+
+    home: Path = Path(".nightjar")
+    """The one folder where all local state lives."""
+    cache: Path = Path("~/.cache/nightjar")
+    """Folder of what can be fetched again: Kafka's jars, sample data. May be shared by several homes."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log line that is written."""
+    event_types: tuple[EventTypeSettings, ...] = tuple(
+        EventTypeSettings(name=kind.name, role=kind.role, weight=kind.weight, consumes=kind.consumes)
+        for kind in DEFAULT_EVENT_TYPES.declared
+    )
+    """The operator's words for what users do; a TOML array or JSON."""
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    ingest: IngestSettings = IngestSettings()
+    serve: ServeSettings = ServeSettings()
+    train: TrainSettings = TrainSettings()
+    gate: GateSettings = GateSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over environment over file."""
+        sources = (init_settings, env_settings)
+        path = _config_file()
+        return sources if path is None else (*sources, TomlConfigSettingsSource(settings_cls, toml_file=path))
+
+    @property
+    def home_folder(self) -> Path:
+        return self.home.expanduser().absolute()
+
+    @property
+    def cache_folder(self) -> Path:
+        return self.cache.expanduser().absolute()
+
+    @property
+    def log_folder(self) -> Path:
+        """The offline log: the Delta Lake table of all events."""
+        return self.home_folder / "log" / "events"
+
+    @property
+    def bundle_folder(self) -> Path:
+        """Published model bundles, one folder a version."""
+        return self.home_folder / "bundles"
+
+    @property
+    def database_url(self) -> str:
+        if self.database.url is not None:
+            return self.database.url.get_secret_value()
+        return f"sqlite:///{self.home_folder / 'catalog.db'}"
+
+    def declared_event_types(self) -> EventTypes:
+        return EventTypes(EventType(kind.name, kind.role, kind.weight, kind.consumes) for kind in self.event_types)
+
+
+def _config_file() -> Path | None:
+    named = os.environ.get("NIGHTJAR_CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise InvalidSettings(f"NIGHTJAR_CONFIG names {named}, which is not a file; name one or unset it.")
+        return Path(named)
+    return Path("nightjar.toml") if Path("nightjar.toml").is_file() else None
+
+
+def load(**overrides: Any) -> Settings:
+    """Builds the settings; raises InvalidSettings with every problem listed, one a line."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = [
+            f"  {_variable(problem['loc'])}: {problem['msg']} (got {problem.get('input')!r})"
+            for problem in error.errors()
+        ]
+        raise InvalidSettings("These settings are wrong; mend them and start again:\n" + "\n".join(problems)) from error
+    except ValueError as error:
+        raise InvalidSettings(f"The settings cannot be read: {error}") from error
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return "NIGHTJAR_" + "__".join(str(part) for part in location).upper()
