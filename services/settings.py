@@ -139,8 +139,6 @@ class TrainSettings(_Section):
 class GateSettings(_Section):
     min_gain_over_popularity: float = Field(default=0.0, ge=-1, le=1)
     """The lower end of the interval of NDCG@10 minus popularity's must be above this."""
-    champion_margin: float = Field(default=0.005, ge=0, le=1)
-    """A challenger may lose at most this much NDCG@10 against the champion, both on the same holdout."""
     min_coverage: float = Field(default=0.01, ge=0, le=1)
     """Least share of the catalogue that appears in somebody's top 10."""
 
@@ -151,7 +149,7 @@ class ScheduleSettings(_Section):
     time_zone: Annotated[str, AfterValidator(_known_time_zone)] = "UTC"
     """The time zone of that cron expression."""
     misfire_grace_s: int = Field(default=3_600, ge=1)
-    """A run missed by at most this many seconds (the scheduler was down) still starts; several missed ones start one."""
+    """A run missed by at most this many seconds still starts, e.g. after a restart; several missed start one."""
     train_timeout_s: int = Field(default=6 * 3_600, ge=1)
     """Seconds after which a training process is ended, with everything it started."""
 
@@ -200,8 +198,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments over environment over file."""
         sources = (init_settings, env_settings)

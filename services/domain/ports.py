@@ -146,6 +146,14 @@ class LiveModelNotice(Protocol):
     def announce(self, generation: int) -> None: ...
 
 
+class LiveModelNotices(Protocol):
+    """The receiving side of LiveModelNotice."""
+
+    async def wait(self, timeout_s: float) -> bool:
+        """True as soon as a notice came, False after the timeout or while notices cannot be received."""
+        ...
+
+
 class BundleStore(Protocol):
     """Published bundles, immutable once published."""
 
