@@ -1,10 +1,11 @@
 """The bundle: the one immutable folder that training hands to serving, and how it is verified.
 
-Files: `encoder.onnx` (inputs `items` and `event_types`, both int64 (batch, length), item rows start at 1 and event-type
-rows at 0, oldest first, no padding; output `user_vectors` float32 (batch, dim)), `tables.safetensors` (`item_vectors`
-float32 (num_items, dim), `popularity` float32 (num_items,), both in item-row order without the unused row 0),
-`vocabulary.json` (`item_ids`: list in row order; `event_types`: list in row order), and last `manifest.json`.
-A popularity bundle has no encoder.
+Files: `encoder.onnx` (inputs `items` and `event_types`, both int64 (batch, length), rows of the vocabulary, oldest
+first, no padding, 1 <= length <= max_history; output `user_vectors` float32 (batch, dim)), `tables.safetensors`
+(`item_vectors` float32 (num_items, dim), `popularity` float32 (num_items,), both in item-row order without the unused
+row 0: row r of the vocabulary is at index r - 1; a score is the dot product of a user and an item vector),
+`vocabulary.json` (see `vocabulary.py`), and last `manifest.json`.
+A popularity bundle has no encoder, and its `dim` is 0: it ranks by `popularity` alone.
 """
 
 import hashlib
