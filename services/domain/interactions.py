@@ -27,6 +27,11 @@ class EventType:
     consumes: bool = False
     """True when the item is done with and is not recommended again."""
 
+    @property
+    def enters_history(self) -> bool:
+        """True when such an event becomes part of the user's history: it tells something the user did."""
+        return self.role is not Role.IMPRESSION
+
 
 class EventTypes:
     """The declared event types; the order gives each its row in the model's event-type embedding (row 0: unknown)."""

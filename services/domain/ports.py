@@ -12,7 +12,7 @@ from services.domain.bundles import Manifest
 from services.domain.ids import EventId, ItemId, ModelVersion, UserId
 from services.domain.interactions import Interaction, Item, UserHistory
 from services.domain.models import Assignment, Model, Verdict
-from services.domain.streams import DeadLetter, LogBatch, Partition, Progress
+from services.domain.streams import DeadLetter, LogBatch, Partition, Progress, Record
 
 
 class Clock(Protocol):
@@ -51,8 +51,8 @@ class EventLog(Protocol):
         """Appends and returns the new version; raises EventLogConflict when another writer owns a partition now."""
         ...
 
-    def event_ids(self, since_us: int) -> Iterator[EventId]:
-        """The ids of the events whose event_time is since_us or later, in no order."""
+    def recent_ids(self, window_us: int) -> Iterator[tuple[EventId, int]]:
+        """Id and event_time_us of the events at most `window_us` of event time behind the newest one, in no order."""
         ...
 
     def version(self) -> int:
@@ -64,6 +64,30 @@ class EventLog(Protocol):
     def read(self, version: int, until_us: int | None = None) -> EventColumns:
         """All events of a pinned version before `until_us`."""
         ...
+
+
+class RecordSource(Protocol):
+    """Records of one consumer group. Partitions come and go; `start` says where a new one is read from."""
+
+    def poll(self, timeout_s: float) -> Sequence[Record]:
+        """The next records, in order within a partition; may call the listener it was built with before it returns."""
+        ...
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Tells the brokers how far this group is, for the lag others see; best effort."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class PartitionListener(Protocol):
+    """What a RecordSource tells its user when partitions come and go; called from within `poll`."""
+
+    def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Returns the offsets to read on from; a partition left out goes on from the group's committed offset."""
+        ...
+
+    def revoked(self, partitions: Sequence[Partition]) -> None: ...
 
 
 class DeadLetters(Protocol):

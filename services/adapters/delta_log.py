@@ -1,0 +1,200 @@
+"""The offline log as a Delta Lake table, partitioned by event date.
+
+Each commit carries, as Delta application transactions, how far every Kafka partition is stored and what became of its
+records, so rows and progress land in one atomic step. A writer that lost its partitions (a zombie) conflicts on those
+transactions and is refused. Format: the Delta transaction protocol, action `txn`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from services.domain.errors import EventLogConflict
+from services.domain.ids import EventId
+from services.domain.streams import Counts, LogBatch, Partition, Progress
+
+_SCHEMA: Final = pa.schema(
+    [
+        ("event_date", pa.date32()),
+        ("event_time", pa.timestamp("us", "UTC")),
+        ("event_id", pa.string()),
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("event_type", pa.string()),
+        ("value", pa.float64()),
+        ("session_id", pa.string()),
+        ("request_id", pa.string()),
+        ("position", pa.int64()),
+        ("surface", pa.string()),
+        ("attributes", pa.map_(pa.string(), pa.string())),
+    ]
+)
+_COUNTERS: Final = ("next_offset", "logged", "dead", "duplicate", "read")
+_DAY_US: Final = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogColumns:
+    """Implements the EventColumns port: equal lengths, sorted by (event_time, event_id)."""
+
+    user_ids: npt.NDArray[np.object_]
+    item_ids: npt.NDArray[np.object_]
+    event_types: npt.NDArray[np.object_]
+    event_times_us: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+
+class DeltaEventLog:
+    """Implements the EventLog port on a folder; created with the first use. Blocking; one instance for one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._table: DeltaTable | None = None
+
+    def progress(self, partitions: Iterable[Partition]) -> Mapping[Partition, Progress]:
+        table = self._newest()
+        if table is None:
+            return {}
+        stored = ((partition, _progress_of(table, partition)) for partition in partitions)
+        return {partition: progress for partition, progress in stored if progress is not None}
+
+    def append(self, batch: LogBatch) -> int:
+        table = self._table if self._table is not None else self._create()
+        transactions = [
+            Transaction(_transaction_id(partition, counter), value)
+            for partition, progress in batch.progress.items()
+            for counter, value in zip(_COUNTERS, _counter_values(progress), strict=True)
+        ]
+        try:
+            write_deltalake(
+                table,
+                _to_arrow(batch),
+                mode="append",
+                commit_properties=CommitProperties(app_transactions=transactions),
+            )
+        except CommitFailedError as error:
+            self._table = None
+            raise EventLogConflict(
+                f"Another writer stored these partitions meanwhile ({error}); this one must read its position again."
+            ) from error
+        return table.version()
+
+    def recent_ids(self, window_us: int) -> Iterator[tuple[EventId, int]]:
+        table = self._newest()
+        newest_us = None if table is None else _newest_event_time_us(table)
+        if table is None or newest_us is None:
+            return
+        since_us = newest_us - window_us
+        in_window = (pc.field("event_date") >= pa.scalar(since_us // _DAY_US, pa.int32()).cast(pa.date32())) & (
+            pc.field("event_time") >= pa.scalar(since_us, pa.timestamp("us", "UTC"))
+        )
+        for batch in table.to_pyarrow_dataset().to_batches(columns=["event_id", "event_time"], filter=in_window):
+            yield from zip(batch.column(0).to_pylist(), batch.column(1).cast(pa.int64()).to_pylist(), strict=True)
+
+    def version(self) -> int:
+        table = self._newest()
+        return -1 if table is None else table.version()
+
+    def num_events(self) -> int:
+        table = self._newest()
+        return 0 if table is None else table.count()
+
+    def read(self, version: int, until_us: int | None = None) -> LogColumns:
+        if version < 0:
+            return _to_columns(_SCHEMA.empty_table())
+        condition = None
+        if until_us is not None:
+            condition = pc.field("event_time") < pa.scalar(until_us, pa.timestamp("us", "UTC"))
+        dataset = DeltaTable(self._folder, version=version).to_pyarrow_dataset()
+        columns = ["event_time", "event_id", "user_id", "item_id", "event_type", "value"]
+        return _to_columns(dataset.to_table(columns=columns, filter=condition))
+
+    def _create(self) -> DeltaTable:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._table = DeltaTable.create(self._folder, schema=_SCHEMA, mode="ignore", partition_by=["event_date"])
+        return self._table
+
+    def _newest(self) -> DeltaTable | None:
+        try:
+            if self._table is None:
+                self._table = DeltaTable(self._folder)
+            else:
+                self._table.update_incremental()
+        except TableNotFoundError:
+            return None
+        return self._table
+
+
+def _transaction_id(partition: Partition, counter: str) -> str:
+    return f"nightjar/{partition.topic}/{partition.number}/{counter}"
+
+
+def _counter_values(progress: Progress) -> tuple[int, int, int, int, int]:
+    counts = progress.counts
+    return progress.next_offset, counts.logged, counts.dead, counts.duplicate, counts.read
+
+
+def _progress_of(table: DeltaTable, partition: Partition) -> Progress | None:
+    values = [table.transaction_version(_transaction_id(partition, counter)) for counter in _COUNTERS]
+    if values[0] is None:
+        return None
+    next_offset, logged, dead, duplicate, read = (value or 0 for value in values)
+    return Progress(next_offset, Counts(read=read, logged=logged, dead=dead, duplicate=duplicate))
+
+
+def _newest_event_time_us(table: DeltaTable) -> int | None:
+    """The newest event_time, read from the newest partition only; None for an empty table."""
+    dates = [row["event_date"] for row in table.partitions()]
+    if not dates:
+        return None
+    dataset = table.to_pyarrow_dataset(partitions=[("event_date", "=", str(max(dates)))])
+    newest = pc.max(dataset.to_table(columns=["event_time"])["event_time"])
+    return int(newest.cast(pa.int64()).as_py())
+
+
+def _to_arrow(batch: LogBatch) -> pa.Table:
+    rows = batch.interactions
+    times = pa.array([row.event_time_us for row in rows], pa.int64())
+    days = pa.array([row.event_time_us // _DAY_US for row in rows], pa.int32())
+    columns = [
+        days.cast(pa.date32()),
+        times.cast(pa.timestamp("us", "UTC")),
+        pa.array([row.event_id for row in rows], pa.string()),
+        pa.array([row.user_id for row in rows], pa.string()),
+        pa.array([row.item_id for row in rows], pa.string()),
+        pa.array([row.event_type for row in rows], pa.string()),
+        pa.array([row.value for row in rows], pa.float64()),
+        pa.array([row.session_id for row in rows], pa.string()),
+        pa.array([row.request_id for row in rows], pa.string()),
+        pa.array([row.position for row in rows], pa.int64()),
+        pa.array([row.surface for row in rows], pa.string()),
+        pa.array([list(row.attributes.items()) for row in rows], pa.map_(pa.string(), pa.string())),
+    ]
+    return pa.table(columns, schema=_SCHEMA)
+
+
+def _to_columns(table: pa.Table) -> LogColumns:
+    ordered = table.sort_by([("event_time", "ascending"), ("event_id", "ascending")])
+
+    def objects(name: str) -> npt.NDArray[np.object_]:
+        # Dictionary-encoded first: one Python string for each distinct value, not for each row.
+        encoded = ordered[name].combine_chunks().cast(pa.string()).dictionary_encode()
+        distinct = np.array(encoded.dictionary.to_pylist(), dtype=object)
+        indices = encoded.indices.to_numpy(zero_copy_only=False)
+        return distinct[indices] if len(distinct) else np.empty(0, dtype=object)
+
+    return LogColumns(
+        user_ids=objects("user_id"),
+        item_ids=objects("item_id"),
+        event_types=objects("event_type"),
+        event_times_us=ordered["event_time"].cast(pa.int64()).to_numpy(),
+        values=ordered["value"].to_numpy(),
+    )

@@ -1,0 +1,141 @@
+"""Kafka as a source of records (one consumer group) and as the place of dead letters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaError
+
+from services.domain.errors import BrokerDown
+from services.domain.ports import PartitionListener
+from services.domain.streams import DeadLetter, Partition, Record
+
+log = structlog.get_logger()
+
+CONTENT_TYPE: Final = "content-type"
+DEAD_LETTER_SUFFIX: Final = ".dlq"
+
+# Larger: more memory between polls; smaller: more Python per record in the client.
+_POLL_RECORDS: Final = 5_000
+# How long the broker may hold a fetch back for more records. It wakes for the first byte, so this is an idle poll.
+_FETCH_WAIT_MS: Final = 500
+
+
+class KafkaRecordSource:
+    """Implements the RecordSource port; one instance for one thread."""
+
+    def __init__(self, bootstrap_servers: str, group: str, topics: Sequence[str], listener: PartitionListener) -> None:
+        """Joins the group; raises BrokerDown when no broker answers."""
+        try:
+            self._consumer = KafkaConsumer(
+                bootstrap_servers=bootstrap_servers.split(","),
+                group_id=group,
+                client_id=group,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                allow_auto_create_topics=False,
+                max_poll_records=_POLL_RECORDS,
+                fetch_max_wait_ms=_FETCH_WAIT_MS,
+                session_timeout_ms=10_000,
+                heartbeat_interval_ms=2_000,
+                metrics_enabled=False,
+            )
+        except KafkaError as error:
+            raise BrokerDown(f"No Kafka broker answers at {bootstrap_servers}: {error}") from error
+        self._topics = frozenset(topics)
+        self._consumer.subscribe(topics=list(topics), listener=_Rebalance(self._consumer, listener))
+
+    def poll(self, timeout_s: float) -> Sequence[Record]:
+        by_partition = self._consumer.poll(timeout_ms=int(timeout_s * 1_000))
+        return [_to_record(message) for messages in by_partition.values() for message in messages]
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        try:
+            self._consumer.commit(
+                {_to_kafka(partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()}
+            )
+        except KafkaError as error:
+            log.warning("offset_commit_failed", error=str(error), partitions=[str(partition) for partition in offsets])
+
+    def close(self) -> None:
+        self._consumer.close(autocommit=False)
+
+
+class KafkaDeadLetters:
+    """Implements the DeadLetters port: the record as it was, to `<topic>.dlq`, the reason in its headers."""
+
+    def __init__(self, bootstrap_servers: str, max_request_bytes: int = 1_048_576) -> None:
+        self._producer = KafkaProducer(
+            bootstrap_servers=bootstrap_servers.split(","),
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=5,
+            max_request_size=max_request_bytes + 65_536,  # a letter is its record and some headers
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        try:
+            sent = [
+                self._producer.send(
+                    letter.record.partition.topic + DEAD_LETTER_SUFFIX,
+                    key=letter.record.key,
+                    value=letter.record.value,
+                    headers=_headers(letter),
+                )
+                for letter in letters
+            ]
+            self._producer.flush()
+            for future in sent:
+                future.get(timeout=0)
+        except KafkaError as error:
+            raise BrokerDown(f"{len(letters)} dead letters could not be stored: {error}") from error
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
+    def __init__(self, consumer: KafkaConsumer, listener: PartitionListener) -> None:
+        self._consumer = consumer
+        self._listener = listener
+
+    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        partitions = sorted(Partition(partition.topic, partition.partition) for partition in assigned)
+        log.info("partitions_assigned", partitions=[f"{each.topic}/{each.number}" for each in partitions])
+        for partition, offset in self._listener.assigned(partitions).items():
+            self._consumer.seek(_to_kafka(partition), offset)
+
+    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        self._listener.revoked(sorted(Partition(partition.topic, partition.partition) for partition in revoked))
+
+
+def _to_kafka(partition: Partition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number)
+
+
+def _to_record(message: Any) -> Record:
+    content_type = next((value for name, value in message.headers if name.lower() == CONTENT_TYPE), b"")
+    return Record(
+        partition=Partition(message.topic, message.partition),
+        offset=message.offset,
+        value=message.value,
+        content_type=content_type.decode("latin-1") if content_type else "",
+        key=message.key,
+    )
+
+
+def _headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
+    record = letter.record
+    headers = [
+        ("reason", letter.reason.value.encode()),
+        ("detail", letter.detail.encode("utf-8", "replace")[:1_024]),
+        ("source-topic", record.partition.topic.encode()),
+        ("source-partition", str(record.partition.number).encode()),
+        ("source-offset", str(record.offset).encode()),
+    ]
+    if record.content_type:
+        headers.append((CONTENT_TYPE, record.content_type.encode("latin-1")))
+    return headers

@@ -1,0 +1,115 @@
+"""How the catalog database is reached, and the one place where its failures become CatalogDown.
+
+SQLite is opened in WAL mode with foreign keys on; transactions begin when SQLAlchemy says so (the driver's own habit
+of beginning late would leave DDL outside of them). PostgreSQL is spoken to through psycopg 3.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from services.domain.errors import CatalogDown, InvalidSettings
+
+CONNECT_TIMEOUT_S: Final = 5  # larger: a dead server holds every caller up; smaller: a busy one looks dead
+BUSY_TIMEOUT_S: Final = 10  # larger: a stuck writer blocks readers of its lock; smaller: spurious "database is locked"
+BEGIN_OPTION: Final = "sqlite_begin"
+"""Execution option of a connection: the statement its SQLite transactions begin with."""
+
+
+def connect(url: str) -> Engine:
+    """An engine for a SQLAlchemy URL; for SQLite the folder is created. No server is asked yet.
+
+    Raises InvalidSettings for a URL that is neither SQLite nor PostgreSQL, CatalogDown when the folder cannot be made.
+    """
+    address = _parse(url)
+    if address.get_backend_name() == "sqlite":
+        return _open_sqlite(address)
+    return create_engine(
+        address,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "nightjar"},
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """A connection in one transaction, committed at the end; raises CatalogDown when the database is gone."""
+    with _translated(engine.url), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def exclusive_transaction(engine: Engine) -> Iterator[Connection]:
+    """Like `transaction`, but on SQLite no other process writes meanwhile, not even between reads."""
+    with _translated(engine.url), engine.connect() as connection:
+        connection.execution_options(**{BEGIN_OPTION: "BEGIN IMMEDIATE"})
+        with connection.begin():
+            yield connection
+
+
+def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An insert that can say ON CONFLICT, in the words of the connection's database."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def _parse(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError as error:
+        raise InvalidSettings(
+            "NIGHTJAR_DATABASE__URL is no SQLAlchemy URL; write it like postgresql+psycopg://user:pw@host/db."
+        ) from error
+    if address.drivername in ("postgres", "postgresql"):
+        return address.set(drivername="postgresql+psycopg")
+    if address.drivername not in ("postgresql+psycopg", "sqlite", "sqlite+pysqlite"):
+        raise InvalidSettings(
+            f"NIGHTJAR_DATABASE__URL names {address.drivername!r}; the catalog runs on sqlite or postgresql+psycopg."
+        )
+    return address
+
+
+def _open_sqlite(address: URL) -> Engine:
+    if address.database:
+        folder = Path(address.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CatalogDown(
+                f"The folder {folder} for the catalog database cannot be made ({error.strerror}); "
+                "point NIGHTJAR_HOME at a writable place."
+            ) from error
+    engine = create_engine(address, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    del record
+    connection.isolation_level = None  # the driver begins no transaction by itself; _begin_sqlite does
+    connection.execute("PRAGMA foreign_keys = ON")
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(BEGIN_OPTION, "BEGIN"))
+
+
+@contextmanager
+def _translated(url: URL) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError, sqlite3.Error) as error:
+        cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        raise CatalogDown(
+            f"The catalog database {url.render_as_string(hide_password=True)} cannot be used ({cause}); "
+            "check that it runs and that NIGHTJAR_DATABASE__URL is right."
+        ) from error

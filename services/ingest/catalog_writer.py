@@ -1,0 +1,35 @@
+"""The catalog writer: items from their compacted topic into the catalog database; the newest update_time wins."""
+
+from collections.abc import Mapping, Sequence
+
+from services.domain.interactions import Item
+from services.domain.ports import Clock, DeadLetters, ItemCatalog
+from services.domain.streams import DeadLetter, Partition, Record
+from services.ingest.codec import Limits, decode_item
+
+
+class CatalogWriter:
+    """Stores item records; goes on from the group's committed offsets, and repeating a record changes nothing."""
+
+    def __init__(self, catalog: ItemCatalog, dead_letters: DeadLetters, clock: Clock, *, limits: Limits) -> None:
+        self._catalog = catalog
+        self._dead_letters = dead_letters
+        self._clock = clock
+        self._limits = limits
+
+    def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        del partitions
+        return {}
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        del partitions
+
+    def apply(self, records: Sequence[Record]) -> Mapping[Partition, int]:
+        """Stores the items among the records; returns the offsets then done. Raises CatalogDown or BrokerDown."""
+        now_us = int(self._clock.now().timestamp() * 1_000_000)
+        decoded = [decode_item(record, self._limits, now_us) for record in records]
+        letters = [each for each in decoded if isinstance(each, DeadLetter)]
+        if letters:
+            self._dead_letters.send(letters)
+        self._catalog.upsert([each for each in decoded if isinstance(each, Item)])
+        return {record.partition: record.offset + 1 for record in records}

@@ -1,0 +1,107 @@
+"""Puts a writer process together: settings, Kafka, its store, and its loop."""
+
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+
+import structlog
+
+from services.adapters.delta_log import DeltaEventLog
+from services.adapters.kafka_source import KafkaDeadLetters, KafkaRecordSource
+from services.adapters.redis_store import HistoryLimits, RedisHistoryWriter
+from services.adapters.sql.engine import connect
+from services.adapters.sql.item_catalog import SqlItemCatalog
+from services.domain.clock import SystemClock
+from services.domain.errors import InvalidSettings
+from services.ingest.catalog_writer import CatalogWriter
+from services.ingest.codec import Limits
+from services.ingest.loops import run_applying, run_checkpoints
+from services.ingest.offline_writer import OfflineWriter
+from services.ingest.online_writer import OnlineWriter
+from services.settings import Settings
+
+log = structlog.get_logger()
+
+
+class WriterKind(StrEnum):
+    OFFLINE = "offline"
+    ONLINE = "online"
+    CATALOG = "catalog"
+
+
+def run_writer(kind: WriterKind, settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+    """Runs one writer until `stop` is set; `on_ready` is called once it has joined its group."""
+    {
+        WriterKind.OFFLINE: _run_offline,
+        WriterKind.ONLINE: _run_online,
+        WriterKind.CATALOG: _run_catalog,
+    }[kind](settings, stop, on_ready)
+    log.info("writer_stopped", writer=kind.value)
+
+
+def _run_offline(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+    servers, ingest = _servers(settings), settings.ingest
+    dead_letters = KafkaDeadLetters(servers)
+    writer = OfflineWriter(
+        DeltaEventLog(settings.log_folder),
+        dead_letters,
+        SystemClock(),
+        types=settings.declared_event_types(),
+        limits=_limits(settings),
+        dedupe_window_us=ingest.dedupe_window_s * 1_000_000,
+        max_consecutive_dead=ingest.max_consecutive_dead,
+    )
+    source = KafkaRecordSource(servers, _group(settings, "offline"), [settings.kafka.events_topic], writer)
+    try:
+        on_ready()
+        run_checkpoints(source, writer, stop, max_rows=ingest.commit_rows, max_wait_s=ingest.commit_interval_s)
+    finally:
+        source.close()
+        dead_letters.close()
+
+
+def _run_online(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+    servers, redis = _servers(settings), settings.redis
+    if redis.url is None:
+        raise InvalidSettings("NIGHTJAR_REDIS__URL is unset; `nightjar up` sets it, or name your own Redis.")
+    types = settings.declared_event_types()
+    limits = HistoryLimits(redis.max_history, redis.max_consumed, redis.history_ttl_s)
+    histories = RedisHistoryWriter(redis.url.get_secret_value(), types, limits)
+    writer = OnlineWriter(histories, SystemClock(), types=types, limits=_limits(settings))
+    source = KafkaRecordSource(servers, _group(settings, "online"), [settings.kafka.events_topic], writer)
+    try:
+        on_ready()
+        run_applying(source, writer.apply, stop)
+    finally:
+        source.close()
+        histories.close()
+
+
+def _run_catalog(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+    servers = _servers(settings)
+    dead_letters = KafkaDeadLetters(servers)
+    catalog = SqlItemCatalog(connect(settings.database_url))
+    writer = CatalogWriter(catalog, dead_letters, SystemClock(), limits=_limits(settings))
+    source = KafkaRecordSource(servers, _group(settings, "catalog"), [settings.kafka.items_topic], writer)
+    try:
+        on_ready()
+        run_applying(source, writer.apply, stop)
+    finally:
+        source.close()
+        dead_letters.close()
+
+
+def _servers(settings: Settings) -> str:
+    if settings.kafka.bootstrap_servers is None:
+        raise InvalidSettings(
+            "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS is unset; `nightjar up` sets it, or name your own cluster."
+        )
+    return settings.kafka.bootstrap_servers
+
+
+def _group(settings: Settings, writer: str) -> str:
+    return f"{settings.kafka.consumer_group_prefix}-{writer}"
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.ingest.max_record_bytes, settings.ingest.max_future_s * 1_000_000)
