@@ -1,0 +1,67 @@
+"""An event log in memory: every version is a tuple of rows."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from services.domain.ids import EventId
+from services.domain.interactions import Interaction
+from services.domain.streams import LogBatch, Partition, Progress
+
+
+@dataclass(frozen=True)
+class FakeColumns:
+    user_ids: npt.NDArray[np.object_]
+    item_ids: npt.NDArray[np.object_]
+    event_types: npt.NDArray[np.object_]
+    event_times_us: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+
+def columns_of(rows: Iterable[Interaction]) -> FakeColumns:
+    """The rows as columns, sorted as the port asks."""
+    ordered = sorted(rows, key=lambda row: (row.event_time_us, row.event_id))
+    return FakeColumns(
+        user_ids=np.array([row.user_id for row in ordered], dtype=object),
+        item_ids=np.array([row.item_id for row in ordered], dtype=object),
+        event_types=np.array([row.event_type for row in ordered], dtype=object),
+        event_times_us=np.array([row.event_time_us for row in ordered], dtype=np.int64),
+        values=np.array([np.nan if row.value is None else row.value for row in ordered], dtype=np.float64),
+    )
+
+
+class FakeEventLog:
+    """One writer only, so it never conflicts."""
+
+    def __init__(self, rows: Iterable[Interaction] = ()) -> None:
+        self._versions: list[tuple[Interaction, ...]] = []
+        self._progress: dict[Partition, Progress] = {}
+        if initial := tuple(rows):
+            self._versions.append(initial)
+
+    def progress(self, partitions: Iterable[Partition]) -> Mapping[Partition, Progress]:
+        return {each: self._progress[each] for each in partitions if each in self._progress}
+
+    def append(self, batch: LogBatch) -> int:
+        self._versions.append((*self._rows(), *batch.interactions))
+        self._progress.update(batch.progress)
+        return self.version()
+
+    def recent_ids(self, window_us: int) -> Iterator[tuple[EventId, int]]:
+        newest_us = max((row.event_time_us for row in self._rows()), default=0)
+        return ((row.event_id, row.event_time_us) for row in self._rows() if row.event_time_us >= newest_us - window_us)
+
+    def version(self) -> int:
+        return len(self._versions) - 1
+
+    def num_events(self) -> int:
+        return len(self._rows())
+
+    def read(self, version: int, until_us: int | None = None) -> FakeColumns:
+        rows = self._versions[version] if version >= 0 else ()
+        return columns_of(row for row in rows if until_us is None or row.event_time_us < until_us)
+
+    def _rows(self) -> tuple[Interaction, ...]:
+        return self._versions[-1] if self._versions else ()

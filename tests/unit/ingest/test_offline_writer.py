@@ -1,0 +1,146 @@
+"""Law 1, conservation: read = logged + dead + duplicate, also after a crash between any two steps."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from services.domain.errors import TooManyDeadLetters
+from services.domain.interactions import DEFAULT_EVENT_TYPES
+from services.domain.streams import Counts, DeadLetter, LogBatch, Partition, Record
+from services.ingest.codec import Limits
+from services.ingest.offline_writer import OfflineWriter
+from tests.fakes.clock import FakeClock
+from tests.fakes.event_log import FakeEventLog
+from tests.fakes.streams import PARTITION, FakeDeadLetters, FakeRecordSource, event_json, records_of
+
+# Five good events, one of them three times, and two bad ones between them.
+STREAM = records_of(
+    [event_json("a"), event_json("b"), b"{", event_json("a"), event_json("c"), event_json("d", type="?")]
+    + [event_json("a"), event_json("e")]
+)
+EXPECTED = Counts(read=8, logged=4, dead=2, duplicate=2)
+
+
+class Crash(Exception):
+    """The process dies here."""
+
+
+class CrashingLog(FakeEventLog):
+    crash: str = ""
+
+    def append(self, batch: LogBatch) -> int:
+        if self.crash == "before append":
+            raise Crash
+        version = super().append(batch)
+        if self.crash == "after append":
+            raise Crash
+        return version
+
+
+class CrashingDeadLetters(FakeDeadLetters):
+    crash: str = ""
+
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        if self.crash == "before dead letters":
+            raise Crash
+        super().send(letters)
+        if self.crash == "after dead letters":
+            raise Crash
+
+
+class CrashingSource(FakeRecordSource):
+    crash: str = ""
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        if self.crash == "before offsets":
+            raise Crash
+        super().commit(offsets)
+
+
+def writer_on(log: FakeEventLog, letters: FakeDeadLetters, max_consecutive_dead: int = 100) -> OfflineWriter:
+    return OfflineWriter(
+        log,
+        letters,
+        FakeClock(datetime(2026, 2, 1, tzinfo=UTC)),
+        types=DEFAULT_EVENT_TYPES,
+        limits=Limits(4_096, 86_400_000_000),
+        dedupe_window_us=86_400_000_000,
+        max_consecutive_dead=max_consecutive_dead,
+    )
+
+
+def drain(source: FakeRecordSource, writer: OfflineWriter) -> None:
+    while records := source.poll(0):
+        writer.take(records)
+        writer.checkpoint(source)
+
+
+def test_every_record_is_logged_dead_or_a_counted_duplicate() -> None:
+    log, letters = FakeEventLog(), FakeDeadLetters()
+    writer = writer_on(log, letters)
+    source = FakeRecordSource(STREAM, writer)
+    drain(source, writer)
+    stored = log.progress([PARTITION])[PARTITION]
+    assert stored.counts == EXPECTED
+    assert log.num_events() == 4
+    assert [letter.record.offset for letter in letters.letters] == [2, 5]
+    assert source.committed == {PARTITION: len(STREAM)}
+
+
+@pytest.mark.parametrize(
+    "step", ["before dead letters", "after dead letters", "before append", "after append", "before offsets"]
+)
+@pytest.mark.parametrize("batch", [1, 2, 3, 8])
+def test_a_crash_between_any_two_steps_loses_and_repeats_nothing(step: str, batch: int) -> None:
+    log, letters = CrashingLog(), CrashingDeadLetters()
+    crashes = 0
+    for run in range(40):
+        writer = writer_on(log, letters)
+        source = CrashingSource(STREAM, writer, batch)
+        log.crash = letters.crash = source.crash = step if run % 2 == 0 else ""
+        try:
+            if run % 2 == 0:
+                drain(source, writer)
+            elif records := source.poll(0):  # one step of progress, then die again
+                writer.take(records)
+                writer.checkpoint(source)
+        except Crash:
+            crashes += 1
+    stored = log.progress([PARTITION])[PARTITION]
+    assert crashes > 0
+    assert stored.counts == EXPECTED
+    assert log.num_events() == 4
+    assert {letter.record.offset for letter in letters.letters} == {2, 5}
+
+
+def test_a_revoked_partition_leaves_nothing_behind() -> None:
+    """Its pending rows belong to whoever owns it now, who reads them again."""
+    log, letters = FakeEventLog(), FakeDeadLetters()
+    writer = writer_on(log, letters)
+    source = FakeRecordSource(STREAM, writer)
+    writer.take(source.poll(0))
+    writer.revoked([PARTITION])
+    writer.checkpoint(source)
+    assert log.num_events() == 0
+    assert not letters.letters
+    successor = writer_on(log, letters)
+    drain(FakeRecordSource(STREAM, successor), successor)
+    assert log.progress([PARTITION])[PARTITION].counts == EXPECTED
+
+
+def test_a_duplicate_is_known_after_a_restart() -> None:
+    log, letters = FakeEventLog(), FakeDeadLetters()
+    for stream in (STREAM[:1], STREAM[:1] + [Record(PARTITION, 1, event_json("a"))]):
+        writer = writer_on(log, letters)
+        drain(FakeRecordSource(stream, writer), writer)
+    assert log.progress([PARTITION])[PARTITION].counts == Counts(read=2, logged=1, duplicate=1)
+
+
+def test_only_bad_records_in_a_row_stop_the_writer() -> None:
+    writer = writer_on(FakeEventLog(), FakeDeadLetters(), max_consecutive_dead=3)
+    good_between = records_of([b"{", b"{", b"{", event_json("a"), b"{", b"{", b"{"])
+    writer.assigned([PARTITION])
+    writer.take(good_between)
+    with pytest.raises(TooManyDeadLetters, match="nightjar.events.v1/0"):
+        writer.take([Record(PARTITION, 7, b"{")])
