@@ -1,0 +1,82 @@
+"""The Kafka cluster itself: does it answer, and are the topics there."""
+
+import contextlib
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from services.domain.errors import BrokerDown
+
+DEAD_LETTER_SUFFIX = ".dlq"
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic as it is to be created; one that exists is left as its operator made it."""
+
+    name: str
+    num_partitions: int
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+
+def topic_specs(events_topic: str, items_topic: str, num_partitions: int) -> list[TopicSpec]:
+    """The topics of the project. Items are few and their newest state is what counts; dead letters are rare."""
+    return [
+        TopicSpec(events_topic, num_partitions),
+        TopicSpec(items_topic, 1, {"cleanup.policy": "compact"}),
+        TopicSpec(events_topic + DEAD_LETTER_SUFFIX, 1),
+        TopicSpec(items_topic + DEAD_LETTER_SUFFIX, 1),
+    ]
+
+
+def ensure_topics(bootstrap_servers: str, topics: Sequence[TopicSpec], timeout_s: float = 30.0) -> list[str]:
+    """Creates the topics that are not there, waits until they have leaders, and returns their names.
+
+    Blocks; may be repeated safely, also by several processes at once. Raises BrokerDown when the cluster does not
+    answer in time or refuses.
+    """
+    try:
+        with _admin(bootstrap_servers, timeout_s) as admin:
+            existing = set(admin.list_topics())
+            missing = [topic for topic in topics if topic.name not in existing]
+            for topic in missing:
+                # Without a replication factor the broker's own default counts: 1 here, more in a real cluster.
+                wanted = {topic.name: {"num_partitions": topic.num_partitions, "configs": dict(topic.configs)}}
+                with contextlib.suppress(TopicAlreadyExistsError):  # another process was faster
+                    admin.create_topics(wanted)
+            if missing:
+                admin.wait_for_topics([topic.name for topic in missing])
+            return [topic.name for topic in missing]
+    except (KafkaError, OSError) as error:
+        raise BrokerDown(
+            f"Kafka at {bootstrap_servers} did not create the topics ({error}); is it running and reachable?"
+        ) from error
+
+
+def cluster_answers(bootstrap_servers: str, timeout_s: float) -> bool:
+    """True when a broker answers a metadata request and knows itself as part of the cluster."""
+    host, _, port = bootstrap_servers.partition(",")[0].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1.0).close()  # the client logs each refused connection
+        with _admin(bootstrap_servers, timeout_s) as admin:
+            return bool(admin.describe_cluster()["brokers"])
+    except (KafkaError, OSError):
+        return False
+
+
+@contextlib.contextmanager
+def _admin(bootstrap_servers: str, timeout_s: float) -> Iterator[KafkaAdminClient]:
+    timeout_ms = int(timeout_s * 1000)
+    admin = KafkaAdminClient(
+        bootstrap_servers=bootstrap_servers.split(","),
+        client_id="nightjar-admin",
+        bootstrap_timeout_ms=timeout_ms,
+        request_timeout_ms=timeout_ms,
+    )
+    try:
+        yield admin
+    finally:
+        admin.close()
