@@ -1,0 +1,121 @@
+"""The use case of the serving process: the best items for a user, and the items like an item.
+
+Every answer comes from the one model that was live when the request came in, whatever is swapped meanwhile. Nothing
+here learns; a click changes the next answer because it changes the history, which is read anew for each request.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.domain.errors import FeatureStoreDown, UnknownItem
+from services.domain.ids import ItemId, ModelVersion, UserId
+from services.domain.interactions import UserHistory
+from services.domain.ports import HistoryReader, ResultCache
+from services.domain.recommendations import Degraded, Recommendation, ScoredItem, Source
+from services.inference.background import BackgroundTasks
+from services.inference.cache_key import cache_key
+from services.inference.cached_answer import decode_answer, encode_answer
+from services.inference.recorder import Recorder
+from services.inference.retrieval import Rows, Vector
+from services.inference.serving_model import ServingModel
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarItems:
+    """An item's neighbours, nearest first, from one model version."""
+
+    items: tuple[ScoredItem, ...]
+    model_version: ModelVersion
+
+
+class Recommender:
+    """Answers from the live model, the user's history, and the result cache.
+
+    live_model: returns the model to answer with, or raises ModelNotReady.
+    """
+
+    def __init__(
+        self,
+        live_model: Callable[[], ServingModel],
+        histories: HistoryReader,
+        cache: ResultCache,
+        background: BackgroundTasks,
+        recorder: Recorder,
+    ) -> None:
+        self._live_model = live_model
+        self._histories = histories
+        self._cache = cache
+        self._background = background
+        self._recorder = recorder
+
+    async def recommend(self, user_id: UserId, k: int) -> Recommendation:
+        """The k best items the user has not consumed; popular ones when the model knows nothing of the user.
+
+        Raises ModelNotReady before the first model. A store that is down makes the answer simpler, never fails it.
+        """
+        model = self._live_model()
+        try:
+            history = await self._histories.read(user_id)
+        except FeatureStoreDown:
+            return _popular(model, UserHistory(), k, Degraded.FEATURE_STORE_DOWN)
+        item_rows, event_type_rows = model.history_rows(history.entries)
+        if model.encoder is None or len(item_rows) == 0:
+            return _popular(model, history, k, Degraded.NONE)  # cheaper than a look-up, so not cached
+        key = cache_key(
+            model_version=model.version,
+            method="Recommend",
+            user_id=user_id,
+            k=k,
+            history_version=history.version,
+        )
+        cached = await self._cached(model, key)
+        if cached is not None:
+            return _personal(model, history, *cached, cache_hit=True)
+        # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput.
+        user_vector = model.encoder.encode(item_rows, event_type_rows)
+        rows, scores = model.index.best(user_vector, k, model.known_rows(history.consumed))
+        self._background.start(self._cache.put(key, encode_answer(model.version, rows, scores)))
+        return _personal(model, history, rows, scores, cache_hit=False)
+
+    def similar(self, item_id: ItemId, k: int) -> SimilarItems:
+        """The k items nearest to an item, without itself; empty when the model has no item vectors.
+
+        Raises ModelNotReady, and UnknownItem when the model does not know the item.
+        """
+        model = self._live_model()
+        item_row = model.vocabulary.item_rows.get(item_id)
+        if item_row is None:
+            raise UnknownItem(
+                f"Model {model.version} does not know item {item_id!r}; "
+                "an item is known from the first training after its first event."
+            )
+        return SimilarItems(model.scored_items(*model.index.similar(item_row, k)), model.version)
+
+    async def _cached(self, model: ServingModel, key: bytes) -> tuple[Rows, Vector] | None:
+        value = await self._cache.get(key)
+        answer = None if value is None else decode_answer(model.version, model.index.num_items, value)
+        self._recorder.cache_lookup(hit=answer is not None)
+        return answer
+
+
+def _popular(model: ServingModel, history: UserHistory, k: int, degraded: Degraded) -> Recommendation:
+    rows, scores = model.index.popular(k, model.known_rows(history.consumed))
+    return Recommendation(
+        items=model.scored_items(rows, scores),
+        model_version=model.version,
+        history_version=history.version,
+        source=Source.POPULAR,
+        degraded=degraded,
+    )
+
+
+def _personal(
+    model: ServingModel, history: UserHistory, rows: Rows, scores: Vector, *, cache_hit: bool
+) -> Recommendation:
+    return Recommendation(
+        items=model.scored_items(rows, scores),
+        model_version=model.version,
+        history_version=history.version,
+        source=Source.MODEL,
+        cache_hit=cache_hit,
+    )

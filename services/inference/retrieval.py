@@ -1,0 +1,88 @@
+"""Exact retrieval: the k best of all items by score, ties broken by item row so that answers repeat (law 2)."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from services.domain.errors import BundleBroken
+
+Rows = npt.NDArray[np.int64]
+Vector = npt.NDArray[np.float32]
+
+NO_ROWS: Final[Rows] = np.empty(0, dtype=np.int64)
+
+
+def top_k(scores: Vector, k: int, excluded: Rows) -> Rows:
+    """The positions of the k largest scores outside `excluded`, best first, equal scores in order of position.
+
+    scores: (n,) finite. excluded: different positions in 0..n-1, any order. Fewer than k when fewer are left.
+    """
+    k = min(k, len(scores) - len(excluded))
+    if k <= 0:
+        return NO_ROWS
+    eligible = scores.copy()
+    eligible[excluded] = -np.inf
+    kth_best = np.partition(eligible, -k)[-k]
+    # Not argpartition: among scores equal to the k-th best it picks some, which ones is not defined.
+    candidates = np.flatnonzero(eligible >= kth_best)
+    return candidates[np.argsort(-eligible[candidates], kind="stable")[:k]]
+
+
+class ItemIndex:
+    """The items of one model, searched by brute force. It speaks in item rows, which start at 1. Immutable.
+
+    vectors: (num_items, dim) float32; dim 0 for a model without item vectors. popularity: (num_items,) float32.
+    Raises BundleBroken when the shapes differ or a number is not finite.
+    """
+
+    def __init__(self, vectors: Vector, popularity: Vector) -> None:
+        if vectors.ndim != 2 or popularity.shape != vectors.shape[:1]:
+            raise BundleBroken(f"item vectors {vectors.shape} and popularity {popularity.shape} do not fit together")
+        if not (np.isfinite(vectors).all() and np.isfinite(popularity).all()):
+            raise BundleBroken("item vectors or popularity hold a number that is not finite")
+        self._vectors = vectors
+        self._popularity = popularity
+        self._by_popularity = np.argsort(-popularity, kind="stable")
+        norms = np.linalg.norm(vectors, axis=1)
+        # A zero vector has no direction: its cosine with anything counts as 0.
+        self._inverse_norms = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+        for table in (self._vectors, self._popularity, self._by_popularity, self._inverse_norms):
+            table.flags.writeable = False
+
+    @property
+    def num_items(self) -> int:
+        return len(self._popularity)
+
+    @property
+    def dim(self) -> int:
+        return int(self._vectors.shape[1])
+
+    def best(self, user_vector: Vector, k: int, excluded_rows: Iterable[int]) -> tuple[Rows, Vector]:
+        """The k items with the largest inner product with the user's vector (dim,): their rows and scores."""
+        scores = self._vectors @ user_vector
+        positions = top_k(scores, k, _positions(excluded_rows))
+        return positions + 1, scores[positions]
+
+    def popular(self, k: int, excluded_rows: Iterable[int]) -> tuple[Rows, Vector]:
+        """The k items most popular in the training data: their rows and popularity."""
+        excluded = _positions(excluded_rows)
+        # However many of the first k + len(excluded) are excluded, k others are among them.
+        head = self._by_popularity[: k + len(excluded)]
+        positions = head[~np.isin(head, excluded)][:k]
+        return positions + 1, self._popularity[positions]
+
+    def similar(self, item_row: int, k: int) -> tuple[Rows, Vector]:
+        """The k items nearest to an item by cosine, without itself; none for a model without item vectors."""
+        if self.dim == 0:
+            return NO_ROWS, np.empty(0, dtype=np.float32)
+        position = item_row - 1
+        unit_vector = self._vectors[position] * self._inverse_norms[position]
+        cosines = np.clip((self._vectors @ unit_vector) * self._inverse_norms, -1.0, 1.0)
+        positions = top_k(cosines, k, np.array([position]))
+        return positions + 1, cosines[positions]
+
+
+def _positions(item_rows: Iterable[int]) -> Rows:
+    return np.fromiter(set(item_rows), dtype=np.int64) - 1

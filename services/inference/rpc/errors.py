@@ -1,0 +1,60 @@
+"""The one table from the system's reasons to gRPC status codes, and how an error looks on the wire."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from grpc import StatusCode
+from grpc_status import rpc_status
+
+from services.domain.errors import InvalidRequest, NightjarError, Reason
+
+DOMAIN: Final = "nightjar"
+
+STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
+    {
+        Reason.INVALID_REQUEST: StatusCode.INVALID_ARGUMENT,
+        Reason.INVALID_SETTINGS: StatusCode.INTERNAL,
+        Reason.MISSING_DEPENDENCY: StatusCode.INTERNAL,
+        Reason.PORT_IN_USE: StatusCode.INTERNAL,
+        Reason.START_FAILED: StatusCode.INTERNAL,
+        Reason.NOT_RUNNING: StatusCode.UNAVAILABLE,
+        Reason.MODEL_NOT_READY: StatusCode.UNAVAILABLE,
+        Reason.UNKNOWN_ITEM: StatusCode.NOT_FOUND,
+        Reason.UNKNOWN_VERSION: StatusCode.NOT_FOUND,
+        Reason.NOTHING_TO_ROLL_BACK: StatusCode.FAILED_PRECONDITION,
+        Reason.GATE_NOT_PASSED: StatusCode.FAILED_PRECONDITION,
+        Reason.BUNDLE_BROKEN: StatusCode.DATA_LOSS,
+        Reason.FEATURE_STORE_DOWN: StatusCode.UNAVAILABLE,
+        Reason.CATALOG_DOWN: StatusCode.UNAVAILABLE,
+        Reason.BROKER_DOWN: StatusCode.UNAVAILABLE,
+        Reason.EVENT_LOG_CONFLICT: StatusCode.ABORTED,
+        Reason.TOO_MANY_DEAD_LETTERS: StatusCode.INTERNAL,
+        Reason.NOT_ENOUGH_DATA: StatusCode.FAILED_PRECONDITION,
+        Reason.TRAINING_FAILED: StatusCode.INTERNAL,
+        Reason.DATASET_UNAVAILABLE: StatusCode.UNAVAILABLE,
+    }
+)
+
+
+def domain_status(error: NightjarError) -> grpc.Status:
+    """The status of an error raised on purpose: its sentence, an ErrorInfo, and for a bad field a BadRequest."""
+    status = _status(STATUS_CODES[error.reason], str(error), str(error.reason), {})
+    if isinstance(error, InvalidRequest):
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.problem)
+        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    return rpc_status.to_status(status)
+
+
+def unknown_status(correlation_id: str) -> grpc.Status:
+    """The status of an exception nobody foresaw: nothing of it leaves the process but where to find it in the log."""
+    sentence = f"The server failed; its log says why under correlation id {correlation_id}."
+    return rpc_status.to_status(_status(StatusCode.INTERNAL, sentence, "INTERNAL", {"correlation_id": correlation_id}))
+
+
+def _status(code: StatusCode, sentence: str, reason: str, metadata: Mapping[str, str]) -> status_pb2.Status:
+    status = status_pb2.Status(code=code.value[0], message=sentence)
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
+    return status

@@ -1,0 +1,104 @@
+"""The one interceptor around every call of all four kinds: errors become statuses, and each call is counted."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import structlog
+from grpc import StatusCode
+
+from services.domain.errors import NightjarError
+from services.inference.recorder import Recorder
+from services.inference.rpc.errors import domain_status, unknown_status
+
+log = structlog.get_logger(__name__)
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Handler = grpc.RpcMethodHandler[Any, Any]
+_WORDS = {code.value[0]: code.name for code in StatusCode}
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Put it first, so that nothing is raised outside of it."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        """Wraps the method's handler in one of the same kind; an unknown method stays without one."""
+        handler = await continuation(handler_call_details)
+        # None for a method nobody serves: then its name, chosen by the caller, must not become a label either.
+        return None if handler is None else self._wrapped(handler, str(handler_call_details.method))
+
+    def _wrapped(self, handler: _Handler, method: str) -> _Handler:
+        behaviour: Any
+        if handler.request_streaming:
+            make = (grpc.stream_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler)
+            behaviour = handler.stream_stream if handler.response_streaming else handler.stream_unary
+        else:
+            make = (grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler)
+            behaviour = handler.unary_stream if handler.response_streaming else handler.unary_unary
+        wrap = self._generating if inspect.isasyncgenfunction(behaviour) else self._awaiting
+        return make[handler.response_streaming](
+            wrap(behaviour, method),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _awaiting(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+        """For unary replies, and for streams that a coroutine writes itself."""
+
+        async def call(request: Any, context: _Context) -> Any:
+            async with self._guard(method, context):
+                return await behaviour(request, context)
+
+        return call
+
+    def _generating(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+        async def call(request: Any, context: _Context) -> AsyncIterator[Any]:
+            async with self._guard(method, context):
+                async for reply in behaviour(request, context):
+                    yield reply
+
+        return call
+
+    @asynccontextmanager
+    async def _guard(self, method: str, context: _Context) -> AsyncIterator[None]:
+        start = time.perf_counter()
+        word = StatusCode.OK.name
+        try:
+            yield
+        except grpc.aio.AbortError:
+            word = _word(context.code())
+            raise
+        except asyncio.CancelledError:
+            word = StatusCode.CANCELLED.name
+            raise
+        except Exception as error:  # noqa: BLE001 - the outermost frame of a call
+            status = _status_of(error, method)
+            word = status.code.name
+            await context.abort_with_status(status)
+        finally:
+            self._recorder.request(method, word, time.perf_counter() - start)
+
+
+def _status_of(error: Exception, method: str) -> grpc.Status:
+    if isinstance(error, NightjarError):
+        return domain_status(error)
+    correlation_id = uuid4().hex
+    log.error("call_failed", method=method, correlation_id=correlation_id, exc_info=error)
+    return unknown_status(correlation_id)
+
+
+def _word(code: object) -> str:
+    """grpc.aio gives the code of an aborted call as a number or as a StatusCode."""
+    return code.name if isinstance(code, StatusCode) else _WORDS.get(code, StatusCode.UNKNOWN.name)  # type: ignore[call-overload]

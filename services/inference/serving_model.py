@@ -1,0 +1,101 @@
+"""The serving model: one immutable, verified, warmed-up bundle; everything an answer needs besides the request.
+
+It is loaded as a whole and swapped as a whole; whoever answers takes one reference and keeps it to the end.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from services.domain.bundles import ENCODER, TABLES, VOCABULARY, Manifest, verify
+from services.domain.errors import BundleBroken
+from services.domain.history_input import encoder_input
+from services.domain.ids import ItemId, ModelVersion
+from services.domain.interactions import HistoryEntry
+from services.domain.recommendations import ScoredItem
+from services.domain.vocabulary import Vocabulary
+from services.inference.encoder import Encoder
+from services.inference.retrieval import ItemIndex, Rows
+
+POPULARITY: Final = "popularity"  # the kind of bundle that has no encoder
+
+
+@dataclass(frozen=True)
+class ServingModel:
+    """One version, ready to answer."""
+
+    manifest: Manifest
+    vocabulary: Vocabulary
+    index: ItemIndex
+    encoder: Encoder | None
+
+    @property
+    def version(self) -> ModelVersion:
+        return self.manifest.model_version
+
+    def history_rows(self, entries: Sequence[HistoryEntry]) -> tuple[Rows, Rows]:
+        """The encoder's input for a history, both (length,); empty when this model knows nothing of it."""
+        words = self.vocabulary
+        return encoder_input(entries, words.item_rows, words.event_type_rows, self.manifest.max_history)
+
+    def known_rows(self, item_ids: Iterable[ItemId]) -> list[int]:
+        """The rows of those items that this model knows."""
+        rows = self.vocabulary.item_rows
+        return [rows[item_id] for item_id in item_ids if item_id in rows]
+
+    def scored_items(self, rows: Iterable[int], scores: Iterable[float]) -> tuple[ScoredItem, ...]:
+        """Outside words for item rows and their scores."""
+        item_ids = self.vocabulary.item_ids
+        return tuple(ScoredItem(item_ids[row - 1], float(score)) for row, score in zip(rows, scores, strict=True))
+
+
+def load_serving_model(folder: Path) -> ServingModel:
+    """Verifies, loads and warms up a bundle; blocks. Raises BundleBroken, and then nothing has changed anywhere."""
+    manifest = verify(folder)
+    with_encoder = manifest.kind != POPULARITY
+    for name in (TABLES, VOCABULARY, *((ENCODER,) if with_encoder else ())):
+        if name not in manifest.sha256:
+            raise BundleBroken(f"the manifest of {manifest.model_version} has no sum for {name}")
+    vocabulary = Vocabulary.from_json((folder / VOCABULARY).read_text(encoding="utf-8"))
+    index = _item_index(folder / TABLES, manifest)
+    if len(vocabulary.item_ids) != index.num_items:
+        raise BundleBroken(f"{VOCABULARY} names {len(vocabulary.item_ids)} items, {TABLES} holds {index.num_items}")
+    encoder = Encoder(folder / ENCODER, manifest.dim) if with_encoder else None
+    model = ServingModel(manifest, vocabulary, index, encoder)
+    _warm_up(model)
+    return model
+
+
+def _item_index(path: Path, manifest: Manifest) -> ItemIndex:
+    try:
+        tables = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BundleBroken(f"{path.name} cannot be read: {error}") from error
+    num_items, dim = manifest.num_items, manifest.dim
+    if manifest.kind == POPULARITY:
+        dim = 0
+        tables["item_vectors"] = np.empty((num_items, dim), dtype=np.float32)
+    for name, shape in (("item_vectors", (num_items, dim)), ("popularity", (num_items,))):
+        table = tables.get(name)
+        if table is None or table.shape != shape or table.dtype != np.float32:
+            raise BundleBroken(f"{path.name} lacks the table {name!r} of float32 {shape} that its manifest announces")
+    if num_items == 0:
+        raise BundleBroken(f"{path.name} holds no items")
+    return ItemIndex(tables["item_vectors"], tables["popularity"])
+
+
+def _warm_up(model: ServingModel) -> None:
+    """Answers for histories of several lengths, so that a fault shows before the swap and not in a request."""
+    if model.encoder is None:
+        model.index.popular(1, ())
+        return
+    event_type = 1 if model.vocabulary.event_types else 0
+    for length in sorted({1, 2, model.manifest.max_history}):
+        item_rows = np.arange(length, dtype=np.int64) % model.index.num_items + 1
+        user_vector = model.encoder.encode(item_rows, np.full(length, event_type, dtype=np.int64))
+        model.index.best(user_vector, 1, ())

@@ -1,0 +1,80 @@
+"""Puts one serving worker together: settings in, parts out. The only module of serving that sees adapters."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from services.adapters.bundle_folder import FolderBundleStore
+from services.adapters.redis_store import (
+    RedisHistoryReader,
+    RedisLiveModelNotice,
+    RedisLiveModelNotices,
+    RedisResultCache,
+)
+from services.adapters.sql.engine import connect
+from services.adapters.sql.model_registry import SqlModelRegistry
+from services.domain.clock import SystemClock
+from services.inference.addresses import redis_url
+from services.inference.background import BackgroundTasks
+from services.inference.follower import Follower
+from services.inference.model_slot import ModelSlot, load_assigned
+from services.inference.recommend import Recommender
+from services.inference.recorder import Recorder
+from services.inference.rpc.model_servicer import ModelServicer
+from services.inference.rpc.recommender_servicer import RecommenderServicer
+from services.inference.rpc.server import Health
+from services.registry import promotion
+from services.settings import Settings
+
+MAX_CACHE_WRITES: Final = 256  # at once; larger: memory while Redis is slow; smaller: bursts go uncached
+DRAIN_WRITES_S: Final = 1.0  # the cache is best effort: no reason to hold a stop up for longer
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a worker runs, and how it is taken apart."""
+
+    recommender: RecommenderServicer
+    models: ModelServicer
+    health: Health
+    follower: Follower
+    recorder: Recorder
+    background: BackgroundTasks
+    connections: tuple[RedisHistoryReader | RedisResultCache | RedisLiveModelNotices, ...]
+    notice: RedisLiveModelNotice
+
+    async def close(self) -> None:
+        """Finishes what runs beside the requests, then closes every connection."""
+        await self.background.drain(DRAIN_WRITES_S)
+        for connection in self.connections:
+            await connection.aclose()
+        self.notice.close()
+
+
+def build(settings: Settings) -> Parts:
+    """Nothing is connected yet: a store or database that is down now is found again later.
+
+    Raises InvalidSettings for addresses that are none. Tables are brought up to date by whoever writes models, so a
+    database without them counts as one without a live model.
+    """
+    url, timeout_s = redis_url(settings), settings.redis.timeout_s
+    histories = RedisHistoryReader(url, timeout_s)
+    cache = RedisResultCache(url, timeout_s, settings.redis.cache_ttl_s)
+    notices, notice = RedisLiveModelNotices(url), RedisLiveModelNotice(url, timeout_s)
+    registry = SqlModelRegistry(connect(settings.database_url), SystemClock())
+    recorder, background, health = Recorder(), BackgroundTasks(MAX_CACHE_WRITES), Health()
+    slot = ModelSlot(partial(load_assigned, registry, FolderBundleStore(settings.bundle_folder)))
+    return Parts(
+        recommender=RecommenderServicer(Recommender(slot.model, histories, cache, background, recorder)),
+        models=ModelServicer(
+            registry,
+            promote=partial(promotion.promote, registry, notice),
+            rollback=partial(promotion.rollback, registry, notice),
+        ),
+        health=health,
+        follower=Follower(slot, registry, notices, SystemClock(), recorder, health.model_loaded),
+        recorder=recorder,
+        background=background,
+        connections=(histories, cache, notices),
+        notice=notice,
+    )

@@ -1,0 +1,25 @@
+"""A HistoryReader in memory: tests set what a user did, and whether the store is down."""
+
+from services.domain.errors import FeatureStoreDown
+from services.domain.ids import EventId, ItemId, UserId
+from services.domain.interactions import HistoryEntry, UserHistory
+
+
+class FakeHistoryReader:
+    def __init__(self) -> None:
+        self.histories: dict[UserId, UserHistory] = {}
+        self.is_down = False
+
+    async def read(self, user_id: UserId) -> UserHistory:
+        if self.is_down:
+            raise FeatureStoreDown("The store is down; the test said so.")
+        return self.histories.get(user_id, UserHistory())
+
+
+def history_of(*item_ids: str, consumed: tuple[str, ...] = (), version: str = "v1", kind: str = "view") -> UserHistory:
+    """A history of one event an item, in this order."""
+    entries = tuple(
+        HistoryEntry(time_us, EventId(f"event-{time_us}"), ItemId(item_id), kind)
+        for time_us, item_id in enumerate(item_ids, start=1)
+    )
+    return UserHistory(entries, frozenset(ItemId(item_id) for item_id in consumed), version)

@@ -1,0 +1,99 @@
+"""Bundles made on the spot, small enough to work out by hand: the user vector is the mean of the history's items."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save_file
+
+from services.domain.bundles import ENCODER, MANIFEST, TABLES, VOCABULARY, Manifest, sha256_of
+from services.domain.ids import ItemId, ModelVersion
+from services.domain.vocabulary import Vocabulary
+
+EVENT_TYPES = ("view", "rating")
+
+
+def manifest_of(version: str, *, kind: str = "sequence", dim: int = 4, num_items: int = 6) -> Manifest:
+    return Manifest(
+        model_version=ModelVersion(version),
+        kind=kind,
+        created_time="2026-01-01T00:00:00+00:00",
+        data_version=1,
+        code_version="test",
+        seed=0,
+        dim=dim,
+        num_items=num_items,
+        max_history=5,
+    )
+
+
+def item_vectors(seed: int, num_items: int = 6, dim: int = 4) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=(num_items, dim)).astype(np.float32)
+
+
+def write_bundle(
+    folder: Path,
+    version: str,
+    *,
+    vectors: npt.NDArray[np.float32],
+    popularity: Sequence[float] | None = None,
+    kind: str = "sequence",
+) -> Manifest:
+    """Writes a whole bundle of items `item-1`, `item-2`, ... and returns its manifest; popular in that order."""
+    num_items, dim = vectors.shape
+    folder.mkdir(parents=True)
+    if popularity is None:
+        popularity = range(num_items, 0, -1)
+    tables = {"item_vectors": vectors, "popularity": np.asarray(popularity, dtype=np.float32)}
+    save_file(tables, folder / TABLES)
+    item_ids = tuple(ItemId(f"item-{row}") for row in range(1, num_items + 1))
+    (folder / VOCABULARY).write_text(Vocabulary(item_ids, EVENT_TYPES).to_json(), encoding="utf-8")
+    if kind != "popularity":
+        onnx.save(mean_encoder(vectors), folder / ENCODER)
+    return seal(folder, manifest_of(version, kind=kind, dim=dim, num_items=num_items))
+
+
+def seal(folder: Path, manifest: Manifest) -> Manifest:
+    """Writes the manifest with the sums of the files that are there."""
+    sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    sealed = replace(manifest, sha256=sums)
+    (folder / MANIFEST).write_text(sealed.to_json(), encoding="utf-8")
+    return sealed
+
+
+def tamper(folder: Path, **fields: object) -> None:
+    """Changes fields of a written manifest."""
+    stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    (folder / MANIFEST).write_text(json.dumps({**stored, **fields}), encoding="utf-8")
+
+
+def mean_encoder(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
+    """user_vectors = mean over the history of item vectors; event types are read and change nothing."""
+    dim = vectors.shape[1]
+    of_items = np.vstack([np.zeros((1, dim), dtype=np.float32), vectors])
+    of_types = np.zeros((len(EVENT_TYPES) + 1, dim), dtype=np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["of_items", "items"], ["item_part"]),
+            helper.make_node("Gather", ["of_types", "event_types"], ["type_part"]),
+            helper.make_node("Add", ["item_part", "type_part"], ["steps"]),
+            helper.make_node("ReduceMean", ["steps", "axes"], ["user_vectors"], keepdims=0),
+        ],
+        "mean",
+        [
+            helper.make_tensor_value_info("items", TensorProto.INT64, ["batch", "length"]),
+            helper.make_tensor_value_info("event_types", TensorProto.INT64, ["batch", "length"]),
+        ],
+        [helper.make_tensor_value_info("user_vectors", TensorProto.FLOAT, ["batch", dim])],
+        [
+            numpy_helper.from_array(of_items, "of_items"),
+            numpy_helper.from_array(of_types, "of_types"),
+            numpy_helper.from_array(np.array([1], dtype=np.int64), "axes"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
