@@ -77,3 +77,5 @@ class Assignment:
     change_time: datetime
     override: bool = False
     """True when an operator promoted it although the gate had not passed it."""
+    restores: int | None = None
+    """For a rollback, the generation of the promotion it went back to; None for a promotion."""

@@ -158,9 +158,19 @@ class ModelRegistry(Protocol):
         ...
 
     def assign(
-        self, version: ModelVersion, *, actor: str, reason: str, override: bool, expected_generation: int
+        self,
+        version: ModelVersion,
+        *,
+        actor: str,
+        reason: str,
+        override: bool,
+        expected_generation: int,
+        restores: int | None = None,
     ) -> Assignment | None:
-        """Makes a version live if the generation is still the expected one (0: there never was one), else None."""
+        """Makes a version live if the generation is still the expected one (0: there never was one), else None.
+
+        `restores` marks a rollback, see Assignment. Raises UnknownVersion.
+        """
         ...
 
 

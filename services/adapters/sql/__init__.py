@@ -1,1 +1,1 @@
-"""The catalog database: items, models, assignments and runs, on SQLite or PostgreSQL, through SQLAlchemy and Alembic."""
+"""The catalog database on SQLite or PostgreSQL: items, models, assignments and runs; SQLAlchemy and Alembic."""

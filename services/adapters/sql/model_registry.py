@@ -1,0 +1,117 @@
+"""The model registry in the catalog database. Versions are write-once but for their verdict; assignments only grow."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Engine, Row, func, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError
+
+from services.adapters.sql.documents import metrics_document, metrics_of, verdict_document, verdict_of
+from services.adapters.sql.engine import insert_into, transaction
+from services.adapters.sql.tables import assignments, models
+from services.domain.errors import UnknownVersion
+from services.domain.ids import ModelVersion
+from services.domain.models import Assignment, Model, Verdict
+from services.domain.ports import Clock
+
+
+class SqlModelRegistry:
+    """Fulfils ModelRegistry."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def register(self, model: Model) -> None:
+        content = {
+            "kind": model.kind,
+            "created_time": model.created_time,
+            "location": model.location,
+            "digest": model.digest,
+            "data_version": model.data_version,
+            "metrics": metrics_document(model.metrics),
+        }
+        verdict = None if model.verdict is None else verdict_document(model.verdict)
+        with transaction(self._engine) as connection:
+            statement = insert_into(connection, models).values(version=model.version, verdict=verdict, **content)
+            connection.execute(statement.on_conflict_do_nothing(index_elements=[models.c.version]))
+            stored = connection.execute(select(models).where(models.c.version == model.version)).one()
+        if any(getattr(stored, name) != value for name, value in content.items()):
+            raise ValueError(f"version {model.version} is registered already, with other content")
+
+    def get(self, version: ModelVersion) -> Model:
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(models).where(models.c.version == version)).one_or_none()
+        if row is None:
+            raise _unknown(version)
+        return _model(row)
+
+    def newest(self, limit: int) -> Sequence[Model]:
+        query = select(models).order_by(models.c.created_time.desc(), models.c.version.desc()).limit(limit)
+        with transaction(self._engine) as connection:
+            return [_model(row) for row in connection.execute(query)]
+
+    def judge(self, version: ModelVersion, verdict: Verdict) -> None:
+        statement = update(models).where(models.c.version == version).values(verdict=verdict_document(verdict))
+        with transaction(self._engine) as connection:
+            if connection.execute(statement).rowcount == 0:
+                raise _unknown(version)
+
+    def live(self) -> Assignment | None:
+        return next(iter(self.assignments(limit=1)), None)
+
+    def assignments(self, limit: int) -> Sequence[Assignment]:
+        query = select(assignments).order_by(assignments.c.generation.desc()).limit(limit)
+        with transaction(self._engine) as connection:
+            return [Assignment(**row._mapping) for row in connection.execute(query)]
+
+    def assign(
+        self,
+        version: ModelVersion,
+        *,
+        actor: str,
+        reason: str,
+        override: bool,
+        expected_generation: int,
+        restores: int | None = None,
+    ) -> Assignment | None:
+        new = Assignment(
+            generation=expected_generation + 1,
+            version=version,
+            actor=actor,
+            reason=reason,
+            change_time=self._clock.now(),
+            override=override,
+            restores=restores,
+        )
+        # The condition refuses a stale caller; of two that pass it at once, the primary key lets in one.
+        latest = select(func.coalesce(func.max(assignments.c.generation), 0)).scalar_subquery()
+        columns = [column.name for column in assignments.columns]
+        values = [literal(getattr(new, column.name), column.type) for column in assignments.columns]
+        source = select(*values).where(latest == expected_generation)
+        statement = insert(assignments).from_select(columns, source).returning(assignments.c.generation)
+        try:
+            with transaction(self._engine) as connection:
+                if connection.execute(statement).one_or_none() is None:
+                    return None
+        except IntegrityError:
+            self.get(version)  # either the version is unknown, which this says, or another caller was first
+            return None
+        return new
+
+
+def _model(row: Row[Any]) -> Model:
+    return Model(
+        version=row.version,
+        kind=row.kind,
+        created_time=row.created_time,
+        location=row.location,
+        digest=row.digest,
+        data_version=row.data_version,
+        metrics=metrics_of(row.metrics),
+        verdict=verdict_of(row.verdict),
+    )
+
+
+def _unknown(version: ModelVersion) -> UnknownVersion:
+    return UnknownVersion(f"No model has the version {version!r}; `nightjar models list` shows those there are.")

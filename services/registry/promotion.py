@@ -1,0 +1,131 @@
+"""Promotion and rollback: the only ways the live model changes. Every change is one line of the audit log."""
+
+from typing import Final
+
+import structlog
+
+from services.domain.errors import CatalogDown, GateNotPassed, InvalidRequest
+from services.domain.ids import ModelVersion, id_problem
+from services.domain.models import Assignment, Model, Verdict
+from services.domain.ports import LiveModelNotice, ModelRegistry
+from services.registry.gate import GateRules, judge
+from services.registry.history import rollback_target
+
+ATTEMPTS: Final = 5  # races lost in a row that are still chance; more means that two programs fight
+MAX_REASON_BYTES: Final = 1_024  # a sentence, not a document: people read the audit log
+
+log = structlog.get_logger(__name__)
+
+
+def promote(
+    registry: ModelRegistry, notice: LiveModelNotice, version: ModelVersion, actor: str, override_reason: str = ""
+) -> Assignment:
+    """Makes a version live and records who did; the version that is live already is returned as it is.
+
+    Raises UnknownVersion; GateNotPassed when the gate did not pass it and there is no override reason; InvalidRequest
+    for a bad actor or reason; CatalogDown also when others keep changing the live model meanwhile.
+    """
+    _check_actor(actor)
+    reason = _checked_reason("override_reason", override_reason)
+    model = registry.get(version)
+    for _ in range(ATTEMPTS):
+        live = registry.live()
+        if live is not None and live.version == version:
+            return live
+        assigned = registry.assign(
+            version,
+            actor=actor,
+            reason=reason or "passed the gate",
+            override=needs_override(model, reason),
+            expected_generation=0 if live is None else live.generation,
+        )
+        if assigned is not None:
+            _announce(notice, assigned)
+            return assigned
+    raise _contended()
+
+
+def rollback(registry: ModelRegistry, notice: LiveModelNotice, actor: str, reason: str = "") -> Assignment:
+    """Makes the version live that served before the present one (`rollback_target`) and records who did.
+
+    When somebody else's change comes first, so that the present version is no longer live, their change is returned:
+    what was to be taken back is gone, and nobody asked to take back theirs. Raises NothingToRollBack, InvalidRequest,
+    and CatalogDown like `promote`.
+    """
+    _check_actor(actor)
+    reason = _checked_reason("reason", reason)
+    unwanted = None
+    for _ in range(ATTEMPTS):
+        live = registry.live()
+        if live is not None and unwanted not in (None, live.version):
+            return live
+        target = rollback_target(registry)
+        unwanted = None if live is None else live.version
+        assigned = registry.assign(
+            target.version,
+            actor=actor,
+            reason=reason or f"rolled back from {unwanted}",
+            override=target.override,
+            expected_generation=0 if live is None else live.generation,
+            restores=target.generation,
+        )
+        if assigned is not None:
+            _announce(notice, assigned)
+            return assigned
+    raise _contended()
+
+
+def gate_and_promote(
+    registry: ModelRegistry, notice: LiveModelNotice, version: ModelVersion, rules: GateRules, actor: str
+) -> Verdict:
+    """Judges a version by its metrics, stores the verdict, and makes it live when it passed."""
+    verdict = judge(registry.get(version).metrics, rules)
+    registry.judge(version, verdict)
+    log.info(
+        "model_judged", version=version, passed=verdict.passed, findings=[each.sentence for each in verdict.findings]
+    )
+    if verdict.passed:
+        promote(registry, notice, version, actor)
+    return verdict
+
+
+def needs_override(model: Model, override_reason: str) -> bool:
+    """True when only an operator's word lets the model serve; raises GateNotPassed when there is none."""
+    if model.verdict is not None and model.verdict.passed:
+        return False
+    if override_reason.strip():
+        return True
+    found = "The gate has not judged it yet."
+    if model.verdict is not None:
+        found = " ".join(finding.sentence for finding in model.verdict.findings if not finding.passed)
+    raise GateNotPassed(
+        f"Version {model.version} may not serve: {found} An override reason makes it live all the same."
+    )
+
+
+def _check_actor(actor: str) -> None:
+    if problem := id_problem(actor):
+        raise InvalidRequest("actor", problem)
+
+
+def _checked_reason(field: str, reason: str) -> str:
+    reason = reason.strip()
+    if len(reason.encode("utf-8", "surrogatepass")) > MAX_REASON_BYTES:
+        raise InvalidRequest(field, f"has more than {MAX_REASON_BYTES} bytes")
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in reason):
+        raise InvalidRequest(field, "holds a control character")
+    return reason
+
+
+def _announce(notice: LiveModelNotice, assigned: Assignment) -> None:
+    log.info("live_model_changed", version=assigned.version, generation=assigned.generation, actor=assigned.actor)
+    try:
+        notice.announce(assigned.generation)
+    except Exception as error:  # noqa: BLE001 - the change is made; whatever ails the notice, workers also poll
+        log.warning("live_model_notice_failed", generation=assigned.generation, error=str(error))
+
+
+def _contended() -> CatalogDown:
+    return CatalogDown(
+        "The live model kept changing under this request; look at `nightjar models list`, then try again."
+    )

@@ -1,0 +1,147 @@
+"""What every ModelRegistry promises."""
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.adapters.sql.engine import connect
+from services.adapters.sql.migrate import upgrade
+from services.adapters.sql.model_registry import SqlModelRegistry
+from services.domain.errors import UnknownVersion
+from services.domain.ids import ModelVersion
+from services.domain.models import Assignment
+from services.domain.ports import ModelRegistry
+from tests.fakes.clock import START, FakeClock
+from tests.fakes.model_registry import PASSED, REFUSED, FakeModelRegistry, model
+
+A, B, NOWHERE = ModelVersion("a"), ModelVersion("b"), ModelVersion("nowhere")
+
+
+def _sql(url: str) -> SqlModelRegistry:
+    upgrade(url)
+    return SqlModelRegistry(connect(url), FakeClock())
+
+
+@pytest.fixture(params=["fake", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> ModelRegistry:
+    makers: dict[str, Callable[[], ModelRegistry]] = {
+        "fake": FakeModelRegistry,
+        "sqlite": lambda: _sql(f"sqlite:///{tmp_path / 'catalog.db'}"),
+        "postgres": lambda: _sql(request.getfixturevalue("postgres_url")),
+    }
+    return makers[request.param]()
+
+
+def _assign(registry: ModelRegistry, version: ModelVersion, expected_generation: int) -> Assignment | None:
+    return registry.assign(version, actor="ada", reason="", override=False, expected_generation=expected_generation)
+
+
+def test_a_model_comes_back_as_it_was_registered(registry: ModelRegistry) -> None:
+    registered = model("a", ndcg_at_10=0.1 + 0.2, num_holdout_events=10_000, verdict=REFUSED)
+    registry.register(registered)
+    assert registry.get(A) == registered
+
+
+def test_figures_that_are_not_finite_come_back(registry: ModelRegistry) -> None:
+    registry.register(model("a", ndcg_at_10=math.nan, fit_s=math.inf))
+    metrics = registry.get(A).metrics
+    assert math.isnan(metrics["ndcg_at_10"])
+    assert metrics["fit_s"] == math.inf
+
+
+def test_registering_again_is_harmless_and_keeps_the_verdict(registry: ModelRegistry) -> None:
+    registry.register(model("a"))
+    registry.judge(A, PASSED)
+    registry.register(model("a"))
+    assert registry.get(A).verdict == PASSED
+
+
+@pytest.mark.parametrize("change", [{"digest": "1" * 64}, {"data_version": 8}, {"metrics": {"ndcg_at_10": 0.13}}])
+def test_a_version_never_gets_other_content(registry: ModelRegistry, change: dict[str, object]) -> None:
+    registry.register(model("a"))
+    with pytest.raises(ValueError, match="registered already"):
+        registry.register(replace(model("a"), **change))  # type: ignore[arg-type]
+    assert registry.get(A) == model("a")
+
+
+def test_unknown_versions_are_named(registry: ModelRegistry) -> None:
+    with pytest.raises(UnknownVersion, match="nowhere"):
+        registry.get(NOWHERE)
+    with pytest.raises(UnknownVersion, match="nowhere"):
+        registry.judge(NOWHERE, PASSED)
+    with pytest.raises(UnknownVersion, match="nowhere"):
+        _assign(registry, NOWHERE, 0)
+
+
+def test_newest_first_and_no_more_than_asked_for(registry: ModelRegistry) -> None:
+    for version, age_s in (("b", 20.0), ("c", 10.0), ("a", 30.0)):
+        registry.register(model(version, age_s=age_s))
+    assert [each.version for each in registry.newest(10)] == ["c", "b", "a"]
+    assert [each.version for each in registry.newest(2)] == ["c", "b"]
+
+
+def test_the_last_verdict_stands(registry: ModelRegistry) -> None:
+    registry.register(model("a"))
+    registry.judge(A, PASSED)
+    registry.judge(A, REFUSED)
+    assert registry.get(A).verdict == REFUSED
+
+
+def test_nothing_is_live_at_first(registry: ModelRegistry) -> None:
+    assert registry.live() is None
+    assert registry.assignments(10) == []
+
+
+def test_an_assignment_is_live_and_recorded_with_who_and_why(registry: ModelRegistry) -> None:
+    registry.register(model("a"))
+    assigned = registry.assign(A, actor="ada", reason="trial", override=True, expected_generation=0, restores=None)
+    assert assigned == Assignment(1, A, "ada", "trial", START, override=True)
+    assert registry.live() == assigned
+
+
+def test_the_audit_log_keeps_every_change_newest_first(registry: ModelRegistry) -> None:
+    registry.register(model("a"))
+    registry.register(model("b"))
+    _assign(registry, A, 0)
+    _assign(registry, B, 1)
+    registry.assign(A, actor="ada", reason="", override=False, expected_generation=2, restores=1)
+    changes = registry.assignments(10)
+    assert [(each.generation, each.version, each.restores) for each in changes] == [
+        (3, A, 1),
+        (2, B, None),
+        (1, A, None),
+    ]
+    assert registry.assignments(1) == changes[:1]
+
+
+@pytest.mark.parametrize("stale", [0, 2, 7])
+def test_a_caller_with_another_generation_in_mind_changes_nothing(registry: ModelRegistry, stale: int) -> None:
+    registry.register(model("a"))
+    registry.register(model("b"))
+    first = _assign(registry, A, 0)
+    assert _assign(registry, B, stale) is None
+    assert registry.live() == first
+    assert len(registry.assignments(10)) == 1
+
+
+def test_of_many_callers_at_once_exactly_one_wins(registry: ModelRegistry) -> None:
+    if isinstance(registry, FakeModelRegistry):
+        pytest.skip("the fake is for one thread")
+    registry.register(model("a"))
+    start, outcomes = threading.Barrier(8), list[Assignment | None]()
+
+    def race() -> None:
+        start.wait()
+        outcomes.append(_assign(registry, A, 0))
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == 8
+    assert [each for each in outcomes if each is not None] == [registry.live()]
