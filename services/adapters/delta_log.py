@@ -155,7 +155,7 @@ def _newest_event_time_us(table: DeltaTable) -> int | None:
     dates = [row["event_date"] for row in table.partitions()]
     if not dates:
         return None
-    dataset = table.to_pyarrow_dataset(partitions=[("event_date", "=", str(max(dates)))])
+    dataset = table.to_pyarrow_dataset(file_pruning_predicate=[("event_date", "=", str(max(dates)))])
     newest = pc.max(dataset.to_table(columns=["event_time"])["event_time"])
     return int(newest.cast(pa.int64()).as_py())
 

@@ -7,6 +7,7 @@ import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
+from services.adapters.kafka_admin import DEAD_LETTER_SUFFIX
 from services.domain.errors import BrokerDown
 from services.domain.ports import PartitionListener
 from services.domain.streams import DeadLetter, Partition, Record
@@ -14,7 +15,6 @@ from services.domain.streams import DeadLetter, Partition, Record
 log = structlog.get_logger()
 
 CONTENT_TYPE: Final = "content-type"
-DEAD_LETTER_SUFFIX: Final = ".dlq"
 
 # Larger: more memory between polls; smaller: more Python per record in the client.
 _POLL_RECORDS: Final = 5_000

@@ -1,7 +1,6 @@
 """What a record becomes: an interaction, or a dead letter with a reason; never an exception."""
 
 import json
-import math
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightjar.v1 import event_pb2, item_pb2
+from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction, Item
 from services.domain.streams import DeadLetter, DeadReason, Record
 from services.ingest.codec import Limits, decode_event, decode_item
@@ -98,11 +98,7 @@ def test_an_event_survives_protobuf(
     message = event_pb2.Event(event_id=event_id, user_id=user_id, item_id=item_id, type="view", value=value)
     message.event_time.FromMicroseconds(time_us)
     decoded = decode(message.SerializeToString(), "application/x-protobuf")
-    assert decoded == Interaction(
-        decoded.event_id, decoded.user_id, decoded.item_id, "view", time_us, value  # type: ignore[union-attr]
-    )
-    assert (decoded.event_id, decoded.user_id, decoded.item_id) == (event_id, user_id, item_id)
-    assert decoded.value is None or math.isfinite(decoded.value)
+    assert decoded == Interaction(EventId(event_id), UserId(user_id), ItemId(item_id), "view", time_us, value)
 
 
 def test_an_item_is_decoded_with_titles_and_categories() -> None:

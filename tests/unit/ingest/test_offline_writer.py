@@ -16,8 +16,16 @@ from tests.fakes.streams import PARTITION, FakeDeadLetters, FakeRecordSource, ev
 
 # Five good events, one of them three times, and two bad ones between them.
 STREAM = records_of(
-    [event_json("a"), event_json("b"), b"{", event_json("a"), event_json("c"), event_json("d", type="?")]
-    + [event_json("a"), event_json("e")]
+    [
+        event_json("a"),
+        event_json("b"),
+        b"{",
+        event_json("a"),
+        event_json("c"),
+        event_json("d", type="?"),
+        event_json("a"),
+        event_json("e"),
+    ]
 )
 EXPECTED = Counts(read=8, logged=4, dead=2, duplicate=2)
 
@@ -131,7 +139,7 @@ def test_a_revoked_partition_leaves_nothing_behind() -> None:
 
 def test_a_duplicate_is_known_after_a_restart() -> None:
     log, letters = FakeEventLog(), FakeDeadLetters()
-    for stream in (STREAM[:1], STREAM[:1] + [Record(PARTITION, 1, event_json("a"))]):
+    for stream in (STREAM[:1], [*STREAM[:1], Record(PARTITION, 1, event_json("a"))]):
         writer = writer_on(log, letters)
         drain(FakeRecordSource(stream, writer), writer)
     assert log.progress([PARTITION])[PARTITION].counts == Counts(read=2, logged=1, duplicate=1)
@@ -142,5 +150,5 @@ def test_only_bad_records_in_a_row_stop_the_writer() -> None:
     good_between = records_of([b"{", b"{", b"{", event_json("a"), b"{", b"{", b"{"])
     writer.assigned([PARTITION])
     writer.take(good_between)
-    with pytest.raises(TooManyDeadLetters, match="nightjar.events.v1/0"):
+    with pytest.raises(TooManyDeadLetters, match=r"nightjar\.events\.v1/0"):
         writer.take([Record(PARTITION, 7, b"{")])

@@ -1,0 +1,210 @@
+"""Real Kafka to the real log and the real Redis, in real writer processes that are also killed."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from nightjar.v1 import event_pb2
+from services.adapters.delta_log import DeltaEventLog
+from services.adapters.kafka_admin import ensure_topics, topic_specs
+from services.adapters.redis_store import RedisHistoryReader
+from services.adapters.sql.engine import connect
+from services.adapters.sql.item_catalog import SqlItemCatalog
+from services.adapters.sql.migrate import upgrade
+from services.domain.ids import ItemId, UserId
+from services.domain.interactions import UserHistory
+from services.domain.streams import Counts, Partition
+from services.settings import Settings
+from tests.fakes.streams import event_json
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+NOW = datetime.now(UTC)
+
+
+class Pipeline:
+    """Topics, a home folder and a namespace of a test's own."""
+
+    def __init__(self, servers: str, redis_url: str, home: Path) -> None:
+        self.name = uuid.uuid4().hex
+        self.servers = servers
+        self.redis_url = redis_url
+        self.topic, self.items_topic = f"events-{self.name}", f"items-{self.name}"
+        self.settings = Settings(home=home)
+        self.environment = {
+            "NIGHTJAR_HOME": str(home),
+            "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS": servers,
+            "NIGHTJAR_KAFKA__EVENTS_TOPIC": self.topic,
+            "NIGHTJAR_KAFKA__ITEMS_TOPIC": self.items_topic,
+            "NIGHTJAR_KAFKA__CONSUMER_GROUP_PREFIX": self.name,
+            "NIGHTJAR_REDIS__URL": redis_url,
+            "NIGHTJAR_INGEST__COMMIT_INTERVAL_S": "0.2",
+        }
+        ensure_topics(servers, topic_specs(self.topic, self.items_topic, 2))
+        self.producer = KafkaProducer(bootstrap_servers=servers, metrics_enabled=False)
+
+    def send(self, value: bytes, *, key: str = "ada", content_type: str = "", topic: str = "") -> None:
+        headers = [("content-type", content_type.encode())] if content_type else []
+        self.producer.send(topic or self.topic, key=key.encode(), value=value, headers=headers)
+
+    @contextmanager
+    def writer(self, kind: str) -> Iterator[subprocess.Popen[bytes]]:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "services.ingest", kind],
+            env=os.environ | self.environment,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield child
+        finally:
+            child.kill()
+            child.wait()
+
+    def log(self) -> DeltaEventLog:
+        return DeltaEventLog(self.settings.log_folder)
+
+    def counts(self) -> Counts:
+        stored = self.log().progress([Partition(self.topic, number) for number in range(2)])
+        return sum((progress.counts for progress in stored.values()), Counts())
+
+
+@pytest.fixture
+def pipeline(kafka_servers: str, redis_url: str, tmp_path: Path) -> Iterator[Pipeline]:
+    built = Pipeline(kafka_servers, redis_url, tmp_path / "home")
+    yield built
+    built.producer.close()
+
+
+def user_event(number: int, user: str, item: str) -> bytes:
+    message = event_pb2.Event(event_id=f"e{number:05}", user_id=user, item_id=item, type="rating", value=4)
+    message.event_time.FromDatetime(NOW - timedelta(days=1) + timedelta(seconds=number))
+    return message.SerializeToString()
+
+
+def test_good_bad_and_repeated_events_each_end_where_they_should(pipeline: Pipeline) -> None:
+    for number in range(20):
+        pipeline.send(user_event(number, "ada", f"i{number}"), content_type="application/x-protobuf")
+    pipeline.send(user_event(3, "ada", "i3"), content_type="application/x-protobuf")
+    pipeline.send(event_json("json-1", userId="bob"), key="bob")
+    pipeline.send(b"{ not json", key="bob")
+    pipeline.send(event_json("big", surface="x" * 70_000), key="bob")
+    pipeline.send(event_json("odd", type="teleport"), key="bob")
+    pipeline.producer.flush()
+    with pipeline.writer("offline") as child:
+        wait_until(lambda: pipeline.counts().read == 25, what="25 records read")
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(timeout=15) == 0
+    assert pipeline.counts() == Counts(read=25, logged=21, dead=3, duplicate=1)
+    assert pipeline.log().num_events() == 21
+    letters = read_all(pipeline, pipeline.topic + ".dlq")
+    assert Counter(letter["reason"] for letter in letters) == {"malformed": 1, "oversized": 1, "unknown_type": 1}
+    assert {letter["source-topic"] for letter in letters} == {pipeline.topic}
+    assert len({(letter["source-partition"], letter["source-offset"]) for letter in letters}) == 3
+
+
+def test_killed_writers_lose_and_repeat_nothing(pipeline: Pipeline) -> None:
+    """SIGKILL in the middle of a stream, several times; the log ends with exactly what was sent."""
+    sent = 0
+    for _ in range(4):
+        for _ in range(500):
+            pipeline.send(
+                user_event(sent, f"u{sent % 7}", f"i{sent}"), key=f"u{sent % 7}", content_type="application/x-protobuf"
+            )
+            sent += 1
+        pipeline.producer.flush()
+        with pipeline.writer("offline") as child:
+            # Dies as soon as it has stored something of this round, with more likely under way.
+            enough = sent - 400
+            wait_until(lambda: pipeline.counts().read > enough, timeout_s=30)  # noqa: B023 - called before it changes
+            child.kill()
+            child.wait()
+    with pipeline.writer("offline"):
+        wait_until(lambda: pipeline.counts().read == sent, timeout_s=40, what=f"{sent} records read")
+    log = pipeline.log()
+    assert pipeline.counts() == Counts(read=sent, logged=sent)
+    assert sorted(event_id for event_id, _ in log.recent_ids(7 * 86_400_000_000)) == [f"e{n:05}" for n in range(sent)]
+
+
+def test_an_event_is_in_the_history_and_dead_ones_are_passed_over(pipeline: Pipeline) -> None:
+    user = UserId(f"user-{pipeline.name}")
+
+    async def history_now() -> UserHistory:
+        reader = RedisHistoryReader(pipeline.redis_url, timeout_s=5)
+        try:
+            return await reader.read(user)
+        finally:
+            await reader.aclose()
+
+    with pipeline.writer("online"):
+        pipeline.send(b"broken", key=user)
+        for number in range(5):
+            pipeline.send(user_event(number, user, f"i{number}"), key=user, content_type="application/x-protobuf")
+        pipeline.producer.flush()
+        wait_until(lambda: len(asyncio.run(history_now()).entries) == 5, what="a history of five")
+    history = asyncio.run(history_now())
+    assert [entry.item_id for entry in history.entries] == [f"i{n}" for n in range(5)]
+    assert history.consumed == {f"i{n}" for n in range(5)}
+
+
+def test_items_reach_the_catalog_and_bad_ones_the_dead_letters(pipeline: Pipeline) -> None:
+    upgrade(pipeline.settings.database_url)
+    catalog = SqlItemCatalog(connect(pipeline.settings.database_url))
+    topic = pipeline.items_topic
+    pipeline.send(b'{"itemId":"1","title":"New","updateTime":"2026-01-02T00:00:00Z"}', key="1", topic=topic)
+    pipeline.send(b'{"itemId":"1","title":"Old","updateTime":"2026-01-01T00:00:00Z"}', key="1", topic=topic)
+    pipeline.send(b'{"itemId":"2","title":"No time"}', key="2", topic=topic)
+    pipeline.send(b'{"itemId":"3","categories":["Noir"],"updateTime":"2026-01-01T00:00:00Z"}', key="3", topic=topic)
+    pipeline.producer.flush()
+    with pipeline.writer("catalog"):
+        wait_until(lambda: catalog.count() == 2, what="two items")
+    stored = catalog.get([ItemId("1"), ItemId("2"), ItemId("3")])
+    assert {item_id: (item.title, item.categories) for item_id, item in stored.items()} == {
+        "1": ("New", ()),
+        "3": ("", ("Noir",)),
+    }
+    (letter,) = read_all(pipeline, topic + ".dlq")
+    assert (letter["reason"], letter["detail"]) == ("invalid_field", "update_time is missing")
+
+
+def test_a_missing_broker_is_one_clear_error(tmp_path: Path) -> None:
+    child = subprocess.run(
+        [sys.executable, "-m", "services.ingest", "offline"],
+        env=os.environ | {"NIGHTJAR_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert child.returncode == 1
+    assert "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS" in child.stderr
+    assert "Traceback" not in child.stderr
+
+
+def read_all(pipeline: Pipeline, topic: str) -> list[dict[str, str]]:
+    """The headers of every record of a one-partition topic."""
+    consumer = KafkaConsumer(bootstrap_servers=pipeline.servers, enable_auto_commit=False, metrics_enabled=False)
+    partition = TopicPartition(topic, 0)
+    consumer.assign([partition])
+    consumer.seek_to_beginning(partition)
+    end = consumer.end_offsets([partition])[partition]
+    found: list[dict[str, str]] = []
+
+    def drained() -> bool:
+        for messages in consumer.poll(timeout_ms=200).values():
+            found.extend({name: value.decode() for name, value in message.headers} for message in messages)
+        return bool(consumer.position(partition) >= end)
+
+    wait_until(drained, what=f"all of {topic}")
+    consumer.close()
+    return found
