@@ -1,0 +1,200 @@
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from services.domain.errors import ModelNotReady, UnknownItem
+from services.domain.ids import ItemId, UserId
+from services.domain.interactions import UserHistory
+from services.domain.recommendations import Degraded, Recommendation, Source
+from services.inference.background import BackgroundTasks
+from services.inference.recommend import Recommender
+from services.inference.recorder import Recorder
+from services.inference.serving_model import ServingModel, load_serving_model
+from tests.fakes.history_reader import FakeHistoryReader, history_of
+from tests.fakes.result_cache import FakeResultCache
+from tests.fakes.tiny_bundle import write_bundle
+from tests.unit.inference.conftest import VECTORS
+
+ANN = UserId("ann")
+
+
+class Bench:
+    """A recommender over fakes; `live` is the model it answers with."""
+
+    def __init__(self, live: ServingModel) -> None:
+        self.live = live
+        self.histories = FakeHistoryReader()
+        self.cache = FakeResultCache()
+        self.background = BackgroundTasks(limit=8)
+        self.recorder = Recorder()
+        self.recommender = Recommender(lambda: self.live, self.histories, self.cache, self.background, self.recorder)
+
+    async def recommend(self, k: int = 3) -> Recommendation:
+        """Ann's list; what goes on after the reply is finished too."""
+        answer = await self.recommender.recommend(ANN, k)
+        await self.background.drain(timeout_s=5)
+        return answer
+
+    def lookups(self, outcome: str) -> float:
+        return self.recorder.value("nightjar_cache_lookups_total", outcome=outcome)
+
+
+@pytest.fixture
+def bench(model: ServingModel) -> Bench:
+    return Bench(model)
+
+
+def ids(answer: Recommendation) -> list[str]:
+    return [item.item_id for item in answer.items]
+
+
+async def test_a_known_user_gets_the_items_nearest_to_their_history(bench: Bench) -> None:
+    bench.histories.histories[ANN] = history_of("item-5")
+    answer = await bench.recommend(k=2)
+    assert ids(answer) == ["item-5", "item-3"]  # 3, 4 and 6 tie behind 5, and the first row wins
+    assert [item.score for item in answer.items] == [1.0, 0.0]
+    assert (answer.source, answer.model_version, answer.history_version) == (Source.MODEL, "v1", "v1")
+    assert answer.degraded is Degraded.NONE
+
+
+async def test_what_the_user_has_consumed_is_not_recommended_again(bench: Bench) -> None:
+    bench.histories.histories[ANN] = history_of("item-1", consumed=("item-1", "item-3", "unknown"))
+    assert ids(await bench.recommend(k=6)) == ["item-2", "item-4", "item-6", "item-5"]
+
+
+async def test_an_event_changes_the_next_answer(bench: Bench) -> None:
+    bench.histories.histories[ANN] = history_of("item-1", version="a")
+    before = await bench.recommend()
+    bench.histories.histories[ANN] = history_of("item-1", "item-5", "item-5", "item-5", version="b")
+    after = await bench.recommend()
+    assert ids(before)[0] == "item-1"
+    assert ids(after)[0] == "item-5"
+
+
+@pytest.mark.parametrize(
+    "history",
+    [UserHistory(), history_of("unknown"), history_of("item-1", kind="unknown")],
+    ids=["nobody", "items the model does not know", "event types the model does not know"],
+)
+async def test_a_user_the_model_knows_nothing_of_gets_popular_items(bench: Bench, history: UserHistory) -> None:
+    bench.histories.histories[ANN] = history
+    answer = await bench.recommend()
+    assert ids(answer) == ["item-1", "item-2", "item-3"]
+    assert (answer.source, answer.degraded) == (Source.POPULAR, Degraded.NONE)
+
+
+async def test_popular_items_leave_out_the_consumed(bench: Bench) -> None:
+    bench.histories.histories[ANN] = history_of("unknown", consumed=("item-1",), version="x")
+    answer = await bench.recommend()
+    assert ids(answer) == ["item-2", "item-3", "item-4"]
+    assert answer.history_version == "x"
+
+
+async def test_a_popularity_model_gives_popular_items_to_everybody(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "p1", "p1", vectors=VECTORS, kind="popularity")
+    bench = Bench(load_serving_model(tmp_path / "p1"))
+    bench.histories.histories[ANN] = history_of("item-5")
+    answer = await bench.recommend()
+    assert (ids(answer), answer.source) == (["item-1", "item-2", "item-3"], Source.POPULAR)
+
+
+async def test_without_the_store_the_answer_is_popular_says_so_and_is_not_cached(bench: Bench) -> None:
+    """Law 6, and a cached poor answer would outlive the fault."""
+    bench.histories.is_down = True
+    answer = await bench.recommend()
+    assert ids(answer) == ["item-1", "item-2", "item-3"]
+    assert (answer.source, answer.degraded) == (Source.POPULAR, Degraded.FEATURE_STORE_DOWN)
+    assert bench.cache.values == {}
+
+
+async def test_the_same_question_is_answered_from_the_cache(bench: Bench) -> None:
+    bench.histories.histories[ANN] = history_of("item-5")
+    first, second = await bench.recommend(), await bench.recommend()
+    assert (first.cache_hit, second.cache_hit) == (False, True)
+    assert second.items == first.items
+    assert (bench.lookups("miss"), bench.lookups("hit")) == (1, 1)
+
+
+async def test_another_k_or_another_history_is_another_question(bench: Bench) -> None:
+    bench.histories.histories[ANN] = history_of("item-5", version="a")
+    await bench.recommend(k=3)
+    assert not (await bench.recommend(k=2)).cache_hit
+    bench.histories.histories[ANN] = history_of("item-5", version="b")
+    assert not (await bench.recommend(k=3)).cache_hit
+
+
+async def test_a_cached_answer_of_another_version_is_never_used(bench: Bench, other_model: ServingModel) -> None:
+    """Law 3."""
+    bench.histories.histories[ANN] = history_of("item-5")
+    old = await bench.recommend(k=1)
+    bench.live = other_model
+    new = await bench.recommend(k=1)
+    assert (old.model_version, ids(old)) == ("v1", ["item-5"])
+    assert (new.model_version, ids(new), new.cache_hit) == ("v2", ["item-6"], False)
+
+
+@pytest.mark.parametrize("breaks", [lambda value: value[:0], lambda value: value[:-1], lambda value: b"\xff" + value])
+async def test_a_broken_cached_value_is_a_miss(bench: Bench, breaks: Callable[[bytes], bytes]) -> None:
+    bench.histories.histories[ANN] = history_of("item-5")
+    first = await bench.recommend()
+    bench.cache.values = {key: breaks(value) for key, value in bench.cache.values.items()}
+    second = await bench.recommend()
+    assert (second.items, second.cache_hit) == (first.items, False)
+
+
+async def test_the_reply_does_not_wait_for_the_cache_to_be_written(bench: Bench) -> None:
+    release = asyncio.Event()
+
+    class SlowCache(FakeResultCache):
+        async def put(self, key: bytes, value: bytes) -> None:
+            await release.wait()
+            await super().put(key, value)
+
+    cache = SlowCache()
+    recommender = Recommender(lambda: bench.live, bench.histories, cache, bench.background, bench.recorder)
+    bench.histories.histories[ANN] = history_of("item-5")
+    assert (await recommender.recommend(ANN, 3)).source is Source.MODEL
+    assert cache.values == {}
+    release.set()
+    await bench.background.drain(timeout_s=5)
+    assert len(cache.values) == 1
+
+
+async def test_a_request_ends_on_the_model_it_began_with(bench: Bench, other_model: ServingModel) -> None:
+    """Law 3: a swap while the history is read changes nothing for this request."""
+
+    class SwappingReader(FakeHistoryReader):
+        async def read(self, user_id: UserId) -> UserHistory:
+            bench.live = other_model
+            return history_of("item-5")
+
+    old = bench.live
+    bench.recommender = Recommender(lambda: bench.live, SwappingReader(), bench.cache, bench.background, bench.recorder)
+    answer = await bench.recommend(k=1)
+    assert (answer.model_version, ids(answer)) == (old.version, ["item-5"])
+    assert bench.live is other_model
+
+
+async def test_similar_items_come_from_the_live_model(bench: Bench, other_model: ServingModel) -> None:
+    similar = bench.recommender.similar(ItemId("item-1"), 1)
+    assert [item.item_id for item in similar.items] == ["item-2"]
+    bench.live = other_model
+    assert bench.recommender.similar(ItemId("item-1"), 1).model_version == "v2"
+
+
+async def test_an_item_outside_the_model_is_unknown(bench: Bench) -> None:
+    with pytest.raises(UnknownItem, match="'item-7'"):
+        bench.recommender.similar(ItemId("item-7"), 1)
+
+
+async def test_before_the_first_model_the_answer_is_not_ready() -> None:
+    def not_ready() -> ServingModel:
+        raise ModelNotReady("none yet")
+
+    recommender = Recommender(not_ready, FakeHistoryReader(), FakeResultCache(), BackgroundTasks(1), Recorder())
+    with pytest.raises(ModelNotReady):
+        await recommender.recommend(ANN, 3)
+    with pytest.raises(ModelNotReady):
+        recommender.similar(ItemId("item-1"), 3)

@@ -1,0 +1,138 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from safetensors.numpy import load_file, save_file
+
+from services.domain.bundles import ENCODER, MANIFEST, TABLES, VOCABULARY, Manifest
+from services.domain.errors import BundleBroken
+from services.domain.ids import ItemId
+from services.domain.vocabulary import Vocabulary
+from services.inference.serving_model import ServingModel, load_serving_model
+from tests.fakes.history_reader import history_of
+from tests.fakes.tiny_bundle import mean_encoder, seal, tamper, write_bundle
+from tests.unit.inference.conftest import VECTORS
+
+
+def test_the_user_vector_is_what_the_graph_computes(model: ServingModel) -> None:
+    assert model.encoder is not None
+    user_vector = model.encoder.encode(np.array([1, 3]), np.array([1, 1]))
+    assert user_vector.tolist() == [1.0, 1.0]
+    assert user_vector.dtype == np.float32
+
+
+def test_a_history_becomes_rows_of_this_models_vocabulary(model: ServingModel) -> None:
+    item_rows, event_type_rows = model.history_rows(history_of("item-4", "gone", "item-2", kind="rating").entries)
+    assert item_rows.tolist() == [4, 2]
+    assert event_type_rows.tolist() == [2, 2]
+
+
+def test_a_popularity_bundle_loads_without_an_encoder(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "p1", "p1", vectors=VECTORS, kind="popularity")
+    model = load_serving_model(tmp_path / "p1")
+    assert model.encoder is None
+    assert model.index.popular(2, ())[0].tolist() == [1, 2]
+    assert model.index.similar(1, 2)[0].tolist() == []
+
+
+def test_a_loaded_model_cannot_be_changed(model: ServingModel) -> None:
+    """Law 2: serving never changes a parameter, not even by accident."""
+    with pytest.raises(ValueError, match="read-only"):
+        model.index._vectors[0, 0] = 1.0
+    with pytest.raises(AttributeError):
+        model.encoder = None  # type: ignore[misc]
+
+
+def without_tables(folder: Path, manifest: Manifest) -> None:
+    (folder / TABLES).unlink()
+
+
+def with_a_flipped_byte(folder: Path, manifest: Manifest) -> None:
+    content = bytearray((folder / TABLES).read_bytes())
+    content[-1] ^= 1
+    (folder / TABLES).write_bytes(bytes(content))
+
+
+def without_manifest(folder: Path, manifest: Manifest) -> None:
+    (folder / MANIFEST).unlink()
+
+
+def without_a_sum_for_the_encoder(folder: Path, manifest: Manifest) -> None:
+    tamper(folder, sha256={name: value for name, value in manifest.sha256.items() if name != ENCODER})
+
+
+def with_text_for_an_encoder(folder: Path, manifest: Manifest) -> None:
+    (folder / ENCODER).write_text("no graph")
+    seal(folder, manifest)
+
+
+def with_text_for_tables(folder: Path, manifest: Manifest) -> None:
+    (folder / TABLES).write_text("no tables")
+    seal(folder, manifest)
+
+
+def with_an_encoder_of_other_dimension(folder: Path, manifest: Manifest) -> None:
+    onnx.save(mean_encoder(np.ones((6, 3), dtype=np.float32)), folder / ENCODER)
+    seal(folder, manifest)
+
+
+def with_an_encoder_that_gives_nan(folder: Path, manifest: Manifest) -> None:
+    onnx.save(mean_encoder(np.full_like(VECTORS, np.nan)), folder / ENCODER)
+    seal(folder, manifest)
+
+
+def with_an_encoder_of_other_names(folder: Path, manifest: Manifest) -> None:
+    graph = mean_encoder(VECTORS)
+    graph.graph.node.append(helper.make_node("Identity", ["user_vectors"], ["users"]))
+    graph.graph.output[0].name = "users"
+    onnx.save(graph, folder / ENCODER)
+    seal(folder, manifest)
+
+
+def with_fewer_vectors_than_announced(folder: Path, manifest: Manifest) -> None:
+    save_file({"item_vectors": VECTORS[:5], "popularity": np.ones(5, dtype=np.float32)}, folder / TABLES)
+    seal(folder, manifest)
+
+
+def without_popularity(folder: Path, manifest: Manifest) -> None:
+    tables = load_file(folder / TABLES)
+    save_file({"item_vectors": tables["item_vectors"]}, folder / TABLES)
+    seal(folder, manifest)
+
+
+def with_a_vocabulary_of_other_length(folder: Path, manifest: Manifest) -> None:
+    (folder / VOCABULARY).write_text(Vocabulary((ItemId("item-1"),), ("view",)).to_json())
+    seal(folder, manifest)
+
+
+def of_another_format(folder: Path, manifest: Manifest) -> None:
+    seal(folder, replace(manifest, format=99))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        without_tables,
+        with_a_flipped_byte,
+        without_manifest,
+        without_a_sum_for_the_encoder,
+        with_text_for_an_encoder,
+        with_text_for_tables,
+        with_an_encoder_of_other_dimension,
+        with_an_encoder_that_gives_nan,
+        with_an_encoder_of_other_names,
+        with_fewer_vectors_than_announced,
+        without_popularity,
+        with_a_vocabulary_of_other_length,
+        of_another_format,
+    ],
+)
+def test_a_broken_bundle_is_refused_before_it_serves(tmp_path: Path, damage: Callable[[Path, Manifest], None]) -> None:
+    folder = tmp_path / "bundle"
+    damage(folder, write_bundle(folder, "v1", vectors=VECTORS))
+    with pytest.raises(BundleBroken):
+        load_serving_model(folder)
