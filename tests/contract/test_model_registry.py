@@ -129,8 +129,6 @@ def test_a_caller_with_another_generation_in_mind_changes_nothing(registry: Mode
 
 
 def test_of_many_callers_at_once_exactly_one_wins(registry: ModelRegistry) -> None:
-    if isinstance(registry, FakeModelRegistry):
-        pytest.skip("the fake is for one thread")
     registry.register(model("a"))
     start, outcomes = threading.Barrier(8), list[Assignment | None]()
 

@@ -1,5 +1,6 @@
 """The model registry in a dict and a list, and a maker of models."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -35,6 +36,7 @@ class FakeModelRegistry:
         self._clock = clock or FakeClock()
         self._models: dict[ModelVersion, Model] = {}
         self._assignments: list[Assignment] = []
+        self._lock = threading.Lock()
         self.before_assign: Callable[[], object] = lambda: None
 
     def register(self, model: Model) -> None:
@@ -71,10 +73,11 @@ class FakeModelRegistry:
     ) -> Assignment | None:
         self.before_assign()
         self.get(version)
-        if expected_generation != len(self._assignments):
-            return None
         new = Assignment(
             expected_generation + 1, version, actor, reason, self._clock.now(), override=override, restores=restores
         )
-        self._assignments.append(new)
+        with self._lock:
+            if expected_generation != len(self._assignments):
+                return None
+            self._assignments.append(new)
         return new

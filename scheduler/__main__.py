@@ -1,0 +1,90 @@
+"""`python -m scheduler [--ready-file PATH]`: starts nights when they are due, until SIGTERM."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from scheduler import timetable
+from scheduler.wiring import TRAINING, SchedulerParts, build
+from services import logs
+from services.domain.errors import CatalogDown, InvalidSettings, NightjarError
+from services.settings import Settings, load
+
+TICK_S: Final = 1.0  # larger: a night asked for by another process starts later; smaller: idle queries
+SWEEP_S: Final = 10.0  # larger: a crashed run looks alive longer; smaller: idle queries
+
+log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings, ready_file: Path | None, training: Sequence[str] = TRAINING) -> None:
+    """Blocks until SIGTERM or SIGINT; a night that is running then is ended and recorded."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)  # a leftover must not say ready
+    process = build(settings, stopping, training)
+    timetable.start(process.timetable, settings.schedule)
+    next_time = process.timetable.get_job(timetable.NIGHTLY).next_run_time
+    log.info("scheduler_ready", next_run_time=next_time.isoformat(), settings=settings.model_dump(mode="json"))
+    if ready_file is not None:
+        _write_atomically(ready_file, {"pid": os.getpid(), "next_run_time": next_time.isoformat()})
+    try:
+        _serve(process, stopping)
+    finally:
+        stopping.set()
+        process.timetable.shutdown(wait=True)
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
+    log.info("scheduler_stopped")
+
+
+def _serve(process: SchedulerParts, stopping: threading.Event) -> None:
+    next_sweep = 0.0
+    while not stopping.wait(TICK_S):
+        process.timetable.wakeup()
+        if time.monotonic() >= next_sweep:
+            next_sweep = time.monotonic() + SWEEP_S
+            _sweep(process)
+
+
+def _sweep(process: SchedulerParts) -> None:
+    try:
+        for abandoned in process.runs.fail_abandoned():
+            log.warning("run_abandoned", run_id=abandoned.run_id, start_time=abandoned.start_time.isoformat())
+    except CatalogDown as error:
+        log.warning("catalog_down", error=str(error))
+
+
+def _write_atomically(path: Path, content: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".draft")
+    draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m scheduler", description="Starts the nightly runs.")
+    parser.add_argument("--ready-file", type=Path, help="where to write a line of JSON once it is ready")
+    arguments = parser.parse_args()
+    try:
+        settings = load()
+        logs.configure(settings.log_level, "scheduler")
+        run(settings, arguments.ready_file)
+    except NightjarError as error:
+        sys.stderr.write(f"nightjar: {error}\n")
+        return 2 if isinstance(error, InvalidSettings) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Puts the scheduler process together, and opens its timetable and run book for other processes."""
+
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from scheduler import job
+from scheduler.nightly import Night
+from scheduler.timetable import looking, timetable
+from scheduler.training_process import TrainingProcess
+from services.adapters.sql.engine import connect
+from services.adapters.sql.migrate import upgrade
+from services.adapters.sql.run_book import SqlRunBook
+from services.domain.clock import SystemClock
+from services.domain.runs import RunBook
+from services.registry.gate import GateRules
+from services.registry.wiring import open_notice, open_registry
+from services.settings import Settings
+
+TRAINING: Final = (sys.executable, "-m", "services.training", "--trigger", "nightly")
+
+
+@dataclass(frozen=True)
+class SchedulerParts:
+    timetable: BackgroundScheduler
+    runs: RunBook
+
+
+def build(settings: Settings, stopping: threading.Event, training: Sequence[str] = TRAINING) -> SchedulerParts:
+    """Everything, not started yet; raises CatalogDown."""
+    registry = open_registry(settings)
+    engine = connect(settings.database_url)
+    clock = SystemClock()
+    runs = SqlRunBook(engine, clock)
+    night = Night(
+        runs=runs,
+        registry=registry,
+        notice=open_notice(settings),
+        launcher=TrainingProcess(training, settings.schedule.train_timeout_s),
+        rules=GateRules(settings.gate.min_gain_over_popularity, settings.gate.min_coverage),
+        clock=clock,
+        stopping=stopping.is_set,
+    )
+    job.install(night.run)
+    return SchedulerParts(timetable(engine, settings.schedule), runs)
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[SchedulerParts]:
+    """For a process that is no scheduler: sees and changes the timetable, starts nothing. Raises CatalogDown."""
+    upgrade(settings.database_url)
+    engine = connect(settings.database_url)
+    with looking(engine, settings.schedule) as planned:
+        yield SchedulerParts(planned, SqlRunBook(engine, SystemClock()))

@@ -1,0 +1,110 @@
+"""`nightjar schedule`: when the next night is, how the last ones went, and one at once."""
+
+import json
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.embedded.state import connected
+from scheduler import run_now, timetable
+from scheduler.wiring import opened
+from services import logs
+from services.domain.errors import NotRunning
+from services.domain.runs import Run, RunState
+from services.settings import Settings, load
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""The nightly run: when it comes, and how the last ones went.
+
+    Example: `nightjar schedule run-now --wait` trains, judges and promotes at once.""",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+@app.command("list")
+def list_schedule(
+    as_json: Json = False,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many past runs at most, newest first.")] = 10,
+) -> None:
+    """Says when the next night starts, in its time zone, and how the last ones ended.
+
+    Example: nightjar schedule list --limit 3
+    """
+    settings = _settings()
+    with opened(settings) as parts:
+        nightly = parts.timetable.get_job(timetable.NIGHTLY)
+        runs = parts.runs.newest(limit)
+    next_time = None if nightly is None or nightly.next_run_time is None else nightly.next_run_time
+    schedule = settings.schedule
+    if as_json:
+        document = {
+            "nightly_cron": schedule.nightly_cron,
+            "time_zone": schedule.time_zone,
+            "next_run_time": None if next_time is None else next_time.isoformat(),
+            "runs": [_document(run) for run in runs],
+        }
+        typer.echo(json.dumps(document))
+        return
+    when = "none: no scheduler has run on this database yet; start one with `nightjar up`"
+    if next_time is not None:
+        when = f"{next_time:%Y-%m-%d %H:%M %Z} (cron {schedule.nightly_cron!r}, {schedule.time_zone})"
+    typer.echo(f"Next night: {when}")
+    if runs:
+        Console().print(_table(list(runs)))
+
+
+@app.command("run-now")
+def run_at_once(
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow the run to its end; exit code 1 unless its model is live then.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Starts a night at once in the running scheduler; one that is going on already is joined, not doubled.
+
+    Example: nightjar schedule run-now --wait
+    """
+    with opened(_settings()) as parts:
+        run = run_now.ask(parts.timetable, parts.runs)
+        if wait:
+            run = run_now.follow(parts.runs, run)
+    if as_json:
+        typer.echo(json.dumps(_document(run)))
+    else:
+        typer.echo(f"Run {run.run_id}: {run.state.value}. {run.detail}".rstrip())
+    if wait and run.state is not RunState.SUCCEEDED:
+        raise typer.Exit(1)
+
+
+def _settings() -> Settings:
+    settings = load()
+    logs.configure(settings.log_level, "nightjar")
+    with suppress(NotRunning):
+        settings = connected(settings)
+    return settings
+
+
+def _document(run: Run) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "trigger": run.trigger,
+        "state": run.state.value,
+        "start_time": run.start_time.isoformat(),
+        "end_time": None if run.end_time is None else run.end_time.isoformat(),
+        "version": run.version,
+        "detail": run.detail,
+    }
+
+
+def _table(runs: list[Run]) -> Table:
+    table = Table("run", "trigger", "started (UTC)", "took", "state", "version", "detail")
+    for run in runs:
+        took = "–" if run.end_time is None else f"{(run.end_time - run.start_time).total_seconds():.0f} s"
+        started = f"{run.start_time:%Y-%m-%d %H:%M:%S}"
+        table.add_row(str(run.run_id), run.trigger, started, took, run.state.value, run.version or "–", run.detail)
+    return table
