@@ -1,6 +1,7 @@
 """Which port a part of the stack listens on: the one that was set, else the remembered one, else any free one."""
 
 import socket
+from collections.abc import Collection
 
 from services.domain.errors import PortInUse, StartFailed
 
@@ -24,20 +25,24 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
     return True
 
 
-def any_free(host: str = LOOPBACK) -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as trial:
-        trial.bind((host if host != "localhost" else LOOPBACK, 0))
-        port: int = trial.getsockname()[1]
-        return port
+def any_free(taken: Collection[int] = ()) -> int:
+    """A port that was free on the loopback address a moment ago, and is none of those taken."""
+    while True:
+        with socket.socket() as trial:
+            trial.bind((LOOPBACK, 0))
+            port: int = trial.getsockname()[1]
+        if port not in taken:
+            return port
 
 
-def choose(setting: str, wanted: int, remembered: int | None = None, host: str = LOOPBACK) -> int:
-    """The port to use; raises PortInUse naming the setting to change when the wanted one (not 0) is taken."""
+def choose(
+    setting: str, wanted: int, *, remembered: int | None = None, taken: Collection[int] = (), host: str = LOOPBACK
+) -> int:
+    """The port to use; raises PortInUse naming the setting to change when the wanted one (not 0) cannot be had."""
     if wanted:
-        if not is_free(wanted, host):
+        if wanted in taken or not is_free(wanted, host):
             raise PortInUse(f"Port {wanted} is in use by another program; set {setting} to another one.")
         return wanted
-    if remembered and is_free(remembered, host):
+    if remembered and remembered not in taken and is_free(remembered, host):
         return remembered
-    return any_free()
+    return any_free(taken)

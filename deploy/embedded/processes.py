@@ -36,6 +36,10 @@ class Program:
     port: int | None = None
     environment: Mapping[str, str] | None = None
     """The whole environment; None: this process's own."""
+    ready_file: Path | None = None
+    """Removed before a start; its presence says that the process is ready."""
+    outlives_us: bool = False
+    """True for the supervisor in the background: it stays when the command that started it ends."""
     start_timeout_s: float = 60.0
     stop_timeout_s: float = 15.0
 
@@ -88,9 +92,17 @@ class Child:
         return StartFailed(f"{self.program.name} {happened}; its log is {self.program.log}{':' if tail else ''}{tail}")
 
 
-def start(program: Program) -> Child:
-    """Starts a program and returns at once; raises StartFailed when it cannot be run at all."""
-    return _SPAWNER.submit(_spawn, program).result()
+def start(program: Program, register: Callable[[Child], None] | None = None) -> Child:
+    """Starts a program and returns at once; raises StartFailed when it cannot be run at all.
+
+    `register` is called before a Ctrl-C can get between the start and the caller.
+    """
+    return _SPAWNER.submit(_spawn, program, register).result()
+
+
+def settle() -> None:
+    """Blocks until every start under way has been registered."""
+    _SPAWNER.submit(lambda: None).result()
 
 
 def wait_until_ready(children: Sequence[Child], on_ready: Callable[[Child], None] | None = None) -> None:
@@ -163,12 +175,14 @@ def leashed(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
 
 
-def _spawn(program: Program) -> Child:
+def _spawn(program: Program, register: Callable[[Child], None] | None) -> Child:
     logfiles.trim(program.log)
+    if program.ready_file is not None:
+        program.ready_file.unlink(missing_ok=True)
     with logfiles.open_for_append(program.log) as log:
         try:
             popen = subprocess.Popen(
-                leashed(program.command),
+                list(program.command) if program.outlives_us else leashed(program.command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -177,4 +191,7 @@ def _spawn(program: Program) -> Child:
             )
         except OSError as error:
             raise StartFailed(f"{program.name} cannot be run: {program.command[0]}: {error.strerror}") from error
-    return Child(program, popen, Identity.of(popen.pid))
+    child = Child(program, popen, Identity.of(popen.pid))
+    if register is not None:
+        register(child)
+    return child

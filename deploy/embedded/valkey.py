@@ -76,10 +76,9 @@ def server_options(folder: Path, port: int) -> list[tuple[str, str]]:
 
 def _answers(port: int) -> bool:
     """True when it answers, and has read its append-only file."""
+    once = Retry(NoBackoff(), 0)  # whoever waits asks again
     try:
-        with redis.Redis(
-            host=LOOPBACK, port=port, socket_timeout=2.0, socket_connect_timeout=2.0, retry=None
-        ) as client:
+        with redis.Redis(host=LOOPBACK, port=port, socket_timeout=2.0, retry=once) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

@@ -1,0 +1,122 @@
+"""What is known of a home's stack: `stack.json`, written by its supervisor and read by every other command."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import SecretStr
+
+from deploy.embedded.processes import Identity
+from services.domain.errors import InvalidSettings, NotRunning, StartFailed
+from services.settings import Settings
+
+FILE = "stack.json"
+Condition = Literal["starting", "running", "restarting"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process of the stack."""
+
+    name: str
+    identity: Identity
+    condition: Condition
+    port: int | None
+    log: str
+    restarts: int = 0
+
+    @property
+    def uptime_s(self) -> float:
+        return time.time() - self.identity.start_time
+
+
+@dataclass(frozen=True)
+class StackState:
+    """A stack as last written; whether it lives is for the system to say."""
+
+    supervisor: Identity | None = None
+    """None after an orderly stop."""
+    bootstrap_servers: str | None = None
+    redis_url: str | None = None
+    """None for a server that was given to us: its address may hold a password and is not written down."""
+    serve_port: int | None = None
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """The ports used last, by part; a restart takes the same."""
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def running(self) -> bool:
+        return self.supervisor is not None and self.supervisor.process() is not None
+
+    def stopped(self) -> "StackState":
+        """What stays known after an orderly stop."""
+        return StackState(ports=self.ports)
+
+
+def read(home: Path) -> StackState:
+    """The state of a home; an empty one when no stack ever ran there. Raises StartFailed for a broken file."""
+    path = home / FILE
+    try:
+        return _from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return StackState()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StartFailed(f"{path} cannot be read ({error}); see that no stack runs there, and remove it.") from error
+
+
+def write(home: Path, state: StackState) -> None:
+    """Replaces the file in one step."""
+    partial = home / f"{FILE}.partial"
+    partial.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    partial.replace(home / FILE)
+
+
+def connected(settings: Settings) -> Settings:
+    """The settings with the addresses of the home's running stack wherever none are set.
+
+    Raises NotRunning when an address is needed and no stack runs.
+    """
+    state = read(settings.home_folder)
+    needs_kafka, needs_redis = settings.kafka.bootstrap_servers is None, settings.redis.url is None
+    if not state.running:
+        if needs_kafka or needs_redis:
+            raise NotRunning(f"No stack is running in {settings.home_folder}; start one with `nightjar up`.")
+        return settings
+    if needs_redis and state.redis_url is None:
+        raise InvalidSettings("The running stack uses a Redis of your own; set NIGHTJAR_REDIS__URL here as well.")
+    port_is_set = "port" in settings.serve.model_fields_set and settings.serve.port != 0
+    return with_addresses(
+        settings,
+        bootstrap_servers=state.bootstrap_servers if needs_kafka else None,
+        redis_url=state.redis_url if needs_redis else None,
+        serve_port=None if port_is_set else state.serve_port,
+    )
+
+
+def with_addresses(
+    settings: Settings, *, bootstrap_servers: str | None, redis_url: str | None, serve_port: int | None
+) -> Settings:
+    """A copy with these addresses; None leaves what is there."""
+    kafka, redis, serve = settings.kafka, settings.redis, settings.serve
+    if bootstrap_servers is not None:
+        kafka = kafka.model_copy(update={"bootstrap_servers": bootstrap_servers})
+    if redis_url is not None:
+        redis = redis.model_copy(update={"url": SecretStr(redis_url)})
+    if serve_port is not None:
+        serve = serve.model_copy(update={"port": serve_port})
+    return settings.model_copy(update={"kafka": kafka, "redis": redis, "serve": serve})
+
+
+def _from_json(document: Mapping[str, Any]) -> StackState:
+    state = StackState(**document)
+    parts = (Part(**part) for part in document["parts"])
+    return replace(
+        state,
+        supervisor=Identity(**document["supervisor"]) if document["supervisor"] else None,
+        parts=tuple(
+            replace(part, identity=Identity(**document["parts"][row]["identity"])) for row, part in enumerate(parts)
+        ),
+    )
