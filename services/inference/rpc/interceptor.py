@@ -5,7 +5,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import grpc
@@ -19,7 +19,7 @@ from services.inference.rpc.errors import domain_status, unknown_status
 log = structlog.get_logger(__name__)
 
 _Context = grpc.aio.ServicerContext[Any, Any]
-_Handler = grpc.RpcMethodHandler[Any, Any]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"  # generic in its stubs, not when it runs
 _WORDS = {code.value[0]: code.name for code in StatusCode}
 
 
@@ -31,16 +31,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
+    ) -> _Handler:
         """Wraps the method's handler in one of the same kind; an unknown method stays without one."""
         handler = await continuation(handler_call_details)
         # None for a method nobody serves: then its name, chosen by the caller, must not become a label either.
         return None if handler is None else self._wrapped(handler, str(handler_call_details.method))
 
-    def _wrapped(self, handler: _Handler, method: str) -> _Handler:
-        behaviour: Any
+    def _wrapped(self, handler: Any, method: str) -> _Handler:
         if handler.request_streaming:
             make = (grpc.stream_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler)
             behaviour = handler.stream_stream if handler.response_streaming else handler.stream_unary

@@ -1,0 +1,127 @@
+"""A real gRPC server in the test's own event loop, over fakes of the ports and bundles made on the spot."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+
+from nightjar.v1.model_service_pb2_grpc import ModelServiceStub
+from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
+from services.domain.bundles import MANIFEST, Manifest, sha256_of, verify
+from services.domain.models import Verdict
+from services.inference.background import BackgroundTasks
+from services.inference.follower import Follower
+from services.inference.model_slot import ModelSlot, load_assigned
+from services.inference.recommend import Recommender
+from services.inference.recorder import Recorder
+from services.inference.rpc.model_servicer import ModelServicer
+from services.inference.rpc.recommender_servicer import RecommenderServicer
+from services.inference.rpc.server import Health, build_server
+from services.registry import promotion
+from tests.fakes import model_registry
+from tests.fakes.clock import FakeClock
+from tests.fakes.history_reader import FakeHistoryReader
+from tests.fakes.model_registry import PASSED, FakeModelRegistry
+from tests.fakes.result_cache import FakeResultCache
+from tests.fakes.tiny_bundle import write_bundle
+
+if TYPE_CHECKING:  # these two exist in the stubs only
+    from nightjar.v1.model_service_pb2_grpc import ModelServiceAsyncStub
+    from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceAsyncStub
+
+
+class LocalNotices:
+    """Both ends of the notice in one event loop: announced from any thread, waited for here."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._announced = asyncio.Event()
+
+    def announce(self, generation: int) -> None:
+        self._loop.call_soon_threadsafe(self._announced.set)
+
+    async def wait(self, timeout_s: float) -> bool:
+        try:
+            await asyncio.wait_for(self._announced.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        self._announced.clear()
+        return True
+
+
+class FolderPerVersion:
+    """The reading side of a BundleStore: a location is a folder."""
+
+    def publish(self, draft: Path, manifest: Manifest) -> str:
+        raise NotImplementedError
+
+    def fetch(self, location: str) -> Path:
+        verify(Path(location))
+        return Path(location)
+
+
+class ServingBench:
+    """What a worker is made of, with the outside world in reach of the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.registry = FakeModelRegistry()
+        self.notices = LocalNotices()
+        self.histories = FakeHistoryReader()
+        self.cache = FakeResultCache()
+        self.recorder = Recorder()
+        self.health = Health()
+        self.slot = ModelSlot(partial(load_assigned, self.registry, FolderPerVersion()))
+        self.follower = Follower(
+            self.slot, self.registry, self.notices, FakeClock(), self.recorder, self.health.model_loaded
+        )
+        self.background = BackgroundTasks(limit=64)
+        self.recommender = Recommender(self.slot.model, self.histories, self.cache, self.background, self.recorder)
+        self.recommendations: RecommenderServiceAsyncStub
+        self.models: ModelServiceAsyncStub
+        self.channel: grpc.aio.Channel
+
+    def publish(
+        self, version: str, vectors: npt.NDArray[np.float32], *, verdict: Verdict | None = PASSED, age_s: float = 0.0
+    ) -> None:
+        """Writes and registers a bundle; the gate passed it unless the test says otherwise."""
+        folder = self._folder / version
+        write_bundle(folder, version, vectors=vectors)
+        registered = model_registry.model(version, verdict=verdict, age_s=age_s)
+        self.registry.register(replace(registered, location=str(folder), digest=sha256_of(folder / MANIFEST)))
+
+    async def promote(self, version: str) -> None:
+        """Makes a version live and waits until it serves; for tests that don't run the follower's task."""
+        promotion.promote(self.registry, self.notices, self.registry.get(version).version, "test")  # type: ignore[arg-type]
+        await self.follower.catch_up()
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[ServingBench]:
+    """A bench whose server listens on a free port, with a channel to it."""
+    bench = ServingBench(folder)
+    await bench.health.starting()
+    servicer = ModelServicer(
+        bench.registry,
+        promote=partial(promotion.promote, bench.registry, bench.notices),
+        rollback=partial(promotion.rollback, bench.registry, bench.notices),
+    )
+    server = build_server(RecommenderServicer(bench.recommender), servicer, bench.health, bench.recorder)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            bench.channel = channel
+            bench.recommendations = RecommenderServiceStub(channel)
+            bench.models = ModelServiceStub(channel)
+            yield bench
+    finally:
+        await server.stop(grace=1)
+        await bench.background.drain(timeout_s=1)
