@@ -1,1 +1,69 @@
-"""Nightjar for Python: send events with EventProducer, ask for recommendations with RecommenderClient."""
+"""Nightjar for Python: send events with EventProducer, ask for recommendations with RecommenderClient.
+
+The names are imported when they are first used: a process that only needs nightjar.v1 loads neither Kafka nor gRPC.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nightjar.aio_client import AsyncRecommenderClient
+    from nightjar.answers import Recommendation, ScoredItem, SimilarItems
+    from nightjar.client import RecommenderClient
+    from nightjar.delivery import Delivery, DeliveryReport
+    from nightjar.errors import (
+        BrokerUnreachable,
+        BufferFull,
+        DeliveryFailed,
+        FlushTimedOut,
+        InvalidField,
+        NightjarClientError,
+        RecommenderError,
+    )
+    from nightjar.events import Event, Item
+    from nightjar.producer import EventProducer
+
+__all__ = [
+    "AsyncRecommenderClient",
+    "BrokerUnreachable",
+    "BufferFull",
+    "Delivery",
+    "DeliveryFailed",
+    "DeliveryReport",
+    "Event",
+    "EventProducer",
+    "FlushTimedOut",
+    "InvalidField",
+    "Item",
+    "NightjarClientError",
+    "Recommendation",
+    "RecommenderClient",
+    "RecommenderError",
+    "ScoredItem",
+    "SimilarItems",
+]
+
+_HOMES = {
+    "aio_client": ("AsyncRecommenderClient",),
+    "answers": ("Recommendation", "ScoredItem", "SimilarItems"),
+    "client": ("RecommenderClient",),
+    "delivery": ("Delivery", "DeliveryReport"),
+    "errors": (
+        "BrokerUnreachable",
+        "BufferFull",
+        "DeliveryFailed",
+        "FlushTimedOut",
+        "InvalidField",
+        "NightjarClientError",
+        "RecommenderError",
+    ),
+    "events": ("Event", "Item"),
+    "producer": ("EventProducer",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'nightjar' has no attribute {name!r}")
+    return getattr(import_module(f"nightjar.{_HOME_OF[name]}"), name)

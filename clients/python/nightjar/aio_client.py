@@ -1,0 +1,75 @@
+"""AsyncRecommenderClient: the asyncio client of the recommender."""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from nightjar import calls
+from nightjar.answers import Recommendation, SimilarItems
+from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
+
+
+class AsyncRecommenderClient:
+    """As RecommenderClient, for one event loop: make it inside the running loop."""
+
+    def __init__(self, target: str, *, credentials: grpc.ChannelCredentials | None = None) -> None:
+        self._target = target
+        self._channel = (
+            grpc.aio.insecure_channel(target, options=calls.CHANNEL_OPTIONS)
+            if credentials is None
+            else grpc.aio.secure_channel(target, credentials, options=calls.CHANNEL_OPTIONS)
+        )
+        self._recommender = RecommenderServiceStub(self._channel)
+        self._health: Any = health_pb2_grpc.HealthStub(self._channel)  # its type stubs lack the methods
+
+    async def recommend(
+        self, user_id: str, k: int = 10, *, timeout_s: float = calls.DEFAULT_TIMEOUT_S
+    ) -> Recommendation:
+        """The k best items (1 to 500) for a user; popular ones, marked so, for a user nobody knows."""
+        request = calls.recommend_request(user_id, k)
+        try:
+            return Recommendation.from_proto(await self._recommender.Recommend(request, timeout=timeout_s))
+        except grpc.RpcError as error:
+            raise calls.recommender_error(error, self._target) from error
+
+    async def similar_items(
+        self, item_id: str, k: int = 10, *, timeout_s: float = calls.DEFAULT_TIMEOUT_S
+    ) -> SimilarItems:
+        """The k nearest items (1 to 500); code NOT_FOUND for an item the model does not know."""
+        request = calls.similar_items_request(item_id, k)
+        try:
+            return SimilarItems.from_proto(await self._recommender.SimilarItems(request, timeout=timeout_s))
+        except grpc.RpcError as error:
+            raise calls.recommender_error(error, self._target) from error
+
+    async def wait_until_serving(self, timeout_s: float) -> None:
+        """Waits until the server is up with a model; raises RecommenderError when it is not after timeout_s."""
+        request = health_pb2.HealthCheckRequest(service=calls.SERVICE)
+        deadline = time.monotonic() + timeout_s
+        last = "no answer"
+        while (remaining_s := deadline - time.monotonic()) > 0:
+            try:
+                status = (await self._health.Check(request, timeout=remaining_s, wait_for_ready=True)).status
+                if status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+                last = health_pb2.HealthCheckResponse.ServingStatus.Name(status)
+            except grpc.RpcError as error:
+                last = error.code().name
+            await asyncio.sleep(min(calls.POLL_S, max(0.0, deadline - time.monotonic())))
+        raise calls.not_serving(self._target, timeout_s, last)
+
+    async def close(self) -> None:
+        """Ends the connection and every running call."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()

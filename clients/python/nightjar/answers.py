@@ -1,0 +1,73 @@
+"""What the recommender answers, as small immutable objects."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from nightjar.v1 import recommender_service_pb2 as pb2
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredItem:
+    """One item of a list. score: unit-free, larger is better, comparable within one answer. rank: 1 is the best."""
+
+    item_id: str
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A user's list, best first, and where it came from.
+
+    source: "model", or "popular" for a user the model knows nothing of. degraded_reason: empty unless degraded, then
+    the part that was down, such as "feature_store_down". request_id: put it into the events that follow from it.
+    """
+
+    items: tuple[ScoredItem, ...]
+    request_id: str
+    model_version: str
+    history_version: str
+    source: str
+    degraded: bool
+    degraded_reason: str
+    cache_hit: bool
+
+    @classmethod
+    def from_proto(cls, response: pb2.RecommendResponse) -> Self:
+        return cls(
+            items=_items(response.items),
+            request_id=response.request_id,
+            model_version=response.model_version,
+            history_version=response.history_version,
+            source=_word(pb2.Source.Name, response.source, "SOURCE_"),
+            degraded=response.degraded,
+            degraded_reason=_word(pb2.DegradedReason.Name, response.degraded_reason, "DEGRADED_REASON_"),
+            cache_hit=response.cache_hit,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarItems:
+    """An item's neighbours, nearest first; the score is the cosine of the two vectors."""
+
+    items: tuple[ScoredItem, ...]
+    model_version: str
+
+    @classmethod
+    def from_proto(cls, response: pb2.SimilarItemsResponse) -> Self:
+        return cls(items=_items(response.items), model_version=response.model_version)
+
+
+def _items(items: Iterable[pb2.ScoredItem]) -> tuple[ScoredItem, ...]:
+    return tuple(ScoredItem(item.item_id, item.score, item.rank) for item in items)
+
+
+def _word(name_of: Callable[..., str], number: int, prefix: str) -> str:
+    """The enum value as a lower-case word; empty when unset, `unknown_<number>` from a server newer than this SDK."""
+    if number == 0:
+        return ""
+    try:
+        return name_of(number).removeprefix(prefix).lower()
+    except ValueError:
+        return f"unknown_{number}"

@@ -1,0 +1,93 @@
+"""What the blocking and the asyncio client share: the channel's options, the requests, and errors made readable."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+
+from nightjar.errors import InvalidField, RecommenderError
+from nightjar.v1 import recommender_service_pb2 as pb2
+from nightjar.validation import check_id
+
+SERVICE: Final = "nightjar.v1.RecommenderService"
+MAX_K: Final = 500
+DEFAULT_TIMEOUT_S: Final = 2.0
+POLL_S: Final = 0.05  # larger: slow to see that serving began; smaller: idle calls
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+
+# Every call may be repeated safely, so one that met a restarting worker is: 4 attempts within its timeout.
+_SERVICE_CONFIG: Final = {
+    "methodConfig": [
+        {
+            "name": [{"service": SERVICE}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "0.5s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+CHANNEL_OPTIONS: Final = (
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    # gRPC waits a second before it connects again, up to two minutes; a restart here takes less.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+
+
+def recommend_request(user_id: str, k: int) -> pb2.RecommendRequest:
+    """Raises InvalidField."""
+    check_id("user_id", user_id)
+    _check_k(k)
+    return pb2.RecommendRequest(user_id=user_id, k=k)
+
+
+def similar_items_request(item_id: str, k: int) -> pb2.SimilarItemsRequest:
+    """Raises InvalidField."""
+    check_id("item_id", item_id)
+    _check_k(k)
+    return pb2.SimilarItemsRequest(item_id=item_id, k=k)
+
+
+def _check_k(k: int) -> None:
+    if not 1 <= k <= MAX_K:
+        raise InvalidField("k", f"is {k}; 1 to {MAX_K} are allowed")
+
+
+def recommender_error(error: Any, target: str) -> RecommenderError:
+    """Reads the status, the ErrorInfo and the BadRequest out of a failed call, blocking or not (a grpc.RpcError)."""
+    code: grpc.StatusCode = error.code()
+    reason = field = ""
+    metadata: Iterable[tuple[str, str | bytes]] = error.trailing_metadata() or ()
+    for key, value in metadata:
+        if key == _DETAILS_KEY and isinstance(value, bytes):
+            reason, field = _details(value)
+    message = f"{error.details() or code.name} ({code.name} from {target})"
+    return RecommenderError(code.name, message, reason=reason, field=field)
+
+
+def not_serving(target: str, timeout_s: float, last: str) -> RecommenderError:
+    """The error of a wait that was in vain; `last` is what the last look saw."""
+    return RecommenderError(
+        "DEADLINE_EXCEEDED",
+        f"{target} does not serve recommendations after {timeout_s:g} s (last seen: {last}); "
+        "check its log, or that a model is live.",
+    )
+
+
+def _details(value: bytes) -> tuple[str, str]:
+    """(reason, field); empty words where the server said nothing."""
+    reason = field = ""
+    for detail in status_pb2.Status.FromString(value).details:
+        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        if detail.Unpack(info):
+            reason = info.reason
+        elif detail.Unpack(bad) and bad.field_violations:
+            field = bad.field_violations[0].field
+    return reason, field

@@ -1,0 +1,24 @@
+"""The common shape of every sample data set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.domain.interactions import Interaction, Item
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """events: ordered by (event_time, event_id), the last one at `now`; their ids depend on the data alone.
+
+    Sending a set again, with times moved on, therefore counts nothing twice.
+    """
+
+    name: str
+    events: Sequence[Interaction]
+    items: Sequence[Item]
+
+
+def microseconds(moment: datetime) -> int:
+    """An aware moment as microseconds since the epoch."""
+    return round(moment.timestamp() * 1_000_000)

@@ -1,0 +1,54 @@
+"""Sends a data set through Kafka, with the project's own producer."""
+
+from collections.abc import Callable
+from typing import Final
+
+from nightjar import EventProducer
+from nightjar.v1 import event_pb2, item_pb2
+from services.cli.datasets.dataset import Dataset
+from services.domain.interactions import Interaction, Item
+
+REPORT_EVERY: Final = 1_000
+
+
+def send(dataset: Dataset, producer: EventProducer, on_progress: Callable[[int], None] = lambda _: None) -> int:
+    """Sends the items, then the events in order; returns how many events Kafka has taken, once it has them all.
+
+    on_progress: called with the number of events sent so far. Raises what EventProducer raises.
+    """
+    for item in dataset.items:
+        producer.send_item(item_message(item))
+    for num_sent, event in enumerate(dataset.events, start=1):
+        producer.send(event_message(event))
+        if num_sent % REPORT_EVERY == 0:
+            on_progress(num_sent)
+    producer.flush()
+    on_progress(len(dataset.events))
+    return len(dataset.events)
+
+
+def event_message(event: Interaction) -> event_pb2.Event:
+    """The domain's event as the wire's."""
+    message = event_pb2.Event(
+        event_id=event.event_id,
+        user_id=event.user_id,
+        item_id=event.item_id,
+        type=event.event_type,
+        value=event.value,
+        session_id=event.session_id,
+        request_id=event.request_id,
+        position=event.position,
+        surface=event.surface,
+        attributes=event.attributes,
+    )
+    message.event_time.FromMicroseconds(event.event_time_us)
+    return message
+
+
+def item_message(item: Item) -> item_pb2.Item:
+    """The domain's item as the wire's."""
+    message = item_pb2.Item(
+        item_id=item.item_id, title=item.title, categories=item.categories, attributes=item.attributes
+    )
+    message.update_time.FromMicroseconds(item.update_time_us)
+    return message
