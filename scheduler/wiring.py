@@ -18,8 +18,7 @@ from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.run_book import SqlRunBook
 from services.domain.clock import SystemClock
 from services.domain.runs import RunBook
-from services.registry.gate import GateRules
-from services.registry.wiring import open_notice, open_registry
+from services.registry.wiring import gate_rules, open_notice, open_registry
 from services.settings import Settings
 
 TRAINING: Final = (sys.executable, "-m", "services.training", "--trigger", "nightly")
@@ -42,7 +41,7 @@ def build(settings: Settings, stopping: threading.Event, training: Sequence[str]
         registry=registry,
         notice=open_notice(settings),
         launcher=TrainingProcess(training, settings.schedule.train_timeout_s),
-        rules=GateRules(settings.gate.min_gain_over_popularity, settings.gate.min_coverage),
+        rules=gate_rules(settings),
         clock=clock,
         stopping=stopping.is_set,
     )

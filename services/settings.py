@@ -7,10 +7,10 @@ wins over the file. Nothing else reads the environment.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from services.domain.errors import InvalidSettings
@@ -191,6 +191,16 @@ class Settings(BaseSettings):
     train: TrainSettings = TrainSettings()
     gate: GateSettings = GateSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+
+    @model_validator(mode="after")
+    def _serving_keeps_what_the_model_looks_at(self) -> Self:
+        """Law 8: serving computes what training saw only if the online store keeps at least as much."""
+        if self.train.max_history > self.redis.max_history:
+            raise ValueError(
+                f"train.max_history ({self.train.max_history}) is larger than redis.max_history "
+                f"({self.redis.max_history}); serving would see less of a user than training did"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -20,7 +20,7 @@ def run(settings: Settings, *, on_ready: Callable[[Stack], None], console: Conso
     The console, where there is one, shows what the parts log. A signal that comes before all is ready raises
     KeyboardInterrupt once everything is stopped.
     """
-    with _signals_interrupt(), Stack(settings) as stack:
+    with signals_interrupt(), Stack(settings) as stack:
         show = _shower(stack, console) if console else lambda: None
         stack.start()
         on_ready(stack)
@@ -45,7 +45,7 @@ def _shower(stack: Stack, console: Console) -> Callable[[], None]:
 
 
 @contextmanager
-def _signals_interrupt() -> Iterator[None]:
+def signals_interrupt() -> Iterator[None]:
     """SIGTERM and a closed terminal stop it as Ctrl-C does, at whatever moment."""
     earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     for number in earlier:

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, OffsetSpec, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from services.domain.errors import BrokerDown
@@ -54,6 +54,21 @@ def ensure_topics(bootstrap_servers: str, topics: Sequence[TopicSpec], timeout_s
         raise BrokerDown(
             f"Kafka at {bootstrap_servers} did not create the topics ({error}); is it running and reachable?"
         ) from error
+
+
+def group_lag(bootstrap_servers: str, group: str, topic: str, timeout_s: float = 10.0) -> int:
+    """Records of a topic that a group has not committed yet; blocks. Raises BrokerDown."""
+    try:
+        with _admin(bootstrap_servers, timeout_s) as admin:
+            (description,) = admin.describe_topics([topic])
+            partitions = [TopicPartition(topic, each["partition_index"]) for each in description["partitions"]]
+            ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+            committed = admin.list_group_offsets({group: partitions})[group]
+            done = (committed.get(partition) for partition in partitions)
+            num_done = sum(each.offset for each in done if each is not None)
+            return int(sum(end.offset for end in ends.values()) - num_done)
+    except (KafkaError, OSError) as error:
+        raise BrokerDown(f"Kafka at {bootstrap_servers} did not say how far {group} is: {error}") from error
 
 
 def cluster_answers(bootstrap_servers: str, timeout_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""Opens the real registry and the way to tell serving of a change."""
+"""Opens the real registry, the gate's rules, and the way to tell serving of a change."""
 
 import structlog
 
@@ -8,6 +8,7 @@ from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.model_registry import SqlModelRegistry
 from services.domain.clock import SystemClock
 from services.domain.ports import LiveModelNotice
+from services.registry.gate import GateRules
 from services.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,11 @@ def open_registry(settings: Settings) -> SqlModelRegistry:
     """The registry in the catalog database, its tables brought up to date; raises CatalogDown."""
     upgrade(settings.database_url)
     return SqlModelRegistry(connect(settings.database_url), SystemClock())
+
+
+def gate_rules(settings: Settings) -> GateRules:
+    """The operator's thresholds."""
+    return GateRules(settings.gate.min_gain_over_popularity, settings.gate.min_coverage)
 
 
 def open_notice(settings: Settings) -> LiveModelNotice:

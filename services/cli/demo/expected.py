@@ -1,0 +1,41 @@
+"""What a model version must answer: computed here from its bundle, to hold every reply under load against it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from services.adapters.redis_store import RedisHistoryReader
+from services.domain.ids import ItemId, ModelVersion, UserId
+from services.domain.interactions import UserHistory
+from services.inference.serving_model import ServingModel, load_serving_model
+
+Answers: TypeAlias = Mapping[tuple[ModelVersion, UserId], tuple[ItemId, ...]]
+
+
+async def read_histories(redis_url: str, user_ids: Sequence[UserId]) -> Mapping[UserId, UserHistory]:
+    """The online histories as serving reads them."""
+    reader = RedisHistoryReader(redis_url, timeout_s=5.0)
+    try:
+        return {user_id: await reader.read(user_id) for user_id in user_ids}
+    finally:
+        await reader.aclose()
+
+
+def expected_answers(bundles: Sequence[Path], histories: Mapping[UserId, UserHistory], k: int) -> Answers:
+    """For each version and user, the k items that this version gives this user, best first."""
+    models = [load_serving_model(folder) for folder in bundles]
+    return {
+        (model.version, user_id): _answer(model, history, k)
+        for model in models
+        for user_id, history in histories.items()
+    }
+
+
+def _answer(model: ServingModel, history: UserHistory, k: int) -> tuple[ItemId, ...]:
+    item_rows, event_type_rows = model.history_rows(history.entries)
+    consumed = model.known_rows(history.consumed)
+    if model.encoder is None or len(item_rows) == 0:
+        rows, scores = model.index.popular(k, consumed)
+    else:
+        rows, scores = model.index.best(model.encoder.encode(item_rows, event_type_rows), k, consumed)
+    return tuple(item.item_id for item in model.scored_items(rows, scores))

@@ -1,0 +1,123 @@
+"""What the demo shows: headings, progress, titles, and the summary; no figures are made here."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from nightjar import Recommendation
+from services.cli.demo.figures import Figures
+from services.cli.demo.freshness import Freshness
+from services.domain.ids import ItemId, UserId
+from services.domain.interactions import Item
+
+SHOWN_ITEMS = 5
+
+
+class Screen:
+    """Writes for people: to standard output, or to standard error when that is for the JSON."""
+
+    def __init__(self, *, human_output_on_stderr: bool) -> None:
+        self.console = Console(stderr=human_output_on_stderr, highlight=False)
+        self._titles: Mapping[ItemId, Item] = {}
+
+    def know_items(self, items: Sequence[Item]) -> None:
+        """From now on items are shown by their titles."""
+        self._titles = {item.item_id: item for item in items}
+
+    def heading(self, number: int, text: str) -> None:
+        self.console.print(f"\n[bold cyan]{number}[/] [bold]{text}[/]")
+
+    def say(self, text: str) -> None:
+        self.console.print(f"  {text}")
+
+    @contextmanager
+    def bars(self, totals: Mapping[str, int]) -> Iterator[Callable[[str, int], None]]:
+        """Live progress bars; gives a function that sets one bar to a count."""
+        with Progress(
+            TextColumn("  {task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            console=self.console,
+        ) as progress:  # fmt: skip
+            tasks = {name: progress.add_task(name, total=total) for name, total in totals.items()}
+            yield lambda name, count: progress.update(tasks[name], completed=count)
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[Callable[[str], None]]:
+        """A spinner with a text; gives a function that changes the text."""
+        with self.console.status(f"  {text}") as status:
+            yield lambda changed: status.update(f"  {changed}")
+
+    def recommendations(self, user_id: UserId, liked: Sequence[ItemId], answer: Recommendation) -> None:
+        """One user: what they liked lately, and what they are offered."""
+        table = Table(title=f"user {user_id}", title_justify="left", show_edge=False, pad_edge=False, box=None)
+        table.add_column("liked lately", style="dim", width=44, no_wrap=True)
+        table.add_column(f"recommended ({answer.source}, model {answer.model_version})", width=60, no_wrap=True)
+        for row in range(SHOWN_ITEMS):
+            left = self._title(liked[row]) if row < len(liked) else ""
+            right = f"{row + 1}. {self._title(ItemId(answer.items[row].item_id))}" if row < len(answer.items) else ""
+            table.add_row(left, right)
+        self.console.print(table)
+        self.console.print()
+
+    def freshness(self, seen: Freshness) -> None:
+        """Before and after, side by side, and what came between."""
+        for item_id, changed_ms in zip(seen.acted_on, seen.changed_ms, strict=True):
+            self.say(f"user {seen.user_id} acts on [bold]{self._title(item_id)}[/] → another answer after "
+                     f"[bold green]{changed_ms:.0f} ms[/]")  # fmt: skip
+        before_ids = {item.item_id for item in seen.before.items[:SHOWN_ITEMS]}
+        table = Table(show_edge=False, pad_edge=False, box=None)
+        table.add_column("before", style="dim", width=44, no_wrap=True)
+        table.add_column("after", width=60, no_wrap=True)
+        for old, new in zip(seen.before.items[:SHOWN_ITEMS], seen.after.items[:SHOWN_ITEMS], strict=False):
+            mark = "" if new.item_id in before_ids else "[green]new[/] "
+            table.add_row(self._title(ItemId(old.item_id)), mark + self._title(ItemId(new.item_id)))
+        self.console.print(table)
+
+    def summary(self, figures: Figures, home: Path) -> None:
+        """The one table at the end, and how to look further."""
+        table = Table(title="What happened", title_justify="left")
+        table.add_column("figure")
+        table.add_column("value", justify="right")
+        low, high = figures.ndcg_gain_ci
+        rows = [
+            ("events sent / logged / dead / duplicate", f"{figures.events_sent:,} / {figures.events_logged:,} / "
+             f"{figures.events_dead:,} / {figures.events_duplicate:,}"),
+            ("online histories compared, all equal", f"{figures.users_online:,} users"),
+            ("events produced a second", f"{figures.send_events_per_s:,.0f}"),
+            ("NDCG@10 model / popularity", f"{figures.ndcg_at_10:.4f} / {figures.popularity_ndcg_at_10:.4f}"),
+            ("gain, 95% interval", f"{low:+.4f} to {high:+.4f}"),
+            ("Recall@20 model / popularity", f"{figures.recall_at_20:.4f} / {figures.popularity_recall_at_20:.4f}"),
+            ("click to changed answer (median)", f"{figures.changed_answer_ms:.0f} ms"),
+            ("calls under the swap, failed, of a wrong version",
+             f"{figures.swap_calls:,}, {figures.swap_failures}, {figures.wrong_version_replies}"),
+            ("latency p50 / p99", f"{figures.latency_ms['p50']:.1f} / {figures.latency_ms['p99']:.1f} ms"),
+        ]  # fmt: skip
+        rows += [(f"  answered by {version}", f"{count:,}") for version, count in figures.replies_by_version.items()]
+        for name, value in rows:
+            table.add_row(name, value)
+        table.add_section()
+        for name, seconds in figures.stage_seconds.items():
+            table.add_row(f"seconds: {name}", f"{seconds:.1f}")
+        self.console.print()
+        self.console.print(table)
+        self.console.print(
+            Panel.fit(
+                "nightjar up                                keep it running: same data, same models\n"
+                "nightjar recommend 42                      ask it\n"
+                "nightjar events send --user 42 --item 50 --type view\n"
+                "nightjar models list                       what the gate said; then promote, rollback\n"
+                f"logs, event log, models: {home}",
+                title="Look further",
+                title_align="left",
+            )
+        )
+
+    def _title(self, item_id: ItemId) -> str:
+        item = self._titles.get(item_id)
+        if item is None or not item.title:
+            return item_id
+        return f"{item.title} [dim]({', '.join(item.categories[:3])})[/]" if item.categories else item.title
