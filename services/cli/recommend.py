@@ -1,0 +1,108 @@
+"""`nightjar recommend`: asks the running service, and shows titles from the catalog."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deploy.embedded.state import connected
+from nightjar import Recommendation, RecommenderClient
+from services import logs
+from services.adapters.sql.engine import connect
+from services.adapters.sql.item_catalog import SqlItemCatalog
+from services.cli.sdk_errors import as_domain_errors
+from services.domain.errors import CatalogDown
+from services.domain.ids import ItemId
+from services.domain.interactions import Item
+from services.settings import ServeSettings, load
+
+WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - addresses to listen on, which nobody can call
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(recommend)
+
+
+def recommend(
+    user: Annotated[str, typer.Argument(metavar="USER", help="The user's id, as the events name it.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=500, help="How many items.")] = 10,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.01, help="Longest wait, seconds.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Recommends items to a user; popular ones to a user nobody knows.
+
+    Example: nightjar recommend 42 -k 5
+    """
+    settings = load()
+    logs.configure(settings.log_level, "nightjar")
+    settings = connected(settings)
+    with as_domain_errors(), RecommenderClient(_target(settings.serve)) as client:
+        started = time.perf_counter()
+        answer = client.recommend(user, k, timeout_s=timeout_s)
+        latency_ms = (time.perf_counter() - started) * 1_000
+    titles = _catalogue(settings.database_url, answer)
+    if as_json:
+        typer.echo(json.dumps(_document(user, answer, titles, latency_ms)))
+        return
+    console = Console()
+    console.print(_table(user, answer, titles))
+    console.print(_provenance(answer, latency_ms), highlight=False, markup=False)
+
+
+def _target(serve: ServeSettings) -> str:
+    host = "127.0.0.1" if serve.host in WILDCARDS else serve.host
+    return f"[{host}]:{serve.port}" if ":" in host else f"{host}:{serve.port}"
+
+
+def _catalogue(database_url: str, answer: Recommendation) -> Mapping[ItemId, Item]:
+    """What the catalog knows of the items; nothing when it is down, since the answer does not depend on it."""
+    try:
+        return SqlItemCatalog(connect(database_url)).get([ItemId(item.item_id) for item in answer.items])
+    except CatalogDown as error:
+        typer.echo(f"nightjar: titles are missing: {error}", err=True)
+        return {}
+
+
+def _document(user: str, answer: Recommendation, titles: Mapping[ItemId, Item], latency_ms: float) -> dict[str, Any]:
+    document = {"user_id": user} | asdict(answer) | {"latency_ms": round(latency_ms, 2)}
+    for item in document["items"]:
+        known = titles.get(item["item_id"], Item(item["item_id"]))
+        item |= {"title": known.title, "categories": list(known.categories)}
+    return document
+
+
+def _table(user: str, answer: Recommendation, titles: Mapping[ItemId, Item]) -> Table:
+    table = Table(title=f"For {escape(user)}", title_justify="left")
+    table.add_column("#", justify="right")
+    table.add_column("Title")
+    table.add_column("Categories", style="dim")
+    table.add_column("Score", justify="right")
+    for scored in answer.items:
+        known = titles.get(ItemId(scored.item_id), Item(ItemId(scored.item_id)))
+        title, categories = known.title or scored.item_id, ", ".join(known.categories)
+        table.add_row(str(scored.rank), escape(title), escape(categories), f"{scored.score:.3f}")
+    return table
+
+
+def _provenance(answer: Recommendation, latency_ms: float) -> str:
+    source = {
+        "model": "from the user's history",
+        "popular": "popular items, since the model knows nothing of this user",
+    }.get(answer.source, answer.source)
+    parts = [
+        f"Model {answer.model_version}",
+        source,
+        f"history {answer.history_version or 'empty'}",
+        "from the cache" if answer.cache_hit else "computed",
+        f"{latency_ms:.1f} ms, connecting included",
+    ]
+    if answer.degraded:
+        parts.insert(1, f"degraded ({answer.degraded_reason})")
+    return " · ".join(parts)
