@@ -19,7 +19,10 @@ def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(parent_pid):
         sys.exit("The parent died before its child began.")
-    os.execvp(command[0], command)  # noqa: S606 - the very purpose
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - the very purpose
+    except OSError as error:
+        sys.exit(f"{command[0]}: {error.strerror}")
 
 
 if __name__ == "__main__":
