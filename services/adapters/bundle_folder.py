@@ -1,0 +1,115 @@
+"""The bundle store on a folder: one subfolder a version, whole or not there at all.
+
+Publishing copies into a hidden name beside the target, writes the manifest with the sums last, syncs, and renames: only
+the rename makes a version visible. A crash before it leaves a hidden folder that no reader looks at, and that a later
+publish sweeps away.
+"""
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from services.domain.bundles import MANIFEST, Manifest, sha256_of, verify
+from services.domain.errors import BundleBroken
+
+DRAFT_PREFIX: Final = ".draft-"
+ABANDONED_AFTER_S: Final = 86_400.0  # larger: leftovers of crashes stay; smaller: a slow copy is taken for one
+STEPS: Final = ("copied", "sealed", "synced", "renamed")
+
+
+class FolderBundleStore:
+    """Fulfils BundleStore. A location is a version's name, so that the folder may be moved or mounted elsewhere."""
+
+    def __init__(self, folder: Path, after_step: Callable[[str], object] = lambda step: None) -> None:
+        """after_step: told each of STEPS as it is done; a test crashes there."""
+        self._folder = folder
+        self._after_step = after_step
+
+    def publish(self, draft: Path, manifest: Manifest) -> str:
+        """See BundleStore; blocks until everything is on the disk. The draft, plain files only, stays as it was."""
+        target = self._path_of(manifest.model_version)
+        if target.exists():
+            raise _published_already(target)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        with self._hidden_folder() as hidden:
+            for source in sorted(draft.iterdir()):
+                shutil.copyfile(source, hidden / source.name)
+            self._after_step("copied")
+            _seal(hidden, manifest)
+            self._after_step("sealed")
+            _sync(hidden)
+            self._after_step("synced")
+            try:
+                hidden.rename(target)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was first
+                    raise _published_already(target) from error
+                raise
+            _sync_path(self._folder)
+            self._after_step("renamed")
+        return target.name
+
+    def fetch(self, location: str) -> Path:
+        """See BundleStore; the folder itself, since it is local."""
+        try:
+            path = self._path_of(location)
+        except ValueError as error:
+            raise BundleBroken(str(error)) from error
+        manifest = verify(path)
+        if manifest.model_version != location:
+            raise BundleBroken(f"{path} holds version {manifest.model_version}")
+        return path
+
+    def _path_of(self, name: str) -> Path:
+        path = self._folder / name
+        if path.parent != self._folder or name.startswith("."):
+            raise ValueError(f"{name!r} cannot be the name of a version's folder")
+        return path
+
+    @contextmanager
+    def _hidden_folder(self) -> Iterator[Path]:
+        hidden = self._folder / f"{DRAFT_PREFIX}{uuid4().hex}"
+        hidden.mkdir()
+        try:
+            yield hidden
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)  # there is nothing left of it once it was renamed
+
+    def _sweep(self) -> None:
+        for left in self._folder.glob(f"{DRAFT_PREFIX}*"):
+            if time.time() - left.stat().st_mtime > ABANDONED_AFTER_S:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _seal(folder: Path, manifest: Manifest) -> None:
+    """Writes the manifest with the sums of all files, and takes away the right to write them."""
+    sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(replace(manifest, sha256=sums).to_json(), encoding="utf-8")
+    for path in folder.iterdir():
+        path.chmod(0o444)
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.iterdir():
+        _sync_path(path)
+    _sync_path(folder)
+
+
+def _sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _published_already(target: Path) -> FileExistsError:
+    return FileExistsError(f"{target} is published already, and what is published never changes")
