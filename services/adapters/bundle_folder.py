@@ -27,7 +27,7 @@ STEPS: Final = ("copied", "sealed", "synced", "renamed")
 class FolderBundleStore:
     """Fulfils BundleStore. A location is a version's name, so that the folder may be moved or mounted elsewhere."""
 
-    def __init__(self, folder: Path, after_step: Callable[[str], object] = lambda step: None) -> None:
+    def __init__(self, folder: Path, after_step: Callable[[str], object] = lambda _: None) -> None:
         """after_step: told each of STEPS as it is done; a test crashes there."""
         self._folder = folder
         self._after_step = after_step
