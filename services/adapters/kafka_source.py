@@ -25,8 +25,15 @@ _FETCH_WAIT_MS: Final = 500
 class KafkaRecordSource:
     """Implements the RecordSource port; one instance for one thread."""
 
-    def __init__(self, bootstrap_servers: str, group: str, topics: Sequence[str], listener: PartitionListener) -> None:
-        """Joins the group; raises BrokerDown when no broker answers."""
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        group: str,
+        topics: Sequence[str],
+        listener: PartitionListener,
+        connect_timeout_s: float = 30.0,
+    ) -> None:
+        """Joins the group; raises BrokerDown when no broker answers in time."""
         try:
             self._consumer = KafkaConsumer(
                 bootstrap_servers=bootstrap_servers.split(","),
@@ -39,11 +46,11 @@ class KafkaRecordSource:
                 fetch_max_wait_ms=_FETCH_WAIT_MS,
                 session_timeout_ms=10_000,
                 heartbeat_interval_ms=2_000,
+                bootstrap_timeout_ms=int(connect_timeout_s * 1_000),
                 metrics_enabled=False,
             )
         except KafkaError as error:
-            raise BrokerDown(f"No Kafka broker answers at {bootstrap_servers}: {error}") from error
-        self._topics = frozenset(topics)
+            raise _no_broker(bootstrap_servers, error) from error
         self._consumer.subscribe(topics=list(topics), listener=_Rebalance(self._consumer, listener))
 
     def poll(self, timeout_s: float) -> Sequence[Record]:
@@ -66,15 +73,18 @@ class KafkaDeadLetters:
     """Implements the DeadLetters port: the record as it was, to `<topic>.dlq`, the reason in its headers."""
 
     def __init__(self, bootstrap_servers: str, max_request_bytes: int = 1_048_576) -> None:
-        self._producer = KafkaProducer(
-            bootstrap_servers=bootstrap_servers.split(","),
-            enable_idempotence=True,
-            acks="all",
-            linger_ms=5,
-            max_request_size=max_request_bytes + 65_536,  # a letter is its record and some headers
-            allow_auto_create_topics=False,
-            metrics_enabled=False,
-        )
+        try:
+            self._producer = KafkaProducer(
+                bootstrap_servers=bootstrap_servers.split(","),
+                enable_idempotence=True,
+                acks="all",
+                linger_ms=5,
+                max_request_size=max_request_bytes + 65_536,  # a letter is its record and some headers
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+            )
+        except KafkaError as error:
+            raise _no_broker(bootstrap_servers, error) from error
 
     def send(self, letters: Sequence[DeadLetter]) -> None:
         try:
@@ -110,6 +120,10 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         self._listener.revoked(sorted(Partition(partition.topic, partition.partition) for partition in revoked))
+
+
+def _no_broker(bootstrap_servers: str, error: KafkaError) -> BrokerDown:
+    return BrokerDown(f"No Kafka broker answers at {bootstrap_servers} ({error}); start it, or name another.")
 
 
 def _to_kafka(partition: Partition) -> TopicPartition:
