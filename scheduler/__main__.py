@@ -7,14 +7,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from scheduler import timetable
-from scheduler.wiring import TRAINING, SchedulerParts, build
+from scheduler.wiring import TRAINING, SchedulerParts, scheduler_process
 from services import logs
 from services.domain.errors import CatalogDown, InvalidSettings, NightjarError
 from services.settings import Settings, load
@@ -26,50 +27,59 @@ log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings, ready_file: Path | None, training: Sequence[str] = TRAINING) -> None:
-    """Blocks until SIGTERM or SIGINT; a night that is running then is ended and recorded."""
+    """Blocks until SIGTERM or SIGINT; a night that is running then is ended and recorded. Raises CatalogDown."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    if ready_file is not None:
-        ready_file.unlink(missing_ok=True)  # a leftover must not say ready
-    process = build(settings, stopping, training)
-    timetable.start(process.timetable, settings.schedule)
-    next_time = process.timetable.get_job(timetable.NIGHTLY).next_run_time
-    log.info("scheduler_ready", next_run_time=next_time.isoformat(), settings=settings.model_dump(mode="json"))
-    if ready_file is not None:
-        _write_atomically(ready_file, {"pid": os.getpid(), "next_run_time": next_time.isoformat()})
-    try:
-        _serve(process, stopping)
-    finally:
-        stopping.set()
-        process.timetable.shutdown(wait=True)
-        if ready_file is not None:
-            ready_file.unlink(missing_ok=True)
+    with _announced(ready_file) as announce, scheduler_process(settings, stopping, training) as parts:
+        next_time = parts.timetable.get_job(timetable.NIGHTLY).next_run_time.isoformat()
+        log.info("scheduler_ready", next_run_time=next_time, settings=settings.model_dump(mode="json"))
+        announce({"pid": os.getpid(), "next_run_time": next_time})
+        try:
+            _serve(parts, stopping)
+        finally:
+            stopping.set()
     log.info("scheduler_stopped")
 
 
-def _serve(process: SchedulerParts, stopping: threading.Event) -> None:
+def _serve(parts: SchedulerParts, stopping: threading.Event) -> None:
     next_sweep = 0.0
-    while not stopping.wait(TICK_S):
-        process.timetable.wakeup()
+    while not stopping.is_set():
+        parts.timetable.tick()
         if time.monotonic() >= next_sweep:
             next_sweep = time.monotonic() + SWEEP_S
-            _sweep(process)
+            _sweep(parts)
+        stopping.wait(TICK_S)
 
 
-def _sweep(process: SchedulerParts) -> None:
+def _sweep(parts: SchedulerParts) -> None:
     try:
-        for abandoned in process.runs.fail_abandoned():
+        for abandoned in parts.runs.fail_abandoned():
             log.warning("run_abandoned", run_id=abandoned.run_id, start_time=abandoned.start_time.isoformat())
     except CatalogDown as error:
         log.warning("catalog_down", error=str(error))
 
 
-def _write_atomically(path: Path, content: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    draft.replace(path)
+@contextmanager
+def _announced(path: Path | None) -> Iterator[Callable[[Mapping[str, object]], None]]:
+    """A way to write the ready file, whole or not at all; it is gone before and after, so that it never lies."""
+
+    def write(content: Mapping[str, object]) -> None:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{path.name}.{os.getpid()}")
+            draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
+            draft.replace(path)
+
+    def forget() -> None:
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+    forget()
+    try:
+        yield write
+    finally:
+        forget()
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ def night_trigger(expression: str, time_zone: str) -> CronTrigger:
     """The trigger; raises ValueError for what is no cron expression.
 
     APScheduler 3 counts weekdays from Monday, so that "0" would be a day late; names mean the same to both.
+    Where the zone's clock jumps, a time that is skipped fires an hour later, and one that comes twice fires twice.
     """
     fields = expression.split()
     if len(fields) != 5:

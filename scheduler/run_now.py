@@ -4,10 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from apscheduler.schedulers.background import BackgroundScheduler
-
 from scheduler import timetable
 from scheduler.nightly import KIND
+from scheduler.timetable import Timetable
 from services.domain.errors import NotRunning
 from services.domain.runs import Run, RunBook, RunState
 
@@ -15,21 +14,21 @@ TAKEN_WITHIN_S: Final = 15.0  # larger: slow to say that no scheduler runs; smal
 POLL_S: Final = 0.25  # larger: the end is seen later; smaller: idle queries
 
 
-def ask(planned: BackgroundScheduler, runs: RunBook, taken_within_s: float = TAKEN_WITHIN_S) -> Run:
+def ask(table: Timetable, runs: RunBook, taken_within_s: float = TAKEN_WITHIN_S) -> Run:
     """The run that a scheduler began for us, or the one that is going on already; asking twice starts no second one.
 
     Blocks until the run began. Raises NotRunning when no scheduler takes it, which also withdraws the request.
     """
-    if planned.get_job(timetable.NIGHTLY) is None:
+    if table.get_job(timetable.NIGHTLY) is None:
         raise NotRunning("No scheduler has run on this database yet; start one with `nightjar up`.")
     latest = _latest(runs)
     if latest is not None and latest.state is RunState.RUNNING:
         return latest
     seen = 0 if latest is None else latest.run_id
-    timetable.ask_now(planned)
+    timetable.ask_now(table)
     begun = _until(lambda: _newer(runs, seen), taken_within_s)
     if begun is None:
-        timetable.withdraw(planned)
+        timetable.withdraw(table)
         raise NotRunning(f"No scheduler took the run within {taken_within_s:g} s; start one with `nightjar up`.")
     return begun
 

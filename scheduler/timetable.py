@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
-from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import BaseScheduler
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,77 +19,67 @@ from services.settings import ScheduleSettings
 NIGHTLY: Final = "nightly"
 RUN_NOW: Final = "nightly-run-now"
 JOB: Final = "scheduler.job:run_night"
-RETRY_S: Final = 10.0  # larger: slow to come back after the database did; smaller: a noisy log while it is away
 
 log = structlog.get_logger(__name__)
 
 
-class SteadyJobStore(SQLAlchemyJobStore):  # type: ignore[misc] # the library is untyped
-    """APScheduler's thread ends on an error from these methods; a database that is away must not end the nights."""
+class Timetable(BaseScheduler):  # type: ignore[misc] # the library is untyped
+    """APScheduler without a thread of its own; its holder calls `tick`.
 
-    def get_next_run_time(self) -> datetime | None:
+    The library's background thread ends for good on a database error in the wrong place, and looks for due jobs once
+    more after a shutdown, when no executor takes them: the night is then lost.
+    """
+
+    def __init__(self, engine: Engine, schedule: ScheduleSettings) -> None:
+        super().__init__(
+            jobstores={"default": SQLAlchemyJobStore(engine=engine)},
+            executors={"default": ThreadPoolExecutor(2)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": schedule.misfire_grace_s},
+            timezone=ZoneInfo(schedule.time_zone),
+        )
+
+    def tick(self) -> None:
+        """Starts, in threads, the jobs that are due now, also those that other processes put there."""
         try:
-            following: datetime | None = super().get_next_run_time()
-        except SQLAlchemyError as error:
-            log.warning("timetable_unreadable", error=str(error))
-            return datetime.now(UTC) + timedelta(seconds=RETRY_S)
-        return following
+            self._process_jobs()
+        except (SQLAlchemyError, JobLookupError) as error:
+            # A database that is away, or another scheduler that took the same job: the next tick looks again.
+            log.warning("timetable_not_updated", error=str(error))
 
-    def update_job(self, job: Any) -> None:
-        try:
-            super().update_job(job)
-        except SQLAlchemyError as error:
-            log.warning("timetable_not_updated", job=job.id, error=str(error))
+    def wakeup(self) -> None:
+        """Nothing to wake: the next tick is never far."""
 
-    def remove_job(self, job_id: str) -> None:
-        """Also when another scheduler on this database removed it first."""
-        with suppress(JobLookupError):
-            try:
-                super().remove_job(job_id)
-            except SQLAlchemyError as error:
-                log.warning("timetable_not_updated", job=job_id, error=str(error))
+    def shutdown(self, wait: bool = True) -> None:  # the library's signature; abstract there
+        super().shutdown(wait)
 
 
-def timetable(engine: Engine, schedule: ScheduleSettings) -> BackgroundScheduler:
-    """A scheduler on the jobs of this database, not started yet."""
-    return BackgroundScheduler(
-        jobstores={"default": SteadyJobStore(engine=engine)},
-        executors={"default": ThreadPoolExecutor(2)},
-        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": schedule.misfire_grace_s},
-        timezone=ZoneInfo(schedule.time_zone),
-        jobstore_retry_interval=RETRY_S,
-    )
-
-
-def start(scheduler: BackgroundScheduler, schedule: ScheduleSettings) -> None:
-    """Starts it with the nightly job in place; a night missed while no scheduler ran still starts when in grace."""
-    scheduler.start(paused=True)
+def plan_nights(timetable: Timetable, schedule: ScheduleSettings) -> None:
+    """Puts the nightly job in place; one missed while no scheduler ran is kept, and starts if it is in grace."""
     trigger = night_trigger(schedule.nightly_cron, schedule.time_zone)
-    planned = scheduler.get_job(NIGHTLY)
+    planned = timetable.get_job(NIGHTLY)
     if planned is None or repr(planned.trigger) != repr(trigger):
-        scheduler.add_job(JOB, trigger, args=["schedule"], id=NIGHTLY, replace_existing=True)
+        timetable.add_job(JOB, trigger, args=["schedule"], id=NIGHTLY, replace_existing=True)
     else:
-        scheduler.modify_job(NIGHTLY, misfire_grace_time=schedule.misfire_grace_s)
-    scheduler.resume()
+        timetable.modify_job(NIGHTLY, misfire_grace_time=schedule.misfire_grace_s)
 
 
 @contextmanager
-def looking(engine: Engine, schedule: ScheduleSettings) -> Iterator[BackgroundScheduler]:
-    """The jobs for another process to see and change, without ever starting one."""
-    scheduler = timetable(engine, schedule)
-    scheduler.start(paused=True)
+def opened(engine: Engine, schedule: ScheduleSettings) -> Iterator[Timetable]:
+    """The timetable in force; no job starts unless its holder ticks. At the end waits for those that did start."""
+    timetable = Timetable(engine, schedule)
+    timetable.start()
     try:
-        yield scheduler
+        yield timetable
     finally:
-        scheduler.shutdown(wait=False)
+        timetable.shutdown(wait=True)
 
 
-def ask_now(scheduler: BackgroundScheduler) -> None:
+def ask_now(timetable: Timetable) -> None:
     """Adds a job that starts at once, beside the nightly one: moving that would race with its own scheduler."""
-    scheduler.add_job(JOB, "date", args=["run-now"], id=RUN_NOW, replace_existing=True)
+    timetable.add_job(JOB, "date", args=["run-now"], id=RUN_NOW, replace_existing=True)
 
 
-def withdraw(scheduler: BackgroundScheduler) -> None:
+def withdraw(timetable: Timetable) -> None:
     """Takes back what `ask_now` asked for, if nobody took it."""
     with suppress(JobLookupError):
-        scheduler.remove_job(RUN_NOW)
+        timetable.remove_job(RUN_NOW)

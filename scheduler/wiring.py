@@ -7,11 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from apscheduler.schedulers.background import BackgroundScheduler
-
-from scheduler import job
+from scheduler import job, timetable
 from scheduler.nightly import Night
-from scheduler.timetable import looking, timetable
+from scheduler.timetable import Timetable
 from scheduler.training_process import TrainingProcess
 from services.adapters.sql.engine import connect
 from services.adapters.sql.migrate import upgrade
@@ -26,12 +24,15 @@ TRAINING: Final = (sys.executable, "-m", "services.training", "--trigger", "nigh
 
 @dataclass(frozen=True)
 class SchedulerParts:
-    timetable: BackgroundScheduler
+    timetable: Timetable
     runs: RunBook
 
 
-def build(settings: Settings, stopping: threading.Event, training: Sequence[str] = TRAINING) -> SchedulerParts:
-    """Everything, not started yet; raises CatalogDown."""
+@contextmanager
+def scheduler_process(
+    settings: Settings, stopping: threading.Event, training: Sequence[str] = TRAINING
+) -> Iterator[SchedulerParts]:
+    """Everything a scheduler needs, its nights planned; at the end waits for a night that runs. Raises CatalogDown."""
     registry = open_registry(settings)
     engine = connect(settings.database_url)
     clock = SystemClock()
@@ -46,13 +47,15 @@ def build(settings: Settings, stopping: threading.Event, training: Sequence[str]
         stopping=stopping.is_set,
     )
     job.install(night.run)
-    return SchedulerParts(timetable(engine, settings.schedule), runs)
+    with timetable.opened(engine, settings.schedule) as table:
+        timetable.plan_nights(table, settings.schedule)
+        yield SchedulerParts(table, runs)
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[SchedulerParts]:
+def onlooker(settings: Settings) -> Iterator[SchedulerParts]:
     """For a process that is no scheduler: sees and changes the timetable, starts nothing. Raises CatalogDown."""
     upgrade(settings.database_url)
     engine = connect(settings.database_url)
-    with looking(engine, settings.schedule) as planned:
-        yield SchedulerParts(planned, SqlRunBook(engine, SystemClock()))
+    with timetable.opened(engine, settings.schedule) as table:
+        yield SchedulerParts(table, SqlRunBook(engine, SystemClock()))

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from deploy.embedded.state import connected
 from scheduler import run_now, timetable
-from scheduler.wiring import opened
+from scheduler.wiring import onlooker
 from services import logs
 from services.domain.errors import NotRunning
 from services.domain.runs import Run, RunState
@@ -36,7 +36,7 @@ def list_schedule(
     Example: nightjar schedule list --limit 3
     """
     settings = _settings()
-    with opened(settings) as parts:
+    with onlooker(settings) as parts:
         nightly = parts.timetable.get_job(timetable.NIGHTLY)
         runs = parts.runs.newest(limit)
     next_time = None if nightly is None or nightly.next_run_time is None else nightly.next_run_time
@@ -69,7 +69,7 @@ def run_at_once(
 
     Example: nightjar schedule run-now --wait
     """
-    with opened(_settings()) as parts:
+    with onlooker(_settings()) as parts:
         run = run_now.ask(parts.timetable, parts.runs)
         if wait:
             run = run_now.follow(parts.runs, run)

@@ -4,7 +4,6 @@ SQLite is opened in WAL mode with foreign keys on; transactions begin when SQLAl
 of beginning late would leave DDL outside of them). PostgreSQL is spoken to through psycopg 3.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.domain.errors import CatalogDown, InvalidSettings
@@ -107,7 +106,9 @@ def _begin_sqlite(connection: Connection) -> None:
 def _translated(url: URL) -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError, sqlite3.Error) as error:
+    except (DBAPIError, PoolTimeoutError) as error:
+        if isinstance(error, DBAPIError) and type(error) not in (OperationalError, InterfaceError, DatabaseError):
+            raise  # its subclasses, such as IntegrityError, speak of our statement, not of the database
         cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         raise CatalogDown(
             f"The catalog database {url.render_as_string(hide_password=True)} cannot be used ({cause}); "
