@@ -1,4 +1,4 @@
-"""`python -m services.inference`: the serving process; see `worker` for what answers and `supervisor` for who keeps it.
+"""`python -m services.inference`: the serving process; see `serve` for what answers, `supervisor` for who keeps it.
 
 Exit codes: 0 stopped, 1 failed (a port in use), 2 wrong settings.
 """
@@ -48,7 +48,7 @@ async def _supervise(settings: Settings, ready_file: Path | None) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     serve = settings.serve
     reserved, port = reserve_port(serve.host, serve.port)
-    log.info("serving_starts", host=serve.host, port=port, settings=settings.model_dump(mode="json", exclude={"train"}))
+    log.info("serving_starts", host=serve.host, port=port, settings=settings.model_dump(mode="json"))
 
     def on_ready() -> None:
         log.info("serving_ready", host=serve.host, port=port)

@@ -1,7 +1,6 @@
 """Bundles made on the spot, small enough to work out by hand: the user vector is the mean of the history's items."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,26 +35,23 @@ def item_vectors(seed: int, num_items: int = 6, dim: int = 4) -> npt.NDArray[np.
     return np.random.default_rng(seed).normal(size=(num_items, dim)).astype(np.float32)
 
 
-def write_bundle(
-    folder: Path,
-    version: str,
-    *,
-    vectors: npt.NDArray[np.float32],
-    popularity: Sequence[float] | None = None,
-    kind: str = "sequence",
-) -> Manifest:
-    """Writes a whole bundle of items `item-1`, `item-2`, ... and returns its manifest; popular in that order."""
+def write_draft(folder: Path, version: str, *, vectors: npt.NDArray[np.float32], kind: str = "sequence") -> Manifest:
+    """Writes the files of items `item-1`, `item-2`, ..., popular in this order; the manifest has no sums yet."""
     num_items, dim = vectors.shape
     folder.mkdir(parents=True)
-    if popularity is None:
-        popularity = range(num_items, 0, -1)
-    tables = {"item_vectors": vectors, "popularity": np.asarray(popularity, dtype=np.float32)}
+    popularity = np.arange(num_items, 0, -1, dtype=np.float32)
+    tables = {"item_vectors": vectors, "popularity": popularity}
     save_file(tables, folder / TABLES)
     item_ids = tuple(ItemId(f"item-{row}") for row in range(1, num_items + 1))
     (folder / VOCABULARY).write_text(Vocabulary(item_ids, EVENT_TYPES).to_json(), encoding="utf-8")
     if kind != "popularity":
         onnx.save(mean_encoder(vectors), folder / ENCODER)
-    return seal(folder, manifest_of(version, kind=kind, dim=dim, num_items=num_items))
+    return manifest_of(version, kind=kind, dim=dim, num_items=num_items)
+
+
+def write_bundle(folder: Path, version: str, *, vectors: npt.NDArray[np.float32], kind: str = "sequence") -> Manifest:
+    """Writes a whole bundle and returns its manifest; see write_draft."""
+    return seal(folder, write_draft(folder, version, vectors=vectors, kind=kind))
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:

@@ -5,12 +5,15 @@ from typing import Any, Final
 from uuid import uuid4
 
 import grpc
+import structlog
 
 from nightjar.v1 import recommender_service_pb2 as wire
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceServicer
 from services.domain.recommendations import Degraded, Recommendation, ScoredItem, Source
 from services.inference.recommend import Recommender
 from services.inference.rpc import validation
+
+log = structlog.get_logger(__name__)
 
 SERVICE: Final = wire.DESCRIPTOR.services_by_name["RecommenderService"].full_name
 
@@ -37,7 +40,9 @@ class RecommenderServicer(RecommenderServiceServicer):
         del context
         user_id = validation.user_id(request.user_id)
         k = validation.k(request.k if request.HasField("k") else None)
-        return _recommend_response(await self._recommender.recommend(user_id, k))
+        reply = _recommend_response(await self._recommender.recommend(user_id, k))
+        log.debug("recommended", request_id=reply.request_id, model_version=reply.model_version)
+        return reply
 
     async def SimilarItems(  # noqa: N802 - the contract's name
         self, request: wire.SimilarItemsRequest, context: grpc.aio.ServicerContext[Any, Any]

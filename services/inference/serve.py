@@ -1,0 +1,60 @@
+"""What a worker process does: it listens, follows the live model, answers, and drains when told to stop."""
+
+import asyncio
+import signal
+import socket
+from typing import Final
+
+import structlog
+
+from services.domain.errors import StartFailed
+from services.inference.rpc.server import build_server
+from services.inference.wiring import build
+from services.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+CLOSE_GRACE_S: Final = 2.0  # beyond the drain; a database call that hangs in a thread must not keep the process
+
+
+async def serve(settings: Settings, address: str, channel: socket.socket) -> None:
+    """Serves until SIGTERM, or until the supervisor's end of the channel is gone. Raises StartFailed."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    parts = build(settings)
+    await parts.health.starting()
+    server = build_server(parts.recommender, parts.models, parts.health, parts.recorder)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise StartFailed(f"A serving worker cannot listen on {address}: {error}") from error
+    await server.start()
+    follower = asyncio.create_task(parts.follower.run(settings.serve.poll_interval_s))
+    await _tell_and_watch(channel, stop)
+    log.info("worker_listening", address=address)
+    await stop.wait()
+    # The default action of SIGALRM ends the process, should anything below hang.
+    signal.setitimer(signal.ITIMER_REAL, settings.serve.drain_s + CLOSE_GRACE_S)
+    await parts.health.stopping()
+    await server.stop(settings.serve.drain_s)
+    follower.cancel()
+    await parts.close()
+    log.info("worker_stopped")
+
+
+async def _tell_and_watch(channel: socket.socket, stop: asyncio.Event) -> None:
+    """Tells the supervisor that this worker listens, and stops when the supervisor's end is gone."""
+    channel.setblocking(False)
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.sock_sendall(channel, b"\n")
+    except OSError:
+        stop.set()
+
+    def supervisor_is_gone() -> None:
+        loop.remove_reader(channel)  # the end of a stream stays readable, so this would be called without end
+        stop.set()
+
+    loop.add_reader(channel, supervisor_is_gone)  # it never writes, so readable means gone
