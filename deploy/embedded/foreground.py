@@ -1,26 +1,33 @@
 """Runs a whole stack in this process until it is told to stop: `nightjar up`, and the process behind `--detach`."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.text import Text
 
 from deploy.embedded.logfiles import LogFollower
+from deploy.embedded.services import SERVICES
 from deploy.embedded.supervisor import Stack
 from services.settings import Settings
 
 STYLES = ("cyan", "green", "magenta", "yellow", "blue", "bright_green", "bright_cyan")
 
 
-def run(settings: Settings, *, on_ready: Callable[[Stack], None], console: Console | None = None) -> None:
+def run(
+    settings: Settings,
+    *,
+    on_ready: Callable[[Stack], None],
+    console: Console | None = None,
+    programs: Mapping[str, Sequence[str]] = SERVICES,
+) -> None:
     """Starts everything and blocks until SIGINT, SIGTERM or SIGHUP; then stops everything and returns.
 
     The console, where there is one, shows what the parts log. A signal that comes before all is ready raises
     KeyboardInterrupt once everything is stopped.
     """
-    with signals_interrupt(), Stack(settings) as stack:
+    with signals_interrupt(), Stack(settings, programs) as stack:
         show = _shower(stack, console) if console else lambda: None
         stack.start()
         on_ready(stack)

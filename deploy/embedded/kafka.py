@@ -1,7 +1,7 @@
 """Apache Kafka as one KRaft node on the loopback address: its properties, its format, its command."""
 
 import base64
-import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -100,7 +100,8 @@ def _format_once(node: KafkaNode, java: JavaRuntime, class_path: str, log: Path)
     """Formats into a folder aside and renames it, so that a half formatted one is never started from."""
     if (node.data / "meta.properties").is_file():
         return
-    fresh = node.folder / f"data.{os.getpid()}.partial"
+    fresh = node.folder / "data.partial"
+    shutil.rmtree(fresh, ignore_errors=True)  # an earlier try was killed
     properties = node.folder / "format.properties"
     _write_properties(properties, server_properties(node, fresh))
     storage_tool = [*_java_command(java, class_path, node.heap_mib), "kafka.tools.StorageTool"]

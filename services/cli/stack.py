@@ -40,12 +40,12 @@ def up(
     console = Console(stderr=True)
     if detach:
         pid = background.start(settings)
-        console.print(_where(state.connected(settings)))
+        console.print(_where(state.connected(settings)), highlight=False, soft_wrap=True)
         console.print(f"It runs in the background as process {pid}; `nightjar down` stops it.", highlight=False)
         return
 
     def say_ready(stack: Stack) -> None:
-        console.print(_where(stack.settings))
+        console.print(_where(stack.settings), highlight=False, soft_wrap=True)
         console.print("Ctrl-C stops everything.")
 
     foreground.run(settings, on_ready=say_ready, console=console)
@@ -68,7 +68,9 @@ def status(as_json: JsonFlag = False) -> None:
     if as_json:
         sys.stdout.write(json.dumps(report) + "\n")
     elif report["running"]:
-        Console().print(_table(report["parts"]))
+        console = Console()
+        console.print(_table(report["parts"]))
+        console.print(f"Logs: {settings.home_folder / 'logs'}", highlight=False, soft_wrap=True)
     else:
         Console(stderr=True).print(
             f"No stack is running in {settings.home_folder}; start one with `nightjar up`.", highlight=False
@@ -119,11 +121,11 @@ def _external(name: str) -> dict[str, Any]:
 
 
 def _table(parts: list[dict[str, Any]]) -> Table:
-    table = Table("part", "state", "pid", "port", "uptime", "restarts", "log")
+    table = Table("part", "state", "pid", "port", "uptime", "restarts")
     for part in parts:
         colour = "green" if part["state"] in ("running", "external") else "red"
         uptime = "" if part["uptime_s"] is None else f"{part['uptime_s']:.0f} s"
-        shown = [part["pid"] or "", part["port"] or "", uptime, part["restarts"], part["log"] or ""]
+        shown = [part["pid"] or "", part["port"] or "", uptime, part["restarts"]]
         table.add_row(part["name"], f"[{colour}]{part['state']}[/]", *map(str, shown))
     return table
 
