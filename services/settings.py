@@ -119,21 +119,31 @@ class TrainSettings(_Section):
     batch_users: int = Field(default=64, ge=1, le=65_536)
     """Sequences in one optimiser step."""
     learning_rate: float = Field(default=1e-3, gt=0, lt=1)
-    """Peak learning rate of AdamW."""
+    """Peak learning rate of AdamW; it warms up briefly, then falls to 0 over max_epochs."""
     weight_decay: float = Field(default=0.01, ge=0, lt=10)
-    """Weight decay of AdamW, not on embeddings, norms and biases."""
+    """Weight decay of AdamW, not on embeddings and norms."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the target spread over the whole catalogue; 0 is off."""
     max_epochs: int = Field(default=40, ge=1, le=10_000)
     """Epochs at most; training stops earlier when validation no longer improves."""
     patience: int = Field(default=4, ge=1, le=1_000)
     """Epochs without a better validation NDCG@10 before training stops."""
     holdout_fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the events, the last in time, that are held out to measure the model."""
+    validation_fraction: float = Field(default=0.05, gt=0, lt=0.9)
+    """Share of the events before the holdout, the last in time, that say when to stop training."""
     min_item_events: int = Field(default=1, ge=1)
     """Items with fewer events before the holdout are left out of the vocabulary."""
     seed: int = Field(default=42, ge=0, le=2**31 - 1)
     """Seed of everything random in a run."""
     max_seconds: float = Field(default=3_600.0, gt=0)
     """Training stops after the epoch in which this many seconds have passed."""
+
+    @model_validator(mode="after")
+    def _heads_divide_dim(self) -> Self:
+        if self.dim % (2 * self.num_heads):
+            raise ValueError(f"num_heads ({self.num_heads}) must divide dim ({self.dim}) into even parts")
+        return self
 
 
 class GateSettings(_Section):

@@ -1,0 +1,64 @@
+"""Training sequences cut into windows and gathered into right-padded batches of like length. numpy only."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from services.features.history import Rows
+from services.training.dataset import TrainingSequences
+from services.training.model import History
+
+
+class Batch(NamedTuple):
+    """All int64 (batch, length); 0 pads on the right, and a target of 0 asks nothing."""
+
+    items: Rows
+    types: Rows
+    targets: Rows
+
+
+def plan_epoch(starts: Rows, max_history: int, batch_size: int, random: np.random.Generator) -> list[Rows]:
+    """One pass over every event, as batches of windows: each int64 (batch, 2), where a window starts and stops.
+
+    A window is at most max_history events of one user. Where a long history is cut moves from epoch to epoch, so each
+    event is learned from with short and long pasts. Windows of like length share a batch; batches come in any order.
+    """
+    windows = _windows(starts, max_history, random)
+    lengths = windows[:, 1] - windows[:, 0]
+    order = np.argsort(lengths + random.uniform(0, JITTER * max_history, len(windows)), kind="stable")
+    batches = [windows[order[first : first + batch_size]] for first in range(0, len(order), batch_size)]
+    return [batches[index] for index in random.permutation(len(batches))]
+
+
+JITTER = 0.1  # larger: more padding; smaller: the same users meet in a batch every epoch
+
+
+def gather(sequences: TrainingSequences, windows: Rows) -> Batch:
+    """The events of a batch's windows."""
+    spans = [slice(start, stop) for start, stop in windows]
+    return Batch(*(pad([column[span] for span in spans]) for column in sequences.columns))
+
+
+def pad(rows: Sequence[Rows]) -> Rows:
+    """Lays sequences side by side, int64 (batch, longest), zeros on the right."""
+    padded = np.zeros((len(rows), max(map(len, rows))), np.int64)
+    for line, sequence in zip(padded, rows, strict=True):
+        line[: len(sequence)] = sequence
+    return padded
+
+
+def pad_histories(histories: Sequence[History]) -> tuple[Rows, Rows]:
+    """Item rows and event-type rows of several histories, each int64 (batch, longest)."""
+    return pad([items for items, _ in histories]), pad([types for _, types in histories])
+
+
+def _windows(starts: Rows, max_history: int, random: np.random.Generator) -> Rows:
+    bounds = []
+    for start, stop in pairwise(starts):
+        shift = int(random.integers(max_history)) if stop - start > max_history else 0
+        cuts = np.arange(start - shift, stop, max_history)
+        bounds.append(np.stack((np.maximum(cuts, start), np.minimum(cuts + max_history, stop)), axis=1))
+    windows = np.concatenate(bounds)
+    return windows[windows[:, 1] > windows[:, 0]]

@@ -1,0 +1,164 @@
+"""From the columns of the log to what a model is trained, stopped early and measured on: splits by time alone.
+
+    | fit ................................ | validation ... | holdout ... |   time ->
+                                           ^ fit_end_us     ^ cut_us
+
+Parameters learn from `fit`; `validation` says when to stop; nothing from `cut_us` on is seen before the model is
+frozen. Events of one moment never straddle an end, so a part may hold a few more events than its share.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from services.domain.errors import NotEnoughData
+from services.domain.ids import ItemId
+from services.domain.interactions import EventTypes, Role
+from services.domain.ports import EventColumns
+from services.domain.vocabulary import Vocabulary, input_event_types
+from services.features.history import Histories, Rows, rows_of
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Positive events to be predicted, in time order: who, when, and what they chose. All int64 (num_moments,)."""
+
+    user_rows: Rows
+    times_us: Rows
+    targets: Rows
+    """Item rows; 0 for an item the vocabulary lacks, which no model can hit."""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def thinned(self, limit: int) -> "Moments":
+        """At most `limit` of them, spread evenly over time."""
+        chosen = np.unique(np.linspace(0, len(self) - 1, min(limit, len(self))).astype(np.int64))
+        return Moments(self.user_rows[chosen], self.times_us[chosen], self.targets[chosen])
+
+
+@dataclass(frozen=True)
+class TrainingSequences:
+    """What the parameters learn from, user after user, oldest first within each."""
+
+    items: Rows
+    """(num_events,) item rows."""
+    types: Rows
+    """(num_events,) event-type rows."""
+    targets: Rows
+    """(num_events,) the item row of the user's next positive event; 0 where none follows."""
+    starts: Rows
+    """(num_users + 1,) where each user's events start."""
+
+    @property
+    def columns(self) -> tuple[Rows, Rows, Rows]:
+        return self.items, self.types, self.targets
+
+
+@dataclass(frozen=True)
+class Dataset:
+    vocabulary: Vocabulary
+    sequences: TrainingSequences
+    popularity: npt.NDArray[np.float32]
+    """(num_items,) positive events before the cut; row r of the vocabulary is at r - 1."""
+    validation: Moments
+    holdout: Moments
+    histories: Histories
+    fit_end_us: int
+    cut_us: int
+
+    @property
+    def num_items(self) -> int:
+        return len(self.vocabulary.item_ids)
+
+
+def build_dataset(
+    events: EventColumns,
+    event_types: EventTypes,
+    *,
+    holdout_fraction: float,
+    validation_fraction: float,
+    min_item_events: int,
+) -> Dataset:
+    """Splits by time and numbers the items; raises NotEnoughData with what is missing.
+
+    Fractions are shares of the events in time order; that of validation is of what the holdout leaves.
+    """
+    times_us = events.event_times_us
+    if len(times_us) == 0:
+        raise NotEnoughData("The log holds no events in this range; send some, or choose a later --as-of.")
+    cut_us = _start_of_last(times_us, holdout_fraction)
+    fit_end_us = _start_of_last(times_us[times_us < cut_us], validation_fraction) if times_us[0] < cut_us else cut_us
+    fit = times_us < fit_end_us
+    vocabulary = _vocabulary(events.item_ids[fit], events.event_types[fit], event_types, min_item_events)
+    histories = Histories(events, vocabulary, event_types)
+
+    positive = rows_of(events.event_types, _positive_rows(event_types)) > 0
+    users, items = rows_of(events.user_ids, histories.user_rows), rows_of(events.item_ids, vocabulary.item_rows)
+    parts = {
+        "training": positive & fit,
+        "validation": positive & ~fit & (times_us < cut_us),
+        "holdout": positive & (times_us >= cut_us),
+    }
+    for name, chosen in parts.items():
+        if not chosen.any():
+            raise NotEnoughData(f"The {name} part of the log has no positive events; collect more before training.")
+    if len(np.unique(users[fit])) < 2:
+        raise NotEnoughData("The training part of the log has events of one user only; a model needs at least two.")
+    if len(vocabulary.item_ids) < 2:
+        raise NotEnoughData(
+            f"The training part of the log has fewer than two items with {min_item_events} or more events; "
+            "collect more, or lower NIGHTJAR_TRAIN__MIN_ITEM_EVENTS."
+        )
+
+    def moments(chosen: npt.NDArray[np.bool_]) -> Moments:
+        return Moments(users[chosen], times_us[chosen], items[chosen])
+
+    counted = items[positive & (times_us < cut_us)]
+    return Dataset(
+        vocabulary=vocabulary,
+        sequences=_training_sequences(
+            histories, fit_end_us, rows_of(_positive_rows(event_types), vocabulary.event_type_rows)
+        ),
+        popularity=np.bincount(counted, minlength=len(vocabulary.item_ids) + 1)[1:].astype(np.float32),
+        validation=moments(parts["validation"]),
+        holdout=moments(parts["holdout"]),
+        histories=histories,
+        fit_end_us=fit_end_us,
+        cut_us=cut_us,
+    )
+
+
+def _start_of_last(times_us: Rows, fraction: float) -> int:
+    """The moment from which the last `fraction` of the events happened; all events of that moment belong to it."""
+    num_last = max(1, int(len(times_us) * fraction))
+    return int(times_us[len(times_us) - num_last])
+
+
+def _vocabulary(
+    item_ids: Iterable[ItemId], types: Iterable[str], event_types: EventTypes, min_item_events: int
+) -> Vocabulary:
+    """Items with enough events that enter a history, sorted by id so that rows do not depend on the log's layout."""
+    entering = input_event_types(event_types)
+    known = frozenset(entering)
+    counts = Counter(item_id for item_id, name in zip(item_ids, types, strict=True) if name in known)
+    return Vocabulary(tuple(sorted(item for item, count in counts.items() if count >= min_item_events)), entering)
+
+
+def _positive_rows(event_types: EventTypes) -> dict[str, int]:
+    return {kind.name: event_types.row(kind.name) for kind in event_types.declared if kind.role is Role.POSITIVE}
+
+
+def _training_sequences(histories: Histories, end_us: int, positive_types: Rows) -> TrainingSequences:
+    items, types, starts = histories.sequences_before(end_us)
+    positions = np.arange(len(items))
+    # Read from the end, each position's next positive event is the smallest positive position after it.
+    candidates = np.where(np.isin(types, positive_types), positions, len(items))
+    following = np.minimum.accumulate(np.append(candidates, len(items))[::-1])[::-1][1:]
+    user_ends = np.repeat(starts[1:], np.diff(starts))
+    has_target = following < user_ends
+    targets = np.where(has_target, items[np.where(has_target, following, 0)], 0)
+    return TrainingSequences(items, types, targets, starts)

@@ -1,0 +1,126 @@
+"""The encoder network as an ONNX graph, laid out operator by operator; ADR 0005 says why it is not traced.
+
+It answers for the last position only, and expects no padding: serving encodes one history at a time, or several of one
+length. Shapes in the comments: b batch, l length, d dim, h heads, k head_dim, f hidden_dim.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from services.training.encoder_network import Block, EncoderNetwork
+
+OPSET: Final = 18  # larger: runtimes of last year cannot load it; smaller: no LayerNormalization (17), Split (18)
+IR_VERSION: Final = 10  # the file format that goes with it; newer ones are refused by older runtimes
+
+
+def encoder_graph(network: EncoderNetwork) -> onnx.ModelProto:
+    """The whole model; inputs and output are those of `domain.bundles`. Checked by onnx before it is returned."""
+    shape, graph = network.shape, _Graph()
+    length = graph.op("Shape", "items", start=1, end=2)  # (1,): l
+    zero = graph.ints(0)  # where a slice starts, and along which axis
+    positions = [graph.op("Slice", graph.weight(table), zero, length, zero) for table in (network.cos, network.sin)]
+    future = np.triu(np.full((shape.max_history, shape.max_history), -np.inf, np.float32), 1)
+    square = graph.op("Concat", length, length, axis=0)
+    mask = graph.op("Slice", graph.constant(future), graph.ints(0, 0), square, graph.ints(0, 1))  # (l, l)
+
+    items = graph.op("Gather", graph.weight(network.items.weight), "items")
+    x = graph.op("Add", items, graph.op("Gather", graph.weight(network.types.weight), "event_types"))  # (b, l, d)
+    for block in network.blocks:
+        assert isinstance(block, Block)  # noqa: S101 - ModuleList forgets the type
+        x = _block(graph, block, x, positions, mask)
+    last = graph.op("Gather", x, graph.constant(np.array(-1, np.int64)), axis=1)  # (b, d)
+    graph.op("Identity", _norm(graph, network.norm.weight, last), output="user_vectors")
+    return graph.model(shape.dim)
+
+
+def _block(graph: "_Graph", block: Block, x: str, positions: list[str], mask: str) -> str:
+    x = graph.op("Add", x, _attention(graph, block, _norm(graph, block.attention_norm.weight, x), positions, mask))
+    widened = graph.linear(_norm(graph, block.gated_norm.weight, x), block.gate_up.weight)  # (b, l, 2f)
+    gate, up = graph.split(widened, 2)
+    swish = graph.op("Mul", gate, graph.op("Sigmoid", gate))
+    return graph.op("Add", x, graph.linear(graph.op("Mul", swish, up), block.down.weight))  # (b, l, d)
+
+
+def _attention(graph: "_Graph", block: Block, x: str, positions: list[str], mask: str) -> str:
+    heads = graph.ints(0, 0, block.num_heads, block.head_dim)  # 0 keeps the input's size
+    query, key, value = (
+        graph.op("Transpose", graph.op("Reshape", part, heads), perm=[0, 2, 1, 3])  # (b, h, l, k)
+        for part in graph.split(graph.linear(x, block.qkv.weight), 3)
+    )
+    query, key = _rotate(graph, query, positions), _rotate(graph, key, positions)
+    scale = graph.constant(np.array(block.head_dim**-0.5, np.float32))
+    query = graph.op("Mul", query, scale)
+    scores = graph.op("Add", graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 1, 3, 2])), mask)
+    mixed = graph.op("MatMul", graph.op("Softmax", scores, axis=-1), value)  # (b, h, l, k)
+    joined = graph.op("Reshape", graph.op("Transpose", mixed, perm=[0, 2, 1, 3]), graph.ints(0, 0, -1))  # (b, l, d)
+    return graph.linear(joined, block.out.weight)
+
+
+def _rotate(graph: "_Graph", x: str, positions: list[str]) -> str:
+    cos, sin = positions
+    first, second = graph.split(x, 2)
+    turned = (
+        graph.op("Sub", graph.op("Mul", first, cos), graph.op("Mul", second, sin)),
+        graph.op("Add", graph.op("Mul", first, sin), graph.op("Mul", second, cos)),
+    )
+    return graph.op("Concat", *turned, axis=-1)
+
+
+def _norm(graph: "_Graph", weight: Any, x: str) -> str:
+    return graph.op("LayerNormalization", x, graph.weight(weight), axis=-1, epsilon=1e-5)
+
+
+class _Graph:
+    """Collects nodes and constants; every method returns the name of what it made."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def op(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        output = output or f"{kind}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def split(self, x: str, parts: int) -> list[str]:
+        """Equal parts along the last axis."""
+        outputs = [f"Split_{len(self._nodes)}_{part}" for part in range(parts)]
+        self._nodes.append(helper.make_node("Split", [x], outputs, axis=-1, num_outputs=parts))
+        return outputs
+
+    def linear(self, x: str, weight: Any) -> str:
+        """The product of x and the transposed weight, as torch's Linear does."""
+        return self.op("MatMul", x, self.constant(np.ascontiguousarray(_array(weight).T)))
+
+    def weight(self, tensor: Any) -> str:
+        return self.constant(_array(tensor))
+
+    def ints(self, *values: int) -> str:
+        return self.constant(np.array(values, np.int64))
+
+    def constant(self, array: npt.NDArray[Any]) -> str:
+        name = f"constant_{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def model(self, dim: int) -> onnx.ModelProto:
+        inputs = [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
+            for name in ("items", "event_types")
+        ]
+        output = helper.make_tensor_value_info("user_vectors", TensorProto.FLOAT, ["batch", dim])
+        graph = helper.make_graph(self._nodes, "sequence_encoder", inputs, [output], self._constants)
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="nightjar"
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def _array(tensor: Any) -> npt.NDArray[np.float32]:
+    array: npt.NDArray[np.float32] = tensor.detach().cpu().numpy()
+    return array

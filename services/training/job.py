@@ -1,0 +1,143 @@
+"""The training run: a pinned version of the log becomes a measured, published and registered model.
+
+What was measured is what is published; parameters are not fitted to the holdout afterwards (ADR 0004).
+"""
+
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import structlog
+
+from services.domain.bundles import MANIFEST, Manifest, sha256_of
+from services.domain.ids import ModelVersion
+from services.domain.interactions import EventTypes
+from services.domain.models import Model
+from services.domain.ports import BundleStore, Clock, EventLog, ModelRegistry
+from services.training.dataset import Dataset, build_dataset
+from services.training.export import write_draft
+from services.training.holdout import measure
+from services.training.model import EpochReport, TrainableModel
+
+log = structlog.get_logger(__name__)
+
+Report: TypeAlias = Callable[[Mapping[str, Any]], object]
+"""Is told of every stage and epoch, as the JSON lines of `python -m services.training` show them."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, and how; the run's outcome follows from it and the version of the log."""
+
+    model: Callable[[], TrainableModel]
+    event_types: EventTypes
+    max_history: int
+    holdout_fraction: float
+    validation_fraction: float
+    min_item_events: int
+    seed: int
+    code_version: str
+    configuration: Mapping[str, Any]
+    """The same in words, for the manifest."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    events: EventLog
+    bundles: BundleStore
+    registry: ModelRegistry
+    clock: Clock
+    recipe: Recipe
+    report: Report
+
+    def run(self, until_us: int | None = None) -> Model:
+        """Trains on the events before `until_us`, or on all; blocks, and returns what was registered.
+
+        Raises NotEnoughData and TrainingFailed; then nothing was published. Also raises CatalogDown, and then a
+        published bundle may be left that nobody knows of: harmless, since only registered versions serve.
+        """
+        recipe = self.recipe
+        self._stage("read")
+        data_version = self.events.version()
+        dataset = build_dataset(
+            self.events.read(data_version, until_us),
+            recipe.event_types,
+            holdout_fraction=recipe.holdout_fraction,
+            validation_fraction=recipe.validation_fraction,
+            min_item_events=recipe.min_item_events,
+        )
+        self._stage("fit", num_events=len(dataset.sequences.items), num_items=dataset.num_items)
+        model, started = recipe.model(), time.monotonic()
+        model.fit(dataset, self._epoch)
+        fit_s = time.monotonic() - started
+        self._stage("evaluate", num_events=len(dataset.holdout))
+        metrics = {**measure(model, dataset, recipe.max_history, recipe.seed), "fit_s": fit_s}
+        manifest = self._manifest(model, dataset, metrics, data_version, until_us)
+        return self._register(self._publish(model, dataset, manifest), manifest)
+
+    def _publish(self, model: TrainableModel, dataset: Dataset, manifest: Manifest) -> str:
+        with tempfile.TemporaryDirectory(prefix="nightjar-draft-") as folder:
+            self._stage("export")
+            write_draft(Path(folder), model, dataset.vocabulary, dataset.popularity, self.recipe.max_history)
+            self._stage("publish")
+            return self.bundles.publish(Path(folder), manifest)
+
+    def _register(self, location: str, manifest: Manifest) -> Model:
+        model = Model(
+            version=manifest.model_version,
+            kind=manifest.kind,
+            created_time=datetime.fromisoformat(manifest.created_time),
+            location=location,
+            digest=sha256_of(self.bundles.fetch(location) / MANIFEST),
+            data_version=manifest.data_version,
+            metrics=manifest.metrics,
+        )
+        self.registry.register(model)
+        log.info("model_registered", version=model.version, location=location, metrics=dict(model.metrics))
+        return model
+
+    def _manifest(
+        self,
+        model: TrainableModel,
+        dataset: Dataset,
+        metrics: Mapping[str, float],
+        data_version: int,
+        until_us: int | None,
+    ) -> Manifest:
+        now = self.clock.now()
+        return Manifest(
+            model_version=new_version(now),
+            kind=model.kind,
+            created_time=now.isoformat(),
+            data_version=data_version,
+            code_version=self.recipe.code_version,
+            seed=self.recipe.seed,
+            dim=model.dim,
+            num_items=dataset.num_items,
+            max_history=self.recipe.max_history,
+            configuration={
+                **self.recipe.configuration,
+                "until_us": until_us,
+                "fit_end_us": dataset.fit_end_us,
+                "cut_us": dataset.cut_us,
+            },
+            metrics=metrics,
+        )
+
+    def _stage(self, name: str, **facts: int) -> None:
+        log.info("training_stage", stage=name, **facts)
+        self.report({"event": "stage", "name": name, **facts})
+
+    def _epoch(self, report: EpochReport) -> None:
+        self.report({"event": "epoch", **asdict(report)})
+
+
+def new_version(now: datetime) -> ModelVersion:
+    """A name that sorts by time, such as 20261123T154500.123Z-9f3c; the end tells apart runs of one millisecond."""
+    moment = now.astimezone(UTC)
+    return ModelVersion(f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{secrets.token_hex(2)}")

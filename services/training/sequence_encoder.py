@@ -1,0 +1,166 @@
+"""The sequence encoder: how the network is fitted, when fitting stops, and how it scores."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from services.domain.errors import TrainingFailed
+from services.features.history import Rows
+from services.training.batches import gather, pad_histories, plan_epoch
+from services.training.dataset import Dataset
+from services.training.encoder_graph import encoder_graph
+from services.training.encoder_network import EncoderNetwork, NetworkShape
+from services.training.evaluate import rank_targets
+from services.training.metrics import ndcg
+from services.training.model import EpochReport, Floats, History
+from services.training.optimiser import AdamW, learning_rate_factor
+
+
+MAX_VALIDATION_MOMENTS = 2_000  # larger: epochs wait for their measurement; smaller: chance picks the best epoch
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """What can be set; the meaning and bounds of each are those of `settings.TrainSettings`."""
+
+    dim: int
+    num_blocks: int
+    num_heads: int
+    dropout: float
+    max_history: int
+    batch_users: int
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    max_epochs: int
+    patience: int
+    max_seconds: float
+    seed: int
+
+
+class SequenceEncoder:
+    """Predicts a user's next positive item from their latest events: a softmax over the whole catalogue."""
+
+    kind = "sequence"
+
+    def __init__(self, options: EncoderOptions) -> None:
+        self.options = options
+        self.dim = options.dim
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network: EncoderNetwork | None = None
+
+    @property
+    def network(self) -> EncoderNetwork:
+        """The fitted network, in evaluation mode; raises TrainingFailed before `fit`."""
+        if self._network is None:
+            raise TrainingFailed("The sequence encoder has not been fitted yet; call fit first.")
+        return self._network
+
+    def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> None:
+        """See TrainableModel. Ends with the weights of the epoch that had the best validation NDCG@10.
+
+        The same seed gives the same numbers on one machine's CPU; on a GPU they agree to rounding.
+        """
+        options, started = self.options, time.monotonic()
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        torch.manual_seed(options.seed)
+        random = np.random.default_rng(options.seed)
+        network = self._network = EncoderNetwork(_shape(dataset, options), options.dropout).to(self._device)
+        optimiser = AdamW(network, options.weight_decay)
+        best, best_epoch, best_weights = -1.0, 0, _copy_of_weights(network)
+        for epoch in range(1, options.max_epochs + 1):
+            epoch_started = time.monotonic()
+            batches = plan_epoch(dataset.sequences.starts, options.max_history, options.batch_users, random)
+            loss = self._run_epoch(optimiser, dataset, batches, epoch)
+            num_examples, train_s = len(dataset.sequences.items), time.monotonic() - epoch_started
+            valid_ndcg = self._validate(dataset)
+            elapsed_s = time.monotonic() - started
+            on_epoch(EpochReport(epoch, options.max_epochs, loss, valid_ndcg, num_examples / train_s, elapsed_s))
+            if valid_ndcg > best:
+                best, best_epoch, best_weights = valid_ndcg, epoch, _copy_of_weights(network)
+            if epoch - best_epoch >= options.patience or elapsed_s >= options.max_seconds:
+                break
+        network.load_state_dict(best_weights)
+        network.eval()
+
+    def score(self, histories: Sequence[History]) -> Floats:
+        """See TrainableModel."""
+        with torch.inference_mode():
+            scores: Floats = (self._encode(histories) @ self.network.items.weight[1:].T).cpu().numpy()
+        return scores  # (batch, num_items)
+
+    def user_vectors(self, histories: Sequence[History]) -> Floats:
+        """See TrainableModel."""
+        with torch.inference_mode():
+            vectors: Floats = self._encode(histories).cpu().numpy()
+        return vectors
+
+    def item_vectors(self) -> Floats:
+        vectors: Floats = self.network.items.weight[1:].detach().cpu().numpy().copy()
+        return vectors
+
+    def encoder_onnx(self) -> bytes:
+        """See TrainableModel."""
+        graph: bytes = encoder_graph(self.network).SerializeToString()
+        return graph
+
+    def _encode(self, histories: Sequence[History]) -> Tensor:
+        items, types = (torch.from_numpy(rows).to(self._device) for rows in pad_histories(histories))
+        last = torch.tensor([len(rows) - 1 for rows, _ in histories], device=self._device)
+        states: Tensor = self.network(items, types)  # (batch, length, dim)
+        return states[torch.arange(len(last), device=self._device), last]  # (batch, dim)
+
+    def _run_epoch(self, optimiser: AdamW, dataset: Dataset, batches: Sequence[Rows], epoch: int) -> float:
+        """One step a batch; returns the mean loss in nats."""
+        network, options = self.network.train(), self.options
+        total, num_targets = torch.zeros((), device=self._device), 0
+        for index, windows in enumerate(batches):
+            progress = (epoch - 1 + (index + 0.5) / len(batches)) / options.max_epochs
+            columns = gather(dataset.sequences, windows)
+            items, types, targets = (torch.from_numpy(column).to(self._device) for column in columns)
+            asked = targets > 0  # (batch, length)
+            num_asked = int(np.count_nonzero(columns.targets))
+            if num_asked == 0:
+                continue
+            loss = next_item_loss(network, network(items, types)[asked], targets[asked], options.label_smoothing)
+            optimiser.step(loss, options.learning_rate * learning_rate_factor(progress))
+            total, num_targets = total + loss.detach() * num_asked, num_targets + num_asked
+        mean = float(total) / max(1, num_targets)
+        if not np.isfinite(mean):
+            raise TrainingFailed(
+                f"The loss became {mean} in epoch {epoch}; lower NIGHTJAR_TRAIN__LEARNING_RATE and train again."
+            )
+        return mean
+
+    def _validate(self, dataset: Dataset) -> float:
+        self.network.eval()
+        moments = dataset.validation.thinned(MAX_VALIDATION_MOMENTS)
+        found = rank_targets(self.score, moments, dataset.histories, dataset.popularity, self.options.max_history)
+        return float(ndcg(found.ranks, 10).mean()) if len(found.ranks) else 0.0
+
+
+def next_item_loss(network: EncoderNetwork, states: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    """Mean cross-entropy, nats, of the softmax over all items. states: (n, dim); targets: (n,) item rows, from 1."""
+    logits = states @ network.items.weight[1:].T  # (n, num_items)
+    return functional.cross_entropy(logits, targets - 1, label_smoothing=label_smoothing)
+
+
+def _shape(dataset: Dataset, options: EncoderOptions) -> NetworkShape:
+    return NetworkShape(
+        num_items=dataset.num_items,
+        num_types=len(dataset.vocabulary.event_types),
+        dim=options.dim,
+        num_blocks=options.num_blocks,
+        num_heads=options.num_heads,
+        max_history=options.max_history,
+    )
+
+
+def _copy_of_weights(network: EncoderNetwork) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
