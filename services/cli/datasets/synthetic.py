@@ -80,7 +80,10 @@ class _World:
         weights = 1.0 / np.arange(1, num_items + 1) ** ZIPF
         self.popularity = random.permutation(weights / weights.sum())
         self.members = [np.flatnonzero(self.genre_of == genre) for genre in range(self.genre_of.max() + 1)]
-        self.successors = [random.choice(self.members[genre], size=NUM_SUCCESSORS) for genre in self.genre_of]
+        shares = [self.popularity[rows] / self.popularity[rows].sum() for rows in self.members]
+        self.successors = [
+            random.choice(self.members[genre], size=NUM_SUCCESSORS, p=shares[genre]) for genre in self.genre_of
+        ]
 
     def walk(self, random: np.random.Generator, num_steps: int) -> tuple[Rows, npt.NDArray[np.str_]]:
         """One user's item rows in order, no row twice, and the type of each event."""

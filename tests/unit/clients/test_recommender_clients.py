@@ -1,0 +1,161 @@
+"""Both recommender clients against a real gRPC server in this process: answers, errors, retries and waiting."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from nightjar import AsyncRecommenderClient, InvalidField, Recommendation, RecommenderClient, RecommenderError
+from nightjar.calls import SERVICE
+from nightjar.v1 import recommender_service_pb2 as pb2
+from nightjar.v1.recommender_service_pb2_grpc import (
+    RecommenderServiceServicer,
+    add_RecommenderServiceServicer_to_server,
+)
+
+ANSWER = pb2.RecommendResponse(
+    request_id="r1",
+    model_version="v7",
+    history_version="ab",
+    items=[pb2.ScoredItem(item_id="50", score=2.5, rank=1)],
+    source=pb2.SOURCE_MODEL,
+    degraded=True,
+    degraded_reason=pb2.DEGRADED_REASON_FEATURE_STORE_DOWN,
+    cache_hit=True,
+)
+
+
+class Recommender(RecommenderServiceServicer):
+    """Answers as it is told, after as many failures as it is told."""
+
+    def __init__(self) -> None:
+        self.failures: list[status_pb2.Status] = []
+        self.requests: list[Any] = []
+
+    def Recommend(self, request: pb2.RecommendRequest, context: Any) -> pb2.RecommendResponse:  # noqa: N802
+        self.requests.append(request)
+        if self.failures:
+            context.abort_with_status(rpc_status.to_status(self.failures.pop(0)))
+        return ANSWER
+
+    def SimilarItems(self, request: pb2.SimilarItemsRequest, context: Any) -> pb2.SimilarItemsResponse:  # noqa: N802
+        self.requests.append(request)
+        return pb2.SimilarItemsResponse(model_version="v7", items=[pb2.ScoredItem(item_id="51", score=0.5, rank=1)])
+
+
+class Server:
+    def __init__(self) -> None:
+        self.recommender, self.health = Recommender(), health.HealthServicer()
+        self.server = grpc.server(ThreadPoolExecutor(4))
+        add_RecommenderServiceServicer_to_server(self.recommender, self.server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+        self.target = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+        self.server.start()
+
+    def set_serving(self) -> None:
+        self.health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.server.stop(grace=None).wait()
+
+
+Call = Callable[..., Any]
+
+
+def _blocking(target: str, method: str, *args: Any, **options: Any) -> Any:
+    with RecommenderClient(target) as client:
+        return getattr(client, method)(*args, **options)
+
+
+def _asyncio(target: str, method: str, *args: Any, **options: Any) -> Any:
+    async def call() -> Any:
+        async with AsyncRecommenderClient(target) as client:
+            return await getattr(client, method)(*args, **options)
+
+    return asyncio.run(call())
+
+
+@pytest.fixture(params=[_blocking, _asyncio], ids=["blocking", "asyncio"])
+def call(request: pytest.FixtureRequest) -> Call:
+    """Calls one method of one of the two clients; both keep the same promises."""
+    chosen: Call = request.param
+    return chosen
+
+
+def test_an_answer_comes_as_plain_words(server: Server, call: Call) -> None:
+    """No protobuf reaches the caller: enums are words, lists are tuples."""
+    answer = call(server.target, "recommend", "42", 3)
+    assert server.recommender.requests == [pb2.RecommendRequest(user_id="42", k=3)]
+    assert (answer.items[0].item_id, answer.items[0].score, answer.items[0].rank) == ("50", 2.5, 1)
+    assert (answer.request_id, answer.model_version, answer.history_version) == ("r1", "v7", "ab")
+    assert (answer.source, answer.degraded_reason) == ("model", "feature_store_down")
+    assert answer.degraded
+    assert answer.cache_hit
+
+
+def test_similar_items_come_with_their_model(server: Server, call: Call) -> None:
+    answer = call(server.target, "similar_items", "50", 3)
+    assert (answer.model_version, answer.items[0].item_id) == ("v7", "51")
+
+
+def test_a_call_that_met_a_restart_is_tried_again(server: Server, call: Call) -> None:
+    """A worker that goes away for a moment is no failure of the caller's."""
+    gone = status_pb2.Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message="restarting")
+    server.recommender.failures = [gone, gone]
+    assert call(server.target, "recommend", "42", timeout_s=10.0).model_version == "v7"
+    assert len(server.recommender.requests) == 3
+
+
+def test_an_error_names_code_reason_and_field(server: Server, call: Call) -> None:
+    """What the server says about a bad request reaches the caller in parts, not only as a sentence."""
+    status = status_pb2.Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message="k is 900")
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason="INVALID_REQUEST"))
+    violation = error_details_pb2.BadRequest.FieldViolation(field="k")
+    status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    server.recommender.failures = [status]
+    with pytest.raises(RecommenderError, match="k is 900") as failed:
+        call(server.target, "recommend", "42")
+    assert (failed.value.code, failed.value.reason, failed.value.field) == ("INVALID_ARGUMENT", "INVALID_REQUEST", "k")
+    assert not failed.value.retryable
+    assert len(server.recommender.requests) == 1, "what is wrong stays wrong: no retry"
+
+
+def test_nobody_there_is_a_retryable_error(call: Call) -> None:
+    with pytest.raises(RecommenderError) as failed:
+        call("127.0.0.1:1", "recommend", "42", timeout_s=1.0)
+    assert failed.value.retryable
+    assert failed.value.reason == ""
+
+
+@pytest.mark.parametrize(("user_id", "k", "field"), [("", 10, "user_id"), ("42", 0, "k"), ("42", 501, "k")])
+def test_a_bad_argument_needs_no_server(call: Call, user_id: str, k: int, field: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        call("127.0.0.1:1", "recommend", user_id, k)
+    assert refused.value.field == field
+
+
+def test_waiting_ends_when_serving_begins(server: Server, call: Call) -> None:
+    server.set_serving()
+    call(server.target, "wait_until_serving", 10.0)
+
+
+def test_waiting_in_vain_says_what_was_seen(server: Server, call: Call) -> None:
+    """A server that is up but has no model is told apart from no server at all."""
+    server.health.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+    with pytest.raises(RecommenderError, match=r"after 0\.2 s \(last seen: NOT_SERVING\)"):
+        call(server.target, "wait_until_serving", 0.2)
+
+
+def test_words_of_a_newer_server_are_passed_on() -> None:
+    """An SDK older than its server still answers."""
+    assert Recommendation.from_proto(pb2.RecommendResponse(source=99)).source == "unknown_99"  # type: ignore[arg-type]
