@@ -17,9 +17,9 @@ from services import logs
 from services.domain.errors import NotRunning
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model, ModelState
+from services.domain.ports import LiveModelNotice, ModelRegistry
 from services.registry.history import rollback_target
 from services.registry.promotion import needs_override, promote, rollback
-from services.registry.wiring import open_notice, open_registry
 from services.settings import Settings, load
 
 app = typer.Typer(
@@ -48,7 +48,7 @@ def list_models(
 
     Example: nightjar models list --limit 5
     """
-    registry = open_registry(_settings())
+    registry, _ = _opened(_settings())
     live = registry.live()
     models = registry.newest(limit)
     if as_json:
@@ -79,14 +79,14 @@ def promote_model(
     Example: nightjar models promote VERSION --dry-run
     """
     settings = _settings()
-    registry = open_registry(settings)
+    registry, notice = _opened(settings)
     before = registry.live()
     if dry_run:
         model = registry.get(ModelVersion(version))
         if before is None or before.version != version:
             needs_override(model, override_reason)
         return _report(settings, before, model.version, as_json=as_json)
-    after = promote(registry, open_notice(settings), ModelVersion(version), _actor(), override_reason)
+    after = promote(registry, notice, ModelVersion(version), _actor(), override_reason)
     return _report(settings, before, after.version, after, as_json=as_json)
 
 
@@ -101,11 +101,11 @@ def roll_back(
     Example: nightjar models rollback --dry-run
     """
     settings = _settings()
-    registry = open_registry(settings)
+    registry, notice = _opened(settings)
     before = registry.live()
     if dry_run:
         return _report(settings, before, rollback_target(registry).version, as_json=as_json)
-    after = rollback(registry, open_notice(settings), _actor(), reason)
+    after = rollback(registry, notice, _actor(), reason)
     return _report(settings, before, after.version, after, as_json=as_json)
 
 
@@ -116,6 +116,12 @@ def _settings() -> Settings:
     with suppress(NotRunning):
         settings = connected(settings)
     return settings
+
+
+def _opened(settings: Settings) -> tuple[ModelRegistry, LiveModelNotice]:
+    from services.registry.wiring import open_notice, open_registry  # a second of imports that other commands spare
+
+    return open_registry(settings), open_notice(settings)
 
 
 def _actor() -> str:

@@ -9,8 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.state import connected
-from scheduler import run_now, timetable
-from scheduler.wiring import onlooker
 from services import logs
 from services.domain.errors import NotRunning
 from services.domain.runs import Run, RunState
@@ -35,9 +33,12 @@ def list_schedule(
 
     Example: nightjar schedule list --limit 3
     """
+    from scheduler.timetable import NIGHTLY  # a second of imports that other commands spare
+    from scheduler.wiring import onlooker
+
     settings = _settings()
     with onlooker(settings) as parts:
-        nightly = parts.timetable.get_job(timetable.NIGHTLY)
+        nightly = parts.timetable.get_job(NIGHTLY)
         runs = parts.runs.newest(limit)
     next_time = None if nightly is None or nightly.next_run_time is None else nightly.next_run_time
     schedule = settings.schedule
@@ -69,6 +70,9 @@ def run_at_once(
 
     Example: nightjar schedule run-now --wait
     """
+    from scheduler import run_now  # a second of imports that other commands spare
+    from scheduler.wiring import onlooker
+
     with onlooker(_settings()) as parts:
         run = run_now.ask(parts.timetable, parts.runs)
         if wait:
