@@ -116,17 +116,17 @@ class TrainSettings(_Section):
     """Dropout probability while training."""
     max_history: int = Field(default=100, ge=1, le=2048)
     """Events of a user the model looks at, the newest ones."""
-    batch_users: int = Field(default=64, ge=1, le=65_536)
-    """Sequences in one optimiser step."""
-    learning_rate: float = Field(default=1e-3, gt=0, lt=1)
+    batch_users: int = Field(default=32, ge=1, le=65_536)
+    """Windows of a user's history in one optimiser step."""
+    learning_rate: float = Field(default=3e-3, gt=0, lt=1)
     """Peak learning rate of AdamW; it warms up briefly, then falls to 0 over max_epochs."""
     weight_decay: float = Field(default=0.01, ge=0, lt=10)
     """Weight decay of AdamW, not on embeddings and norms."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over the whole catalogue; 0 is off."""
-    max_epochs: int = Field(default=40, ge=1, le=10_000)
-    """Epochs at most; training stops earlier when validation no longer improves."""
-    patience: int = Field(default=4, ge=1, le=1_000)
+    max_epochs: int = Field(default=6, ge=1, le=10_000)
+    """Epochs at most; the learning rate falls to 0 over them. Training stops earlier when validation gets worse."""
+    patience: int = Field(default=3, ge=1, le=1_000)
     """Epochs without a better validation NDCG@10 before training stops."""
     holdout_fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the events, the last in time, that are held out to measure the model."""

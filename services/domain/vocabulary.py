@@ -8,12 +8,12 @@ from typing import Self
 
 from services.domain.errors import BundleBroken
 from services.domain.ids import ItemId
-from services.domain.interactions import EventTypes, Role
+from services.domain.interactions import EventTypes
 
 
 def input_event_types(event_types: EventTypes) -> tuple[str, ...]:
     """The declared types whose events enter the model's input: all but impressions, which the user did not choose."""
-    return tuple(kind.name for kind in event_types.declared if kind.role is not Role.IMPRESSION)
+    return tuple(kind.name for kind in event_types.declared if kind.enters_history)
 
 
 @dataclass(frozen=True)

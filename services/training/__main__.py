@@ -18,7 +18,8 @@ from typing import Any
 import structlog
 
 from services import process, settings
-from services.domain.errors import InvalidRequest, NightjarError
+from services.domain.errors import InvalidRequest, MissingDependency, NightjarError
+from services.domain.models import Model
 
 log = structlog.get_logger(__name__)
 
@@ -37,15 +38,23 @@ def main() -> int:
         loaded = settings.load()
         process.begin("training", loaded)
         log.info("training_started", trigger=arguments.trigger, as_of=arguments.as_of)
-        from services.training import wiring
-
-        model = wiring.build(loaded, _say).run(until_us)
+        model = _run(loaded, until_us)
     except NightjarError as error:
         log.error("training_failed", reason=error.reason.value, error=str(error))
         _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
         return 1
     _say({"event": "done", "version": model.version, "metrics": dict(model.metrics)})
     return 0
+
+
+def _run(loaded: settings.Settings, until_us: int | None) -> Model:
+    try:
+        from services.training import wiring
+    except ImportError as error:
+        raise MissingDependency(
+            f"Training needs {error.name}; get it with `pip install 'nightjar-server[train]'`."
+        ) from error
+    return wiring.build(loaded, _say).run(until_us)
 
 
 def _say(line: Mapping[str, Any]) -> None:

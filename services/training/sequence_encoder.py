@@ -21,7 +21,6 @@ from services.training.metrics import ndcg
 from services.training.model import EpochReport, Floats, History
 from services.training.optimiser import AdamW, learning_rate_factor
 
-
 MAX_VALIDATION_MOMENTS = 2_000  # larger: epochs wait for their measurement; smaller: chance picks the best epoch
 
 
