@@ -21,6 +21,7 @@ from services.domain.errors import InvalidRequest, NotRunning
 from services.domain.interactions import EventTypes
 from services.settings import load
 
+MAX_BLOCK_S: Final = 5.0  # larger: a missing topic is told late; smaller: a busy broker looks like a missing one
 MAX_WAITING: Final = 10_000  # larger: memory, and late reports; smaller: the file waits for Kafka
 
 app = typer.Typer(
@@ -73,7 +74,12 @@ def send(
         kafka = connected(settings).kafka
         if kafka.bootstrap_servers is None:
             raise NotRunning("The stack has no Kafka yet; wait until `nightjar status` shows it running.")
-        with as_domain_errors(), EventProducer(kafka.bootstrap_servers, events_topic=kafka.events_topic) as producer:
+        with (
+            as_domain_errors(),
+            EventProducer(
+                kafka.bootstrap_servers, events_topic=kafka.events_topic, max_block_s=MAX_BLOCK_S
+            ) as producer,
+        ):
             _send_all(producer, events, _print_json if as_json else _print_sentence)
 
 

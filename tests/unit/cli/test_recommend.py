@@ -1,0 +1,131 @@
+"""`nightjar recommend` against a gRPC server in this process and a catalog in a temporary SQLite file."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from nightjar.v1 import recommender_service_pb2 as pb2
+from nightjar.v1.recommender_service_pb2_grpc import (
+    RecommenderServiceServicer,
+    add_RecommenderServiceServicer_to_server,
+)
+from services.adapters.sql.engine import connect
+from services.adapters.sql.item_catalog import SqlItemCatalog
+from services.adapters.sql.migrate import upgrade
+from services.cli import recommend
+from services.domain.errors import NotRunning
+from services.domain.ids import ItemId
+from services.domain.interactions import Item
+
+Ask = Callable[..., Result]
+
+
+class Recommender(RecommenderServiceServicer):
+    """Gives everybody the same two items; `user 1` is unknown and the online store is down for `user 2`."""
+
+    def Recommend(self, request: pb2.RecommendRequest, context: Any) -> pb2.RecommendResponse:  # noqa: N802
+        degraded = request.user_id == "2"
+        return pb2.RecommendResponse(
+            request_id="r1",
+            model_version="v7",
+            history_version="" if request.user_id == "1" else "ab12",
+            items=[
+                pb2.ScoredItem(item_id="50", score=2.5, rank=1),
+                pb2.ScoredItem(item_id="51", score=1.25, rank=2),
+            ][: request.k],
+            source=pb2.SOURCE_POPULAR if request.user_id == "1" else pb2.SOURCE_MODEL,
+            degraded=degraded,
+            degraded_reason=pb2.DEGRADED_REASON_FEATURE_STORE_DOWN if degraded else pb2.DEGRADED_REASON_UNSPECIFIED,
+        )
+
+    def SimilarItems(self, request: pb2.SimilarItemsRequest, context: Any) -> pb2.SimilarItemsResponse:  # noqa: N802
+        return pb2.SimilarItemsResponse()
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Iterator[Ask]:
+    """Runs `nightjar recommend`; item 50 has a title that Rich must not take for markup, 51 is not in the catalog."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    add_RecommenderServiceServicer_to_server(Recommender(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    url = f"sqlite:///{tmp_path / 'catalog.db'}"
+    upgrade(url)
+    SqlItemCatalog(connect(url)).upsert([Item(ItemId("50"), "Star [bold] Wars", ("Action", "Sci-Fi"))])
+    app = typer.Typer()
+    recommend.add_to(app)
+
+    def run(*arguments: str, **environment: str) -> Result:
+        settings = {
+            "NIGHTJAR_HOME": str(tmp_path),
+            "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+            "NIGHTJAR_REDIS__URL": "redis://127.0.0.1:1/0",
+            "NIGHTJAR_SERVE__PORT": str(port),
+            "NIGHTJAR_SERVE__HOST": "0.0.0.0",  # noqa: S104 - listens everywhere, is asked on loopback
+            "COLUMNS": "200",
+        }
+        return CliRunner().invoke(app, list(arguments), env=settings | environment)
+
+    yield run
+    server.stop(grace=None).wait()
+
+
+def test_a_person_sees_titles_and_where_the_list_comes_from(ask: Ask) -> None:
+    text = ask("42").stdout
+    assert "Star [bold] Wars" in text
+    assert "Action, Sci-Fi" in text
+    assert "2.500" in text
+    assert "51" in text, "an item without a title is shown by its id"
+    assert "Model v7 · from the user's history · history ab12 · computed · " in text
+
+
+def test_an_unknown_user_is_told_so(ask: Ask) -> None:
+    assert "popular items, since the model knows nothing of this user · history empty" in ask("1").stdout
+
+
+def test_a_degraded_answer_is_told_so(ask: Ask) -> None:
+    assert "Model v7 · degraded (feature_store_down) · " in ask("2").stdout
+
+
+def test_a_program_gets_one_json_object(ask: Ask) -> None:
+    answer = json.loads(ask("42", "-k", "1", "--json").stdout)
+    assert answer.pop("latency_ms") > 0
+    assert answer == {
+        "user_id": "42",
+        "items": [
+            {
+                "item_id": "50",
+                "score": 2.5,
+                "rank": 1,
+                "title": "Star [bold] Wars",
+                "categories": ["Action", "Sci-Fi"],
+            }
+        ],
+        "request_id": "r1",
+        "model_version": "v7",
+        "history_version": "ab12",
+        "source": "model",
+        "degraded": False,
+        "degraded_reason": "",
+        "cache_hit": False,
+    }
+
+
+def test_without_the_catalog_the_answer_comes_without_titles(ask: Ask, tmp_path: Path) -> None:
+    """The list does not depend on the catalog; its absence is told on standard error."""
+    result = ask("42", "--json", NIGHTJAR_DATABASE__URL=f"sqlite:///{tmp_path / 'empty.db'}")
+    assert [item["title"] for item in json.loads(result.stdout)["items"]] == ["", ""]
+    assert "titles are missing" in result.stderr
+
+
+def test_nobody_serving_is_one_sentence(ask: Ask) -> None:
+    result = ask("42", "--timeout", "0.5", NIGHTJAR_SERVE__PORT="1")
+    assert isinstance(result.exception, NotRunning)
+    assert "127.0.0.1:1" in str(result.exception)
