@@ -1,0 +1,114 @@
+"""Histories as of a moment equal what serving computes, and never see the future."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.domain.history_input import encoder_input
+from services.domain.ids import EventId, ItemId, UserId
+from services.domain.interactions import DEFAULT_EVENT_TYPES, HistoryEntry, Interaction
+from services.domain.vocabulary import Vocabulary, input_event_types
+from services.features.history import Histories
+from tests.fakes.event_log import columns_of
+
+VOCABULARY = Vocabulary(tuple(ItemId(item) for item in "abcd"), input_event_types(DEFAULT_EVENT_TYPES))
+
+events_lists = st.lists(
+    st.builds(
+        Interaction,
+        event_id=st.uuids().map(lambda each: EventId(str(each))),
+        user_id=st.sampled_from(["ann", "bob"]).map(UserId),
+        item_id=st.sampled_from("abcdxy").map(ItemId),  # x and y are unknown to the vocabulary
+        event_type=st.sampled_from(["view", "impression", "rating", "dislike", "undeclared"]),
+        event_time_us=st.integers(0, 12),
+    ),
+    max_size=40,
+    unique_by=lambda event: event.event_id,
+)
+
+
+def histories(events: Sequence[Interaction]) -> Histories:
+    return Histories(columns_of(events), VOCABULARY, DEFAULT_EVENT_TYPES)
+
+
+def served(events: Sequence[Interaction], user_id: UserId, before_us: int) -> list[HistoryEntry]:
+    """What the online store holds of a user at a moment: all but impressions, in order."""
+    return sorted(
+        HistoryEntry(event.event_time_us, event.event_id, event.item_id, event.event_type)
+        for event in events
+        if event.user_id == user_id and event.event_time_us < before_us
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(events_lists, st.integers(0, 13), st.integers(1, 6))
+def test_training_reads_what_serving_computes(events: list[Interaction], time_us: int, max_history: int) -> None:
+    """Law 8: for any user and moment, the as-of read equals encoder_input over the entries known then."""
+    table = histories(events)
+    for user_id, user_row in table.user_rows.items():
+        items, types = table.as_of(user_row, time_us, max_history)
+        expected = encoder_input(
+            served(events, user_id, time_us), VOCABULARY.item_rows, VOCABULARY.event_type_rows, max_history
+        )
+        assert items.tolist() == expected[0].tolist()
+        assert types.tolist() == expected[1].tolist()
+
+
+@settings(max_examples=100, deadline=None)
+@given(events_lists, events_lists, st.integers(0, 13))
+def test_no_read_sees_the_future(past: list[Interaction], future: list[Interaction], time_us: int) -> None:
+    """Whatever happens at or after a moment changes no read as of it."""
+    past = [event for event in past if event.event_time_us < time_us]
+    later = [event for event in future if event.event_time_us >= time_us]
+    known, all_known = histories(past), histories(past + later)
+    for user_id, user_row in known.user_rows.items():
+        other_row = all_known.user_rows[user_id]
+        for found, expected in zip(
+            (*all_known.as_of(other_row, time_us, 5), all_known.consumed_as_of(other_row, time_us)),
+            (*known.as_of(user_row, time_us, 5), known.consumed_as_of(user_row, time_us)),
+            strict=True,
+        ):
+            assert found.tolist() == expected.tolist()
+
+
+def event(number: int, user_id: str, item_id: str, event_type: str) -> Interaction:
+    return Interaction(EventId(f"{number:03d}"), UserId(user_id), ItemId(item_id), event_type, number)
+
+
+def test_consumed_items_are_those_of_consuming_events_before_the_moment() -> None:
+    """A rating consumes, a view does not; what the vocabulary lacks has no row."""
+    table = histories(
+        [
+            event(1, "ann", "a", "rating"),
+            event(2, "ann", "b", "view"),
+            event(3, "ann", "x", "rating"),
+            event(4, "ann", "c", "rating"),
+        ]
+    )
+    assert table.consumed_as_of(table.user_rows[UserId("ann")], 4).tolist() == [1]
+
+
+def test_sequences_hold_each_users_known_items_in_order_before_the_moment() -> None:
+    table = histories(
+        [
+            event(1, "ann", "a", "view"),
+            event(2, "bob", "b", "rating"),
+            event(3, "ann", "x", "view"),
+            event(4, "ann", "c", "impression"),
+            event(5, "ann", "d", "view"),
+            event(6, "bob", "a", "view"),
+        ]
+    )
+    items, types, starts = table.sequences_before(6)
+    rows = VOCABULARY.event_type_rows
+    assert items.tolist() == [1, 4, 2]
+    assert types.tolist() == [rows["view"], rows["view"], rows["rating"]]
+    assert starts.tolist() == [0, 2, 3]
+
+
+def test_an_empty_log_has_no_sequences() -> None:
+    items, types, starts = histories([]).sequences_before(10)
+    assert (len(items), len(types), starts.tolist()) == (0, 0, [0])
+    assert items.dtype == types.dtype == np.int64

@@ -1,0 +1,43 @@
+"""Windows cover every event exactly once an epoch, whatever the lengths."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.training.batches import gather, pad, plan_epoch
+from services.training.dataset import TrainingSequences
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=12), st.integers(1, 8), st.integers(1, 5), st.integers(0, 99))
+def test_an_epoch_sees_every_event_once_and_no_window_mixes_users(
+    lengths: list[int], max_history: int, batch_size: int, seed: int
+) -> None:
+    starts = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    user_of = np.repeat(np.arange(len(lengths)), lengths)
+    seen: list[int] = []
+    for windows in plan_epoch(starts, max_history, batch_size, np.random.default_rng(seed)):
+        assert len(windows) <= batch_size
+        for start, stop in windows:
+            assert 0 < stop - start <= max_history
+            assert len(set(user_of[start:stop].tolist())) == 1
+            seen.extend(range(start, stop))
+    assert sorted(seen) == list(range(int(starts[-1])))
+
+
+def test_the_places_where_long_histories_are_cut_move() -> None:
+    starts, random = np.array([0, 100]), np.random.default_rng(0)
+    first, second = (sorted(plan_epoch(starts, 10, 99, random)[0][:, 0].tolist()) for _ in range(2))
+    assert first != second
+
+
+def test_a_batch_holds_the_windows_events_padded_on_the_right() -> None:
+    rows = np.array([5, 6, 7, 8], np.int64)
+    batch = gather(TrainingSequences(rows, rows + 10, rows + 20, np.array([0, 4])), np.array([[0, 1], [1, 4]]))
+    assert batch.items.tolist() == [[5, 0, 0], [6, 7, 8]]
+    assert batch.types.tolist() == [[15, 0, 0], [16, 17, 18]]
+    assert batch.targets.tolist() == [[25, 0, 0], [26, 27, 28]]
+
+
+def test_padding_nothing_needs_no_room() -> None:
+    assert pad([np.array([1, 2])]).tolist() == [[1, 2]]

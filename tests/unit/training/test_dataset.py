@@ -1,0 +1,137 @@
+"""Splits are by time alone, and what cannot be trained on is refused in words."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from services.domain.errors import NotEnoughData
+from services.domain.ids import EventId, ItemId, UserId
+from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction
+from services.training.dataset import Dataset, build_dataset
+from tests.fakes.event_log import columns_of
+from tests.fakes.planted import planted_events
+
+
+def event(number: int, user_id: str, item_id: str, event_type: str = "view", time_us: int | None = None) -> Interaction:
+    time_us = number if time_us is None else time_us
+    return Interaction(EventId(f"{number:04d}"), UserId(user_id), ItemId(item_id), event_type, time_us)
+
+
+def dataset(events: Iterable[Interaction], holdout: float = 0.2, validation: float = 0.25, least: int = 1) -> Dataset:
+    return build_dataset(
+        columns_of(events),
+        DEFAULT_EVENT_TYPES,
+        holdout_fraction=holdout,
+        validation_fraction=validation,
+        min_item_events=least,
+    )
+
+
+def ten_events() -> list[Interaction]:
+    """Two users in turn, items a to e twice over, at times 0 to 9."""
+    return [event(number, "ann" if number % 2 else "bob", "abcde"[number % 5]) for number in range(10)]
+
+
+def test_the_parts_follow_one_another_in_time() -> None:
+    """Of ten events the last two are held out, and of the eight before the last two say when to stop."""
+    parts = dataset(ten_events())
+    assert (parts.fit_end_us, parts.cut_us) == (6, 8)
+    assert len(parts.sequences.items) == 6
+    assert parts.validation.times_us.tolist() == [6, 7]
+    assert parts.holdout.times_us.tolist() == [8, 9]
+
+
+def test_events_of_one_moment_do_not_straddle_the_cut() -> None:
+    """Events 6 to 9 happen at once: all of them are held out although two would do."""
+    events = [
+        event(number, each.user_id, each.item_id, time_us=min(number, 6)) for number, each in enumerate(ten_events())
+    ]
+    parts = dataset(events)
+    assert parts.cut_us == 6
+    assert parts.holdout.times_us.tolist() == [6, 6, 6, 6]
+
+
+def test_the_vocabulary_and_the_sequences_know_nothing_later_than_the_fit_part() -> None:
+    """An item first seen later has no row: as a target it is 0, which counts as a miss."""
+    events = ten_events()
+    events[7], events[9] = event(7, "ann", "new"), event(9, "ann", "newer")
+    parts = dataset(events)
+    assert parts.vocabulary.item_ids == ("a", "b", "c", "d", "e")
+    assert parts.validation.targets.tolist() == [2, 0]
+    assert parts.holdout.targets.tolist() == [4, 0]
+
+
+def test_items_with_too_few_events_are_left_out() -> None:
+    events = [event(number, "ann" if number % 2 else "bob", "ab"[number % 2]) for number in range(20)]
+    events[3] = event(3, "ann", "rare")
+    assert dataset(events, least=2).vocabulary.item_ids == ("a", "b")
+
+
+def test_impressions_enter_neither_vocabulary_nor_sequences() -> None:
+    events = [*ten_events(), event(100, "ann", "shown", "impression", time_us=1)]
+    parts = dataset(events)
+    assert "shown" not in parts.vocabulary.item_ids
+    assert "impression" not in parts.vocabulary.event_types
+
+
+def test_a_target_is_the_next_positive_event_of_the_same_user() -> None:
+    """Ann: a, dislikes b, c. Bob: d, a. A negative event is context, never a target; the last has none."""
+    events = [
+        event(0, "ann", "a"),
+        event(1, "ann", "b", "dislike"),
+        event(2, "bob", "d"),
+        event(3, "ann", "c"),
+        event(4, "bob", "a"),
+        *(event(number, "cat", "a") for number in range(5, 8)),
+    ]
+    parts = dataset(events, holdout=0.2, validation=0.3)
+    assert parts.vocabulary.item_ids == ("a", "b", "c", "d")
+    assert parts.sequences.items.tolist() == [1, 2, 3, 4, 1]
+    assert parts.sequences.targets.tolist() == [3, 3, 0, 1, 0]
+    assert parts.sequences.starts.tolist() == [0, 3, 5, 5]
+
+
+def test_popularity_counts_positive_events_before_the_cut() -> None:
+    """Item a: three views before the cut and one after; item b: one view, and a dislike that does not count."""
+    events = [
+        event(0, "ann", "a"), event(1, "bob", "b"), event(2, "ann", "a"), event(3, "bob", "b", "dislike"),
+        event(4, "ann", "a"), event(5, "bob", "a"),
+    ]  # fmt: skip
+    assert dataset(events, holdout=0.17).popularity.tolist() == [3.0, 1.0]
+
+
+def test_thinned_moments_are_spread_over_time() -> None:
+    validation = dataset(planted_events(20, 40), validation=0.5).validation
+    thinned = validation.thinned(10)
+    assert len(thinned) == 10
+    assert (thinned.times_us[0], thinned.times_us[-1]) == (validation.times_us[0], validation.times_us[-1])
+    assert len(validation.thinned(10_000)) == len(validation)
+
+
+TOO_LITTLE = {
+    "no events": ([], "no events"),
+    "one event": ([event(0, "ann", "a")], "training part"),
+    "one moment": ([event(number, f"user-{number}", "ab"[number % 2], time_us=5) for number in range(9)], "training"),
+    "one user": ([event(number, "ann", "abc"[number % 3]) for number in range(30)], "one user"),
+    "one item": ([event(number, "ann" if number % 2 else "bob", "a") for number in range(30)], "two items"),
+    "only negatives": (
+        [event(number, "ann" if number % 2 else "bob", "ab"[number % 2], "dislike") for number in range(30)],
+        "positive",
+    ),
+    "only impressions": (
+        [event(number, "ann" if number % 2 else "bob", "ab"[number % 2], "impression") for number in range(30)],
+        "positive",
+    ),
+    "no positive in the holdout": (
+        [event(number, "ann" if number % 2 else "bob", "abc"[number % 3]) for number in range(24)]
+        + [event(number, "ann", "a", "dislike") for number in range(24, 30)],
+        "holdout",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LITTLE)
+def test_too_little_is_refused_and_the_sentence_says_what_is_missing(name: str) -> None:
+    events, word = TOO_LITTLE[name]
+    with pytest.raises(NotEnoughData, match=word):
+        dataset(events)
