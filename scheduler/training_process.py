@@ -1,7 +1,7 @@
 """Training as a separate process: started in its own group, listened to, and ended with everything it started.
 
 The child speaks JSON lines on standard output; the last is {"event": "done", "version": ...}, the others are progress.
-Its standard error is passed on to ours.
+Its standard error is passed on to ours. On Linux it ends when the scheduler does, even by SIGKILL (see `tether`).
 """
 
 import json
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, Final
 
 import structlog
@@ -22,7 +23,8 @@ from services.domain.ids import ModelVersion
 
 TICK_S: Final = 0.2  # larger: the end is seen later; smaller: idle CPU
 GRACE_S: Final = 5.0  # larger: the scheduler itself is slow to stop; smaller: training cannot clean up
-MAX_DETAIL: Final = 500
+MAX_DETAIL: Final = 500  # larger: a traceback in a table; smaller: half a sentence
+TETHER: Final = Path(__file__).with_name("tether.py")
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +39,7 @@ class TrainingProcess:
     def run(self, keep_going: Callable[[], bool]) -> TrainingEnd:
         try:
             process = subprocess.Popen(
-                self._command,
+                _tethered(self._command),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -114,6 +116,13 @@ class _Listener:
         for line in pipe:
             sys.stderr.write(line)
             self._last_words = line.strip() or self._last_words
+
+
+def _tethered(command: list[str]) -> list[str]:
+    if sys.platform != "linux":
+        return command
+    # The tether is to the thread that starts the child: here the one that waits for its end.
+    return [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command]
 
 
 def _end_group(process: "subprocess.Popen[str]") -> None:

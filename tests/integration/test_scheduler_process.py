@@ -79,6 +79,11 @@ class Home:
         assert process.poll() is None, self.log.read_text()
         return process
 
+    def training(self) -> psutil.Process:
+        """The process of TRAINS_FOR_EVER, once it runs."""
+        pid_file = self.folder / "training.pid"
+        return psutil.Process(int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), what="training runs")))
+
     def command(self, *arguments: str) -> Mapping[str, Any]:
         """What a `nightjar schedule` command prints as JSON, with its exit code as `status`."""
         command = [sys.executable, "-c", CLI, *arguments, "--json"]
@@ -139,13 +144,25 @@ def test_sigterm_ends_a_night_with_its_training_and_records_it(
     process = start(TRAINS_FOR_EVER)
     begun = home.command("run-now")
     assert (begun["status"], begun["state"]) == (0, "running")
-    pid_file = home.folder / "training.pid"
-    training = psutil.Process(int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), what="training")))
+    training = home.training()
     assert _stop(process) == 0
     assert not training.is_running()
     (run,) = home.runs.newest(10)
     assert run.state is RunState.FAILED
     assert "scheduler stopped" in run.detail
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+def test_training_does_not_outlive_a_killed_scheduler(
+    home: Home, start: Callable[[str], "subprocess.Popen[bytes]"]
+) -> None:
+    process = start(TRAINS_FOR_EVER)
+    home.command("run-now")
+    training = home.training()
+    process.kill()
+    process.wait()
+    wait_until(lambda: not training.is_running() or training.status() == psutil.STATUS_ZOMBIE, what="training is gone")
+    assert home.runs.newest(1)[0].state is RunState.RUNNING  # until its lease runs out
 
 
 @pytest.mark.parametrize(

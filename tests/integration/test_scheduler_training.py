@@ -84,7 +84,7 @@ def test_a_version_named_before_a_crash_does_not_count(tmp_path: Path) -> None:
 def test_a_command_that_is_not_there_is_a_failure_not_a_crash() -> None:
     end = TrainingProcess(["/nowhere/python"], 5.0).run(lambda: True)
     assert end.outcome is Outcome.FAILED
-    assert "cannot be started" in end.detail
+    assert "No such file" in end.detail
 
 
 def test_much_output_on_both_pipes_does_not_block_it(tmp_path: Path) -> None:
