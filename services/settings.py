@@ -108,7 +108,7 @@ class TrainSettings(_Section):
     """The model kind to train."""
     dim: int = Field(default=64, ge=4, le=4096, multiple_of=4)
     """Dimension of user and item vectors."""
-    num_blocks: int = Field(default=2, ge=1, le=24)
+    num_blocks: int = Field(default=1, ge=1, le=24)
     """Transformer blocks."""
     num_heads: int = Field(default=2, ge=1, le=64)
     """Attention heads; must divide dim into even parts."""
@@ -116,7 +116,7 @@ class TrainSettings(_Section):
     """Dropout probability while training."""
     max_history: int = Field(default=100, ge=1, le=2048)
     """Events of a user the model looks at, the newest ones."""
-    batch_users: int = Field(default=32, ge=1, le=65_536)
+    batch_users: int = Field(default=16, ge=1, le=65_536)
     """Windows of a user's history in one optimiser step."""
     learning_rate: float = Field(default=3e-3, gt=0, lt=1)
     """Peak learning rate of AdamW; it warms up briefly, then falls to 0 over max_epochs."""

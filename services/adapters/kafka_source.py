@@ -51,6 +51,9 @@ class KafkaRecordSource:
             )
         except KafkaError as error:
             raise _no_broker(bootstrap_servers, error) from error
+        # Without the topics' metadata kafka-python 3.0.12 may join the group with nothing to share out, and stay so.
+        for topic in topics:
+            self._consumer.partitions_for_topic(topic)
         self._consumer.subscribe(topics=list(topics), listener=_Rebalance(self._consumer, listener))
 
     def poll(self, timeout_s: float) -> Sequence[Record]:

@@ -33,12 +33,13 @@ def demo(
     (default .nightjar), which afterwards holds the trained models: `nightjar up`, then `nightjar recommend 42`.
     A home that holds data of your own is never touched.
     """
-    from services import settings
+    from services import logs, settings
     from services.cli.demo.home import prepare_home
     from services.cli.demo.screen import Screen
     from services.cli.demo.story import run_story
 
     loaded = settings.load()
+    logs.configure("warning", "demo")  # the screen tells the story; each part's own log is in the home
     screen = Screen(human_output_on_stderr=json)
 
     def make_dataset(now: datetime) -> Dataset:

@@ -54,8 +54,8 @@ class Screen:
     def recommendations(self, user_id: UserId, liked: Sequence[ItemId], answer: Recommendation) -> None:
         """One user: what they liked lately, and what they are offered."""
         table = Table(title=f"user {user_id}", title_justify="left", show_edge=False, pad_edge=False, box=None)
-        table.add_column("liked lately", style="dim", width=44, no_wrap=True)
-        table.add_column(f"recommended ({answer.source}, model {answer.model_version})", width=60, no_wrap=True)
+        table.add_column("liked lately", style="dim", width=32, no_wrap=True)
+        table.add_column(f"recommended ({answer.source}, model {answer.model_version})", width=44, no_wrap=True)
         for row in range(SHOWN_ITEMS):
             left = self._title(liked[row]) if row < len(liked) else ""
             right = f"{row + 1}. {self._title(ItemId(answer.items[row].item_id))}" if row < len(answer.items) else ""
@@ -70,8 +70,8 @@ class Screen:
                      f"[bold green]{changed_ms:.0f} ms[/]")  # fmt: skip
         before_ids = {item.item_id for item in seen.before.items[:SHOWN_ITEMS]}
         table = Table(show_edge=False, pad_edge=False, box=None)
-        table.add_column("before", style="dim", width=44, no_wrap=True)
-        table.add_column("after", width=60, no_wrap=True)
+        table.add_column("before", style="dim", width=32, no_wrap=True)
+        table.add_column("after", width=44, no_wrap=True)
         for old, new in zip(seen.before.items[:SHOWN_ITEMS], seen.after.items[:SHOWN_ITEMS], strict=False):
             mark = "" if new.item_id in before_ids else "[green]new[/] "
             table.add_row(self._title(ItemId(old.item_id)), mark + self._title(ItemId(new.item_id)))
@@ -106,10 +106,10 @@ class Screen:
         self.console.print(table)
         self.console.print(
             Panel.fit(
-                "nightjar up                                keep it running: same data, same models\n"
-                "nightjar recommend 42                      ask it\n"
+                "nightjar up              keeps it running, same data, same models\n"
+                "nightjar recommend 42    asks for a user\n"
                 "nightjar events send --user 42 --item 50 --type view\n"
-                "nightjar models list                       what the gate said; then promote, rollback\n"
+                "nightjar models list     shows what the gate said; then promote, rollback\n"
                 f"logs, event log, models: {home}",
                 title="Look further",
                 title_align="left",
