@@ -1,0 +1,37 @@
+"""A small dataset with a planted structure, and a model fitted to it once for all tests that only look."""
+
+import pytest
+
+from services.domain.interactions import DEFAULT_EVENT_TYPES
+from services.training.dataset import Dataset, build_dataset
+from services.training.sequence_encoder import EncoderOptions, SequenceEncoder
+from tests.fakes.event_log import columns_of
+from tests.fakes.planted import planted_events
+
+OPTIONS = EncoderOptions(
+    dim=16, num_blocks=1, num_heads=2, dropout=0.0, max_history=12, batch_users=32, learning_rate=2e-2,
+    weight_decay=0.01, label_smoothing=0.0, max_epochs=5, patience=5, max_seconds=60.0, seed=3,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def planted() -> Dataset:
+    return build_dataset(
+        columns_of(planted_events()),
+        DEFAULT_EVENT_TYPES,
+        holdout_fraction=0.1,
+        validation_fraction=0.1,
+        min_item_events=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def options() -> EncoderOptions:
+    return OPTIONS
+
+
+@pytest.fixture(scope="session")
+def fitted(planted: Dataset) -> SequenceEncoder:
+    model = SequenceEncoder(OPTIONS)
+    model.fit(planted, lambda _: None)
+    return model

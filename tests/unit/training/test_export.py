@@ -1,0 +1,101 @@
+"""What is published computes what was evaluated."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from safetensors.numpy import load_file
+
+from services.domain.bundles import ENCODER, TABLES, VOCABULARY
+from services.domain.errors import TrainingFailed
+from services.domain.vocabulary import Vocabulary
+from services.training.dataset import Dataset
+from services.training.export import write_draft
+from services.training.model import TrainableModel
+from services.training.popularity import Popularity
+from services.training.sequence_encoder import EncoderOptions, SequenceEncoder
+
+MAX_HISTORY = 12
+
+
+def export(folder: Path, model: TrainableModel, dataset: Dataset) -> None:
+    write_draft(folder, model, dataset.vocabulary, dataset.popularity, MAX_HISTORY)
+
+
+def test_the_graph_equals_the_network_for_every_length(
+    tmp_path: Path, planted: Dataset, fitted: SequenceEncoder
+) -> None:
+    export(tmp_path, fitted, planted)
+    session = onnxruntime.InferenceSession(tmp_path / ENCODER, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(1)
+    for length in range(1, MAX_HISTORY + 1):
+        items, types = random.integers(1, planted.num_items + 1, (4, length)), random.integers(1, 5, (4, length))
+        (found,) = session.run(["user_vectors"], {"items": items, "event_types": types})
+        assert np.abs(found - fitted.user_vectors(list(zip(items, types, strict=True)))).max() < 1e-4
+
+
+@pytest.mark.parametrize(("num_blocks", "num_heads"), [(3, 1), (2, 4)])
+def test_any_shape_of_network_can_be_exported(
+    tmp_path: Path, planted: Dataset, options: EncoderOptions, num_blocks: int, num_heads: int
+) -> None:
+    """write_draft compares by itself and would raise."""
+    model = SequenceEncoder(replace(options, num_blocks=num_blocks, num_heads=num_heads, max_epochs=1))
+    model.fit(planted, lambda _: None)
+    export(tmp_path, model, planted)
+
+
+def test_the_draft_holds_the_tables_and_the_words_in_row_order(
+    tmp_path: Path, planted: Dataset, fitted: SequenceEncoder
+) -> None:
+    export(tmp_path, fitted, planted)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ENCODER, TABLES, VOCABULARY])
+    tables = load_file(tmp_path / TABLES)
+    assert np.array_equal(tables["item_vectors"], fitted.item_vectors())
+    assert np.array_equal(tables["popularity"], planted.popularity)
+    assert Vocabulary.from_json((tmp_path / VOCABULARY).read_text(encoding="utf-8")) == planted.vocabulary
+
+
+def test_popularity_has_no_encoder_and_no_vectors(tmp_path: Path, planted: Dataset) -> None:
+    model = Popularity()
+    model.fit(planted, lambda _: None)
+    export(tmp_path, model, planted)
+    assert not (tmp_path / ENCODER).exists()
+    assert list(load_file(tmp_path / TABLES)) == ["popularity"]
+
+
+def _shift_the_output(graph: onnx.ModelProto) -> None:
+    """By a thousandth: ten times what is allowed."""
+    norm = next(node for node in graph.graph.node if node.op_type == "Identity")
+    one = onnx.numpy_helper.from_array(np.array(1e-3, np.float32), "shift")
+    graph.graph.initializer.append(one)
+    shifted = onnx.helper.make_node("Add", [norm.input[0], "shift"], ["user_vectors"])
+    graph.graph.node.remove(norm)
+    graph.graph.node.append(shifted)
+
+
+def _make_nan(graph: onnx.ModelProto) -> None:
+    for tensor in graph.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            array = np.full_like(onnx.numpy_helper.to_array(tensor), np.nan)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+
+
+@pytest.mark.parametrize("damage", [_shift_the_output, _make_nan])
+def test_a_graph_that_disagrees_is_never_published(
+    tmp_path: Path, planted: Dataset, fitted: SequenceEncoder, damage: Callable[[onnx.ModelProto], None]
+) -> None:
+    class Damaged(SequenceEncoder):
+        def encoder_onnx(self) -> bytes:
+            graph = onnx.load_from_string(fitted.encoder_onnx())
+            damage(graph)
+            serialized: bytes = graph.SerializeToString()
+            return serialized
+
+    damaged = Damaged(fitted.options)
+    damaged._network = fitted.network
+    with pytest.raises(TrainingFailed, match="off by"):
+        export(tmp_path, damaged, planted)
