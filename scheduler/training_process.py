@@ -1,6 +1,7 @@
 """Training as a separate process: started in its own group, listened to, and ended with everything it started.
 
-The child speaks JSON lines on standard output; the last is {"event": "done", "version": ...}, the others are progress.
+The child speaks JSON lines on standard output; the last is {"event": "done", "version": ...} or {"event": "failed",
+"message": ...}, the others are progress.
 Its standard error is passed on to ours. On Linux it ends when the scheduler does, even by SIGKILL (see `tether`).
 """
 
@@ -78,7 +79,7 @@ class _Listener:
     """Reads both pipes to their ends, so that the child never waits for us, and remembers the last words."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._done: dict[str, Any] | None = None
+        self._last_line: dict[str, Any] = {}
         self._last_words = ""
         pipes = ((self._hear, process.stdout), (self._pass_on, process.stderr))
         self._threads = [threading.Thread(target=listen, args=(pipe,), daemon=True) for listen, pipe in pipes]
@@ -92,12 +93,15 @@ class _Listener:
 
     def end(self, status: int) -> TrainingEnd:
         """What an exit status and the lines heard add up to."""
-        if status == 0 and self._done is not None:
-            return TrainingEnd(Outcome.COMPLETED, version=ModelVersion(self._done["version"]))
+        version = self._last_line.get("version")
+        if status == 0 and self._last_line.get("event") == "done" and isinstance(version, str):
+            return TrainingEnd(Outcome.COMPLETED, version=ModelVersion(version))
         if status == 0:
             problem = "Training ended without naming the version it made."
         elif status < 0:
             problem = f"Training was ended by {signal.Signals(-status).name}; SIGKILL often means out of memory."
+        elif self._last_line.get("event") == "failed":
+            problem = str(self._last_line.get("message"))
         else:
             problem = f"Training failed with exit status {status}: {self._last_words or 'it said nothing'}"
         return TrainingEnd(Outcome.FAILED, detail=problem[:MAX_DETAIL])
@@ -109,8 +113,7 @@ class _Listener:
             except ValueError:
                 said = line.strip()
             log.info("training_progress", progress=said)
-            is_done = isinstance(said, dict) and said.get("event") == "done" and isinstance(said.get("version"), str)
-            self._done = said if is_done else None
+            self._last_line = said if isinstance(said, dict) else {}
 
     def _pass_on(self, pipe: IO[str]) -> None:
         for line in pipe:

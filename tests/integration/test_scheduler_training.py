@@ -74,6 +74,11 @@ def test_a_failure_is_told_with_its_status_and_last_words(tmp_path: Path) -> Non
     assert "not enough events" in end.detail
 
 
+def test_the_sentence_training_failed_with_is_the_detail(tmp_path: Path) -> None:
+    script = 'print(json.dumps({"event": "failed", "message": "There are too few events."})); sys.exit(1)'
+    assert _end(tmp_path, script) == TrainingEnd(Outcome.FAILED, detail="There are too few events.")
+
+
 def test_a_version_named_before_a_crash_does_not_count(tmp_path: Path) -> None:
     script = 'print(json.dumps({"event": "done", "version": "a"}), flush=True); os.kill(os.getpid(), signal.SIGKILL)'
     end = _end(tmp_path, script)
