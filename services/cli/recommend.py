@@ -25,11 +25,6 @@ from services.settings import ServeSettings, load
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - addresses to listen on, which nobody can call
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(recommend)
-
-
 def recommend(
     user: Annotated[str, typer.Argument(metavar="USER", help="The user's id, as the events name it.")],
     k: Annotated[int, typer.Option("-k", min=1, max=500, help="How many items.")] = 10,

@@ -18,14 +18,6 @@ from services.settings import Settings, load
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of a table.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command()(up)
-    app.command()(down)
-    app.command()(status)
-    app.command()(doctor)
-
-
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once all is ready; it runs on.")] = False,
 ) -> None:

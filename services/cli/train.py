@@ -37,11 +37,6 @@ def _is_iso(value: str) -> str:
     return value
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("train")(train)
-
-
 def train(
     as_of: Annotated[
         str,

@@ -45,7 +45,8 @@ def nightjar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     monkeypatch.setenv("NIGHTJAR_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NIGHTJAR_SERVE__PORT", "0")
     app = typer.Typer()
-    stack.add_to(app)
+    for command in (stack.up, stack.down, stack.status, stack.doctor):
+        app.command()(command)
     return app
 
 

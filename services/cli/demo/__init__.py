@@ -8,11 +8,6 @@ import typer
 from services.cli.datasets import Dataset, DatasetName, movielens, synthetic
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("demo")(demo)
-
-
 def demo(
     dataset: Annotated[
         DatasetName, typer.Option(help="ml-100k: 100,000 real ratings, fetched once; synthetic: made on the spot.")

@@ -60,7 +60,7 @@ def ask(tmp_path: Path) -> Iterator[Ask]:
     upgrade(url)
     SqlItemCatalog(connect(url)).upsert([Item(ItemId("50"), "Star [bold] Wars", ("Action", "Sci-Fi"))])
     app = typer.Typer()
-    recommend.add_to(app)
+    app.command()(recommend.recommend)
 
     def run(*arguments: str, **environment: str) -> Result:
         settings = {
