@@ -1,4 +1,7 @@
-"""Puts a writer process together: settings, Kafka, its store, and its loop."""
+"""Puts a writer process together: settings, Kafka, its store, and its loop.
+
+Each writer imports the store it writes to and no other: a process starts a second sooner and stays smaller.
+"""
 
 import threading
 from collections.abc import Callable
@@ -6,11 +9,7 @@ from enum import StrEnum
 
 import structlog
 
-from services.adapters.delta_log import DeltaEventLog
 from services.adapters.kafka_source import KafkaDeadLetters, KafkaRecordSource
-from services.adapters.redis_store import HistoryLimits, RedisHistoryWriter
-from services.adapters.sql.engine import connect
-from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.domain.clock import SystemClock
 from services.domain.errors import InvalidSettings
 from services.ingest.catalog_writer import CatalogWriter
@@ -40,6 +39,8 @@ def run_writer(kind: WriterKind, settings: Settings, stop: threading.Event, on_r
 
 
 def _run_offline(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+    from services.adapters.delta_log import DeltaEventLog
+
     servers, ingest = _servers(settings), settings.ingest
     dead_letters = KafkaDeadLetters(servers)
     writer = OfflineWriter(
@@ -61,6 +62,8 @@ def _run_offline(settings: Settings, stop: threading.Event, on_ready: Callable[[
 
 
 def _run_online(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+    from services.adapters.redis_store import HistoryLimits, RedisHistoryWriter
+
     servers, redis = _servers(settings), settings.redis
     if redis.url is None:
         raise InvalidSettings("NIGHTJAR_REDIS__URL is unset; `nightjar up` sets it, or name your own Redis.")
@@ -78,6 +81,9 @@ def _run_online(settings: Settings, stop: threading.Event, on_ready: Callable[[]
 
 
 def _run_catalog(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+    from services.adapters.sql.engine import connect
+    from services.adapters.sql.item_catalog import SqlItemCatalog
+
     servers = _servers(settings)
     dead_letters = KafkaDeadLetters(servers)
     catalog = SqlItemCatalog(connect(settings.database_url))
