@@ -1,0 +1,144 @@
+"""The run over its ports: what is measured is published and registered, and a failure publishes nothing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.domain.bundles import MANIFEST, Manifest, sha256_of
+from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed
+from services.domain.interactions import DEFAULT_EVENT_TYPES
+from services.inference.serving_model import load_serving_model
+from services.training.job import Recipe, TrainingJob, new_version
+from services.training.model import TrainableModel
+from services.training.popularity import Popularity
+from services.training.sequence_encoder import EncoderOptions, SequenceEncoder
+from tests.fakes.bundle_store import FakeBundleStore
+from tests.fakes.clock import START, FakeClock
+from tests.fakes.event_log import FakeEventLog
+from tests.fakes.model_registry import FakeModelRegistry
+from tests.fakes.planted import GAP_US, START_US, planted_events
+
+MUST_REPORT = {
+    "ndcg_at_10", "recall_at_20", "hr_at_10", "coverage_at_10", "popularity_ndcg_at_10", "popularity_recall_at_20",
+    "ndcg_gain_at_10", "ndcg_gain_at_10_low", "ndcg_gain_at_10_high", "num_holdout_events", "num_holdout_users",
+    "fit_s", "num_bad_vectors",
+}  # fmt: skip
+
+
+class Run:
+    """A job on fakes, and what it said."""
+
+    def __init__(self, folder: Path, model: Callable[[], TrainableModel], log: FakeEventLog | None = None) -> None:
+        self.said: list[Mapping[str, Any]] = []
+        self.bundles, self.registry = FakeBundleStore(folder), FakeModelRegistry()
+        self.job = TrainingJob(
+            events=log or FakeEventLog(planted_events(60, 20)),
+            bundles=self.bundles,
+            registry=self.registry,
+            clock=FakeClock(),
+            recipe=Recipe(
+                model=model, event_types=DEFAULT_EVENT_TYPES, max_history=12, holdout_fraction=0.1,
+                validation_fraction=0.1, min_item_events=1, seed=5, code_version="0.1.0+abc", configuration={"dim": 16},
+            ),
+            report=self.said.append,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def quick(options: EncoderOptions) -> Callable[[], TrainableModel]:
+    return lambda: SequenceEncoder(replace(options, max_epochs=2))
+
+
+def test_a_run_registers_the_bundle_it_published(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
+    run = Run(tmp_path, quick)
+    model = run.job.run()
+    folder = run.bundles.fetch(model.location)
+    assert run.registry.get(model.version) == model
+    assert model.digest == sha256_of(folder / MANIFEST)
+    assert (model.kind, model.data_version, model.created_time) == ("sequence", 0, START)
+
+
+def test_the_manifest_says_all_that_is_needed_to_repeat_the_run(
+    tmp_path: Path, quick: Callable[[], TrainableModel]
+) -> None:
+    run = Run(tmp_path, quick)
+    model = run.job.run(until_us=START_US + 1_000 * GAP_US)
+    manifest = Manifest.from_json((run.bundles.fetch(model.location) / MANIFEST).read_text(encoding="utf-8"))
+    assert (manifest.code_version, manifest.seed, manifest.data_version) == ("0.1.0+abc", 5, 0)
+    assert manifest.configuration["dim"] == 16
+    assert manifest.configuration["until_us"] == START_US + 1_000 * GAP_US
+    assert manifest.metrics == model.metrics
+
+
+@pytest.mark.parametrize("kind", ["sequence", "popularity"])
+def test_serving_can_load_what_was_published(tmp_path: Path, quick: Callable[[], TrainableModel], kind: str) -> None:
+    run = Run(tmp_path, quick if kind == "sequence" else Popularity)
+    serving = load_serving_model(run.bundles.fetch(run.job.run().location))
+    assert serving.manifest.kind == kind
+    assert (serving.encoder is None) == (kind == "popularity")
+
+
+def test_every_figure_the_gate_and_the_demo_read_is_there(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
+    metrics = Run(tmp_path, quick).job.run().metrics
+    assert metrics.keys() >= MUST_REPORT
+    assert all(isinstance(figure, float) for figure in metrics.values())
+    assert metrics["ndcg_gain_at_10"] == pytest.approx(metrics["ndcg_at_10"] - metrics["popularity_ndcg_at_10"])
+    assert metrics["ndcg_gain_at_10_low"] <= metrics["ndcg_gain_at_10"] <= metrics["ndcg_gain_at_10_high"]
+    assert metrics["num_holdout_events"] == 120
+    assert metrics["num_holdout_users"] == 60
+
+
+def test_popularity_gains_nothing_over_itself(tmp_path: Path) -> None:
+    metrics = Run(tmp_path, Popularity).job.run().metrics
+    assert metrics["ndcg_at_10"] == metrics["popularity_ndcg_at_10"] > 0
+    assert metrics["ndcg_gain_at_10_low"] == metrics["ndcg_gain_at_10_high"] == 0
+    assert metrics["num_bad_vectors"] == 0
+
+
+def test_it_tells_every_stage_and_epoch_in_order(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
+    run = Run(tmp_path, quick)
+    run.job.run()
+    told = [line.get("name", line.get("epoch")) for line in run.said]
+    assert told == ["read", "fit", 1, 2, "evaluate", "export", "publish"]
+
+
+def test_events_after_the_as_of_time_change_nothing(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
+    """The same moment, with and without a later half of the log, gives the same figures."""
+    events = planted_events(60, 20)
+    until_us = START_US + 600 * GAP_US
+    short, long = FakeEventLog([each for each in events if each.event_time_us < until_us]), FakeEventLog(events)
+    figures = [Run(tmp_path, quick, log).job.run(until_us).metrics for log in (short, long)]
+    assert {**figures[0], "fit_s": 0.0} == {**figures[1], "fit_s": 0.0}
+
+
+class Broken(Popularity):
+    def fit(self, dataset: Any, on_epoch: Any) -> None:
+        raise TrainingFailed("The loss became nan in epoch 1; lower NIGHTJAR_TRAIN__LEARNING_RATE and train again.")
+
+
+@pytest.mark.parametrize(
+    ("model", "log", "error"),
+    [(Broken, None, TrainingFailed), (Popularity, FakeEventLog(), NotEnoughData)],
+    ids=["training fails", "empty log"],
+)
+def test_a_failed_run_publishes_and_registers_nothing(
+    tmp_path: Path, model: Callable[[], TrainableModel], log: FakeEventLog | None, error: type[Exception]
+) -> None:
+    run = Run(tmp_path, model, log)
+    with pytest.raises(error):
+        run.job.run()
+    assert run.registry.newest(10) == []
+    with pytest.raises(BundleBroken):
+        run.bundles.fetch("anything")
+
+
+def test_versions_sort_by_time_and_differ_within_a_millisecond() -> None:
+    moment = datetime.fromisoformat("2026-11-23T15:45:00.123+00:00")
+    versions = [new_version(moment + timedelta(milliseconds=step)) for step in range(50)]
+    assert versions == sorted(versions)
+    assert versions[0].startswith("20261123T154500.123Z-")
+    assert len({new_version(moment) for _ in range(20)}) > 1
