@@ -22,9 +22,9 @@ def as_domain_errors() -> Iterator[None]:
 
 def _of_a_call(error: RecommenderError) -> Exception:
     if error.reason == Reason.INVALID_REQUEST:
-        return InvalidRequest(error.field, str(error).removeprefix(f"{error.field} "))
+        return InvalidRequest(error.field, error.detail.removeprefix(f"{error.field} "))
     if error.reason == Reason.MODEL_NOT_READY:
-        return ModelNotReady(f"{error}; train one with `nightjar train`.")
+        return ModelNotReady(error.detail)
     if error.reason == Reason.UNKNOWN_ITEM:
-        return UnknownItem(str(error))
-    return NotRunning(f"The recommender did not answer: {error}; `nightjar status` and its log say more.")
+        return UnknownItem(error.detail)
+    return NotRunning(f"The recommender did not answer ({error}); `nightjar status` and its log say more.")

@@ -68,16 +68,16 @@ def recommender_error(error: Any, target: str) -> RecommenderError:
     for key, value in metadata:
         if key == _DETAILS_KEY and isinstance(value, bytes):
             reason, field = _details(value)
-    message = f"{error.details() or code.name} ({code.name} from {target})"
-    return RecommenderError(code.name, message, reason=reason, field=field)
+    return RecommenderError(code.name, error.details() or "no details", target=target, reason=reason, field=field)
 
 
 def not_serving(target: str, timeout_s: float, last: str) -> RecommenderError:
     """The error of a wait that was in vain; `last` is what the last look saw."""
     return RecommenderError(
         "DEADLINE_EXCEEDED",
-        f"{target} does not serve recommendations after {timeout_s:g} s (last seen: {last}); "
-        "check its log, or that a model is live.",
+        f"no recommendations are served after {timeout_s:g} s (last seen: {last}); "
+        "check the server's log, and that a model is live.",
+        target=target,
     )
 
 

@@ -35,11 +35,13 @@ class RecommenderError(NightjarClientError):
 
     code: gRPC's status code by name, such as "INVALID_ARGUMENT". reason: the server's stable word, such as
     "MODEL_NOT_READY"; empty when the server never answered. field: the request field at fault, empty when none is.
+    detail: the server's own sentence, or gRPC's.
     """
 
-    def __init__(self, code: str, message: str, *, reason: str = "", field: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, code: str, detail: str, *, target: str, reason: str = "", field: str = "") -> None:
+        super().__init__(f"{code} from {target}: {detail}")
         self.code = code
+        self.detail = detail
         self.reason = reason
         self.field = field
 

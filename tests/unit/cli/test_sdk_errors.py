@@ -7,6 +7,10 @@ from services.cli.sdk_errors import as_domain_errors
 from services.domain.errors import BrokerDown, InvalidRequest, ModelNotReady, NightjarError, NotRunning, UnknownItem
 
 
+def failed_call(code: str, detail: str, reason: str = "", field: str = "") -> RecommenderError:
+    return RecommenderError(code, detail, target="host:1", reason=reason, field=field)
+
+
 @pytest.mark.parametrize(
     ("raised", "expected", "sentence"),
     [
@@ -15,12 +19,12 @@ from services.domain.errors import BrokerDown, InvalidRequest, ModelNotReady, Ni
         (BufferFull("Full."), BrokerDown, "Full."),
         (DeliveryFailed("Lost."), BrokerDown, "Lost."),
         (FlushTimedOut("Late."), BrokerDown, "Late."),
-        (RecommenderError("UNAVAILABLE", "no model", reason="MODEL_NOT_READY"), ModelNotReady, "nightjar train"),
-        (RecommenderError("UNAVAILABLE", "refused"), NotRunning, "did not answer: refused"),
-        (RecommenderError("INTERNAL", "see log", reason="INTERNAL"), NotRunning, "see log"),
-        (RecommenderError("NOT_FOUND", "no item 7", reason="UNKNOWN_ITEM"), UnknownItem, "no item 7"),
+        (failed_call("UNAVAILABLE", "no model", "MODEL_NOT_READY"), ModelNotReady, "^no model$"),
+        (failed_call("UNAVAILABLE", "refused"), NotRunning, "did not answer .UNAVAILABLE from host:1: refused."),
+        (failed_call("INTERNAL", "see log", "INTERNAL"), NotRunning, "see log"),
+        (failed_call("NOT_FOUND", "no item 7", "UNKNOWN_ITEM"), UnknownItem, "^no item 7$"),
         (
-            RecommenderError("INVALID_ARGUMENT", "k is 900", reason="INVALID_REQUEST", field="k"),
+            failed_call("INVALID_ARGUMENT", "k is 900", "INVALID_REQUEST", "k"),
             InvalidRequest,
             "^k is 900$",
         ),
