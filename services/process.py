@@ -34,9 +34,8 @@ def stop_on_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set; call from the main thread."""
     stop = threading.Event()
 
-    def on_signal(number: int, _frame: object) -> None:
-        log.info("process_stopping", signal=signal.Signals(number).name)
-        stop.set()
+    def on_signal(_number: int, _frame: object) -> None:
+        stop.set()  # and no logging: the interrupted code may hold the log's lock
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)

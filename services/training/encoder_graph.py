@@ -1,7 +1,9 @@
 """The encoder network as an ONNX graph, laid out operator by operator; ADR 0005 says why it is not traced.
 
 It answers for the last position only, and expects no padding: serving encodes one history at a time, or several of one
-length. Shapes in the comments: b batch, l length, d dim, h heads, k head_dim, f hidden_dim.
+length. So the last block asks for the last position alone, and works out keys and values for all.
+Shapes in the comments: b batch, l length, q positions that ask (l, or 1 in the last block), d dim, h heads, k head_dim,
+f hidden_dim.
 """
 
 from typing import Any, Final
@@ -31,33 +33,37 @@ def encoder_graph(network: EncoderNetwork) -> onnx.ModelProto:
     x = graph.op("Add", items, graph.op("Gather", graph.weight(network.types.weight), "event_types"))  # (b, l, d)
     for block in network.blocks:
         assert isinstance(block, Block)  # noqa: S101 - ModuleList forgets the type
-        x = _block(graph, block, x, positions, mask)
-    last = graph.op("Gather", x, graph.constant(np.array(-1, np.int64)), axis=1)  # (b, d)
-    graph.op("Identity", _norm(graph, network.norm.weight, last), output="user_vectors")
+        x = _block(graph, block, x, positions, mask, last_only=block is network.blocks[-1])
+    normed = _norm(graph, network.norm.weight, x)  # (b, 1, d)
+    graph.op("Squeeze", normed, graph.ints(1), output="user_vectors")
     return graph.model(shape.dim)
 
 
-def _block(graph: "_Graph", block: Block, x: str, positions: list[str], mask: str) -> str:
-    x = graph.op("Add", x, _attention(graph, block, _norm(graph, block.attention_norm.weight, x), positions, mask))
-    widened = graph.linear(_norm(graph, block.gated_norm.weight, x), block.gate_up.weight)  # (b, l, 2f)
+def _block(graph: "_Graph", block: Block, x: str, positions: list[str], mask: str, *, last_only: bool) -> str:
+    query, key, value = _query_key_value(graph, block, _norm(graph, block.attention_norm.weight, x), positions)
+    if last_only:
+        x, query = graph.last(x, axis=1), graph.last(query, axis=2)
+    scores = graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 1, 3, 2]))  # (b, h, q, l)
+    if not last_only:  # the last position may look at all
+        scores = graph.op("Add", scores, mask)
+    mixed = graph.op("MatMul", graph.op("Softmax", scores, axis=-1), value)  # (b, h, q, k)
+    joined = graph.op("Reshape", graph.op("Transpose", mixed, perm=[0, 2, 1, 3]), graph.ints(0, 0, -1))  # (b, q, d)
+    x = graph.op("Add", x, graph.linear(joined, block.out.weight))
+    widened = graph.linear(_norm(graph, block.gated_norm.weight, x), block.gate_up.weight)  # (b, q, 2f)
     gate, up = graph.split(widened, 2)
     swish = graph.op("Mul", gate, graph.op("Sigmoid", gate))
-    return graph.op("Add", x, graph.linear(graph.op("Mul", swish, up), block.down.weight))  # (b, l, d)
+    return graph.op("Add", x, graph.linear(graph.op("Mul", swish, up), block.down.weight))  # (b, q, d)
 
 
-def _attention(graph: "_Graph", block: Block, x: str, positions: list[str], mask: str) -> str:
+def _query_key_value(graph: "_Graph", block: Block, x: str, positions: list[str]) -> tuple[str, str, str]:
+    """Each (b, h, l, k); query and key are rotated, and the query is scaled."""
     heads = graph.ints(0, 0, block.num_heads, block.head_dim)  # 0 keeps the input's size
     query, key, value = (
-        graph.op("Transpose", graph.op("Reshape", part, heads), perm=[0, 2, 1, 3])  # (b, h, l, k)
+        graph.op("Transpose", graph.op("Reshape", part, heads), perm=[0, 2, 1, 3])
         for part in graph.split(graph.linear(x, block.qkv.weight), 3)
     )
-    query, key = _rotate(graph, query, positions), _rotate(graph, key, positions)
     scale = graph.constant(np.array(block.head_dim**-0.5, np.float32))
-    query = graph.op("Mul", query, scale)
-    scores = graph.op("Add", graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 1, 3, 2])), mask)
-    mixed = graph.op("MatMul", graph.op("Softmax", scores, axis=-1), value)  # (b, h, l, k)
-    joined = graph.op("Reshape", graph.op("Transpose", mixed, perm=[0, 2, 1, 3]), graph.ints(0, 0, -1))  # (b, l, d)
-    return graph.linear(joined, block.out.weight)
+    return graph.op("Mul", _rotate(graph, query, positions), scale), _rotate(graph, key, positions), value
 
 
 def _rotate(graph: "_Graph", x: str, positions: list[str]) -> str:
@@ -91,6 +97,10 @@ class _Graph:
         outputs = [f"Split_{len(self._nodes)}_{part}" for part in range(parts)]
         self._nodes.append(helper.make_node("Split", [x], outputs, axis=-1, num_outputs=parts))
         return outputs
+
+    def last(self, x: str, axis: int) -> str:
+        """The last entry along an axis, which stays with size 1."""
+        return self.op("Slice", x, self.ints(-1), self.ints(np.iinfo(np.int64).max), self.ints(axis))
 
     def linear(self, x: str, weight: Any) -> str:
         """The product of x and the transposed weight, as torch's Linear does."""

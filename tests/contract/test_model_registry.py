@@ -11,7 +11,7 @@ import pytest
 from services.adapters.sql.engine import connect
 from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.model_registry import SqlModelRegistry
-from services.domain.errors import UnknownVersion
+from services.domain.errors import CatalogDown, UnknownVersion
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment
 from services.domain.ports import ModelRegistry
@@ -143,3 +143,13 @@ def test_of_many_callers_at_once_exactly_one_wins(registry: ModelRegistry) -> No
         thread.join()
     assert len(outcomes) == 8
     assert [each for each in outcomes if each is not None] == [registry.live()]
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_a_database_without_tables_is_down_and_not_a_fault_of_ours(
+    database: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """A worker that starts before the first migration waits for it."""
+    url = request.getfixturevalue("postgres_url") if database == "postgresql" else f"sqlite:///{tmp_path / 'new.db'}"
+    with pytest.raises(CatalogDown):
+        SqlModelRegistry(connect(url), FakeClock()).live()

@@ -18,6 +18,7 @@ from services.domain.errors import CatalogDown, InvalidSettings
 
 CONNECT_TIMEOUT_S: Final = 5  # larger: a dead server holds every caller up; smaller: a busy one looks dead
 BUSY_TIMEOUT_S: Final = 10  # larger: a stuck writer blocks readers of its lock; smaller: spurious "database is locked"
+UNDEFINED_TABLE: Final = "42P01"  # PostgreSQL's SQLSTATE; SQLite reports it as an OperationalError
 BEGIN_OPTION: Final = "sqlite_begin"
 """Execution option of a connection: the statement its SQLite transactions begin with."""
 
@@ -107,6 +108,11 @@ def _translated(url: URL) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeoutError) as error:
+        if getattr(getattr(error, "orig", None), "sqlstate", None) == UNDEFINED_TABLE:
+            raise CatalogDown(
+                f"The catalog database {url.render_as_string(hide_password=True)} has no tables yet; start the "
+                "scheduler or `nightjar up` once, which make them."
+            ) from error
         if isinstance(error, DBAPIError) and type(error) not in (OperationalError, InterfaceError, DatabaseError):
             raise  # its subclasses, such as IntegrityError, speak of our statement, not of the database
         cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
