@@ -16,6 +16,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from services.domain.errors import InvalidSettings
 from services.domain.interactions import DEFAULT_EVENT_TYPES, EventType, EventTypes, Role
 
+PREFIX = "NIGHTJAR_"
+CONFIG_VARIABLE = "NIGHTJAR_CONFIG"
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -133,7 +136,7 @@ class TrainSettings(_Section):
     validation_fraction: float = Field(default=0.05, gt=0, lt=0.9)
     """Share of the events before the holdout, the last in time, that say when to stop training."""
     min_item_events: int = Field(default=1, ge=1)
-    """Items with fewer events before the holdout are left out of the vocabulary."""
+    """Items with fewer events in the part the model learns from are left out of the vocabulary."""
     seed: int = Field(default=42, ge=0, le=2**31 - 1)
     """Seed of everything random in a run."""
     max_seconds: float = Field(default=3_600.0, gt=0)
@@ -179,7 +182,7 @@ class Settings(BaseSettings):
     """See the module's head. `load` is the way to build one."""
 
     model_config = SettingsConfigDict(
-        env_prefix="NIGHTJAR_", env_nested_delimiter="__", frozen=True, extra="ignore", use_attribute_docstrings=True
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", use_attribute_docstrings=True
     )
 
     home: Path = Path(".nightjar")
@@ -255,7 +258,7 @@ class Settings(BaseSettings):
 
 
 def _config_file() -> Path | None:
-    named = os.environ.get("NIGHTJAR_CONFIG")
+    named = os.environ.get(CONFIG_VARIABLE)
     if named:
         if not Path(named).is_file():
             raise InvalidSettings(f"NIGHTJAR_CONFIG names {named}, which is not a file; name one or unset it.")
@@ -265,17 +268,27 @@ def _config_file() -> Path | None:
 
 def load(**overrides: Any) -> Settings:
     """Builds the settings; raises InvalidSettings with every problem listed, one a line."""
+    problems = [f"  {name}: no setting has this name" for name in _unknown_variables()]
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as error:
-        problems = [
+        problems += [
             f"  {_variable(problem['loc'])}: {problem['msg']} (got {problem.get('input')!r})"
             for problem in error.errors()
         ]
-        raise InvalidSettings("These settings are wrong; mend them and start again:\n" + "\n".join(problems)) from error
     except ValueError as error:
         raise InvalidSettings(f"The settings cannot be read: {error}") from error
+    if problems:
+        raise InvalidSettings("These settings are wrong; mend them and start again:\n" + "\n".join(problems))
+    return settings
+
+
+def _unknown_variables() -> list[str]:
+    """A misspelt variable that does nothing is worse than one that stops the start."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    ours = (name for name in os.environ if name.upper().startswith(PREFIX) and name != CONFIG_VARIABLE)
+    return sorted(name for name in ours if name.upper().partition("__")[0] not in known)
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
-    return "NIGHTJAR_" + "__".join(str(part) for part in location).upper()
+    return PREFIX + "__".join(str(part) for part in location).upper()
