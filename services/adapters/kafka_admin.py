@@ -65,7 +65,7 @@ def group_lag(bootstrap_servers: str, group: str, topic: str, timeout_s: float =
             ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
             committed = admin.list_group_offsets({group: partitions})[group]
             done = (committed.get(partition) for partition in partitions)
-            num_done = sum(each.offset for each in done if each is not None)
+            num_done = sum(max(each.offset, 0) for each in done if each is not None)  # -1: nothing committed yet
             return int(sum(end.offset for end in ends.values()) - num_done)
     except (KafkaError, OSError) as error:
         raise BrokerDown(f"Kafka at {bootstrap_servers} did not say how far {group} is: {error}") from error

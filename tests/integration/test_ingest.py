@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from deploy.embedded import valkey
+from deploy.embedded.ports import LOOPBACK, any_free
+from deploy.embedded.processes import running
 from nightjar.v1 import event_pb2
 from services.adapters.delta_log import DeltaEventLog
-from services.adapters.kafka_admin import ensure_topics, topic_specs
+from services.adapters.kafka_admin import ensure_topics, group_lag, topic_specs
 from services.adapters.redis_store import RedisHistoryReader
 from services.adapters.sql.engine import connect
 from services.adapters.sql.item_catalog import SqlItemCatalog
@@ -59,12 +63,9 @@ class Pipeline:
         self.producer.send(topic or self.topic, key=key.encode(), value=value, headers=headers)
 
     @contextmanager
-    def writer(self, kind: str) -> Iterator[subprocess.Popen[bytes]]:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "services.ingest", kind],
-            env=os.environ | self.environment,
-            stderr=subprocess.DEVNULL,
-        )
+    def writer(self, kind: str, log: IO[str] | int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", "services.ingest", kind]
+        child = subprocess.Popen(command, env=os.environ | self.environment, stderr=log)
         try:
             yield child
         finally:
@@ -139,22 +140,37 @@ def test_killed_writers_lose_and_repeat_nothing(pipeline: Pipeline) -> None:
 def test_an_event_is_in_the_history_and_dead_ones_are_passed_over(pipeline: Pipeline) -> None:
     user = UserId(f"user-{pipeline.name}")
 
-    async def history_now() -> UserHistory:
-        reader = RedisHistoryReader(pipeline.redis_url, timeout_s=5)
-        try:
-            return await reader.read(user)
-        finally:
-            await reader.aclose()
-
     with pipeline.writer("online"):
         pipeline.send(b"broken", key=user)
         for number in range(5):
             pipeline.send(user_event(number, user, f"i{number}"), key=user, content_type="application/x-protobuf")
         pipeline.producer.flush()
-        wait_until(lambda: len(asyncio.run(history_now()).entries) == 5, what="a history of five")
-    history = asyncio.run(history_now())
+        wait_until(
+            lambda: len(asyncio.run(history_of(pipeline.redis_url, user)).entries) == 5, what="a history of five"
+        )
+    history = asyncio.run(history_of(pipeline.redis_url, user))
     assert [entry.item_id for entry in history.entries] == [f"i{n}" for n in range(5)]
     assert history.consumed == {f"i{n}" for n in range(5)}
+
+
+def test_a_redis_that_is_down_loses_nothing_and_is_caught_up_with(
+    pipeline: Pipeline, tmp_path: Path, kafka_servers: str
+) -> None:
+    """Law 6: the writer waits, and all that came meanwhile is there once Redis is."""
+    port, user = any_free(), UserId("ada")
+    pipeline.environment["NIGHTJAR_REDIS__URL"] = f"redis://{LOOPBACK}:{port}/0"
+    for number in range(5):
+        pipeline.send(user_event(number, user, f"i{number}"), key=user, content_type="application/x-protobuf")
+    pipeline.producer.flush()
+    log = (tmp_path / "online.log").open("w+")
+    with pipeline.writer("online", log):
+        wait_until(lambda: "store_down_waiting" in (tmp_path / "online.log").read_text(), timeout_s=60)
+        group = f"{pipeline.name}-online"
+        assert group_lag(kafka_servers, group, pipeline.topic) == 5
+        with running(valkey.program(valkey.find_server(), tmp_path / "valkey", port, tmp_path / "valkey.log")):
+            wait_until(lambda: group_lag(kafka_servers, group, pipeline.topic) == 0, timeout_s=30)
+            history = asyncio.run(history_of(pipeline.environment["NIGHTJAR_REDIS__URL"], user))
+    assert [entry.item_id for entry in history.entries] == [f"i{n}" for n in range(5)]
 
 
 def test_items_reach_the_catalog_and_bad_ones_the_dead_letters(pipeline: Pipeline) -> None:
@@ -189,6 +205,14 @@ def test_a_missing_broker_is_one_clear_error(tmp_path: Path) -> None:
     assert child.returncode == 1
     assert "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS" in child.stderr
     assert "Traceback" not in child.stderr
+
+
+async def history_of(redis_url: str, user: UserId) -> UserHistory:
+    reader = RedisHistoryReader(redis_url, timeout_s=5)
+    try:
+        return await reader.read(user)
+    finally:
+        await reader.aclose()
 
 
 def read_all(pipeline: Pipeline, topic: str) -> list[dict[str, str]]:
