@@ -83,7 +83,7 @@ def _settings(kind: Kind | None) -> Settings:
 def _bar(console: Console) -> Iterator[Callable[[TrainingProgress], None]]:
     """A live line: the stage, the epochs as a bar, the last epoch's figures, and the time left."""
     columns = (
-        SpinnerColumn(), TextColumn("{task.fields[stage]:<24}"), BarColumn(24), TextColumn("{task.fields[figures]}"),
+        SpinnerColumn(), TextColumn("{task.fields[stage]:<23}"), BarColumn(10), TextColumn("{task.fields[figures]}"),
         TimeElapsedColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console) as progress:
@@ -99,8 +99,8 @@ def _bar(console: Console) -> Iterator[Callable[[TrainingProgress], None]]:
 
 def _figures(now: TrainingProgress) -> str:
     return (
-        f"epoch {now.epoch}/{now.max_epochs}  loss {now.loss:.3f}  NDCG@10 {now.valid_ndcg_at_10:.4f}  "
-        f"{now.examples_per_s:,.0f} events/s  ≤{now.left_s or 0:.0f} s left"
+        f"{now.epoch}/{now.max_epochs} loss {now.loss:.3f} NDCG@10 {now.valid_ndcg_at_10:.4f} "
+        f"{now.examples_per_s / 1000:.0f}k events/s, {now.left_s or 0:.0f} s left"
     )
 
 

@@ -6,10 +6,10 @@ import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the training process sets it: before torch is loaded, below
 
-from services.domain.interactions import DEFAULT_EVENT_TYPES  # noqa: E402
-from services.training.dataset import Dataset, build_dataset  # noqa: E402
-from services.training.sequence_encoder import EncoderOptions, SequenceEncoder  # noqa: E402
-from tests.fakes.event_log import columns_of  # noqa: E402
+from services.domain.interactions import DEFAULT_EVENT_TYPES
+from services.training.dataset import Dataset, build_dataset
+from services.training.sequence_encoder import EncoderOptions, SequenceEncoder
+from tests.fakes.event_log import columns_of
 from tests.fakes.planted import planted_events
 
 OPTIONS = EncoderOptions(
