@@ -13,7 +13,7 @@ from apscheduler.schedulers.base import BaseScheduler
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from scheduler.crontab import night_trigger
+from services.crontab import night_trigger
 from services.settings import ScheduleSettings
 
 NIGHTLY: Final = "nightly"

@@ -33,9 +33,9 @@ def _known_time_zone(name: str) -> str:
 
 
 def _known_crontab(expression: str) -> str:
-    from apscheduler.triggers.cron import CronTrigger  # only the scheduler needs it otherwise
+    from services.crontab import night_trigger  # its library is slow to import
 
-    CronTrigger.from_crontab(expression)
+    night_trigger(expression, "UTC")
     return expression
 
 
