@@ -89,7 +89,7 @@ def _table(user: str, answer: Recommendation, titles: Mapping[ItemId, Item]) -> 
 def _provenance(answer: Recommendation, latency_ms: float) -> str:
     source = {
         "model": "from the user's history",
-        "popular": "popular items, since the model knows nothing of this user",
+        "popular": "popular items" if answer.degraded else "popular items, since the model knows nothing of this user",
     }.get(answer.source, answer.source)
     parts = [
         f"Model {answer.model_version}",

@@ -14,6 +14,7 @@ class Source(StrEnum):
 class Degraded(StrEnum):
     NONE = ""
     FEATURE_STORE_DOWN = "feature_store_down"
+    MODEL_FAILED = "model_failed"
 
 
 @dataclass(frozen=True, slots=True)

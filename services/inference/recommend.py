@@ -7,7 +7,9 @@ here learns; a click changes the next answer because it changes the history, whi
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.domain.errors import FeatureStoreDown, UnknownItem
+import structlog
+
+from services.domain.errors import BundleBroken, FeatureStoreDown, UnknownItem
 from services.domain.ids import ItemId, ModelVersion, UserId
 from services.domain.interactions import UserHistory
 from services.domain.ports import HistoryReader, ResultCache
@@ -18,6 +20,8 @@ from services.inference.cached_answer import decode_answer, encode_answer
 from services.inference.recorder import Recorder
 from services.inference.retrieval import Rows, Vector
 from services.inference.serving_model import ServingModel
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,13 @@ class Recommender:
         self._cache = cache
         self._background = background
         self._recorder = recorder
+        self._failed_version: ModelVersion | None = None
 
     async def recommend(self, user_id: UserId, k: int) -> Recommendation:
         """The k best items the user has not consumed; popular ones when the model knows nothing of the user.
 
-        Raises ModelNotReady before the first model. A store that is down makes the answer simpler, never fails it.
+        Raises ModelNotReady before the first model. A store that is down, or an encoder that fails on this history,
+        makes the answer simpler, never fails it.
         """
         model = self._live_model()
         try:
@@ -72,7 +78,11 @@ class Recommender:
         if cached is not None:
             return _personal(model, history, *cached, cache_hit=True)
         # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput.
-        user_vector = model.encoder.encode(item_rows, event_type_rows)
+        try:
+            user_vector = model.encoder.encode(item_rows, event_type_rows)
+        except BundleBroken as error:
+            self._model_failed(model.version, error)
+            return _popular(model, history, k, Degraded.MODEL_FAILED)
         rows, scores = model.index.best(user_vector, k, model.known_rows(history.consumed))
         self._background.start(self._cache.put(key, encode_answer(model.version, rows, scores)))
         return _personal(model, history, rows, scores, cache_hit=False)
@@ -90,6 +100,11 @@ class Recommender:
                 "an item is known from the first training after its first event."
             )
         return SimilarItems(model.scored_items(*model.index.similar(item_row, k)), model.version)
+
+    def _model_failed(self, version: ModelVersion, error: BundleBroken) -> None:
+        if version != self._failed_version:  # said once a version: every request of some users may fail
+            log.error("model_failed", model_version=version, error=str(error))
+        self._failed_version = version
 
     async def _cached(self, model: ServingModel, key: bytes) -> tuple[Rows, Vector] | None:
         value = await self._cache.get(key)

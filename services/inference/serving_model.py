@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from services.domain.bundles import ENCODER, TABLES, VOCABULARY, Manifest, verify
 from services.domain.errors import BundleBroken
 from services.domain.history_input import encoder_input
-from services.domain.ids import ItemId, ModelVersion
+from services.domain.ids import EventId, ItemId, ModelVersion
 from services.domain.interactions import HistoryEntry
 from services.domain.recommendations import ScoredItem
 from services.domain.vocabulary import Vocabulary
@@ -90,12 +90,17 @@ def _item_index(path: Path, manifest: Manifest) -> ItemIndex:
 
 
 def _warm_up(model: ServingModel) -> None:
-    """Answers for histories of several lengths, so that a fault shows before the swap and not in a request."""
+    """Answers for histories of several lengths, so that a fault shows before the swap and not in a request.
+
+    The maps from ids to rows are built here too: of a million items that takes a second, which would stop every
+    request of the worker. Each history ends on the last rows, which an encoder with too small a table does not have.
+    """
+    words = model.vocabulary
+    model.index.popular(1, model.known_rows(words.item_ids[-1:]))
+    model.history_rows([HistoryEntry(0, EventId("warm-up"), words.item_ids[-1], name) for name in words.event_types])
     if model.encoder is None:
-        model.index.popular(1, ())
         return
-    event_type = 1 if model.vocabulary.event_types else 0
     for length in sorted({1, 2, model.manifest.max_history}):
-        item_rows = np.arange(length, dtype=np.int64) % model.index.num_items + 1
-        user_vector = model.encoder.encode(item_rows, np.full(length, event_type, dtype=np.int64))
-        model.index.best(user_vector, 1, ())
+        item_rows = np.arange(model.index.num_items - length, model.index.num_items) % model.index.num_items + 1
+        event_type_rows = np.full(length, len(words.event_types), dtype=np.int64)
+        model.index.best(model.encoder.encode(item_rows, event_type_rows), 1, ())

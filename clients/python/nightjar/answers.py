@@ -20,8 +20,9 @@ class ScoredItem:
 class Recommendation:
     """A user's list, best first, and where it came from.
 
-    source: "model", or "popular" for a user the model knows nothing of. degraded_reason: empty unless degraded, then
-    the part that was down, such as "feature_store_down". request_id: put it into the events that follow from it.
+    source: "model", or "popular" for a user the model knows nothing of and for a degraded answer. degraded_reason:
+    empty unless degraded, then what failed: "feature_store_down", "model_failed", or a later word. request_id: put it
+    into the events that follow from it.
     """
 
     items: tuple[ScoredItem, ...]

@@ -24,6 +24,7 @@ _SOURCES: Final[Mapping[Source, wire.Source.ValueType]] = {
 _DEGRADED_REASONS: Final[Mapping[Degraded, wire.DegradedReason.ValueType]] = {
     Degraded.NONE: wire.DEGRADED_REASON_UNSPECIFIED,
     Degraded.FEATURE_STORE_DOWN: wire.DEGRADED_REASON_FEATURE_STORE_DOWN,
+    Degraded.MODEL_FAILED: wire.DEGRADED_REASON_MODEL_FAILED,
 }
 
 

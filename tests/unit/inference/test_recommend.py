@@ -1,16 +1,21 @@
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from services.domain.errors import ModelNotReady, UnknownItem
+from services.domain.bundles import ENCODER
+from services.domain.errors import BundleBroken, ModelNotReady, UnknownItem
 from services.domain.ids import ItemId, UserId
 from services.domain.interactions import UserHistory
 from services.domain.recommendations import Degraded, Recommendation, Source
 from services.inference.background import BackgroundTasks
+from services.inference.encoder import Encoder
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
+from services.inference.retrieval import Rows, Vector
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.history_reader import FakeHistoryReader, history_of
 from tests.fakes.result_cache import FakeResultCache
@@ -107,6 +112,35 @@ async def test_without_the_store_the_answer_is_popular_says_so_and_is_not_cached
     assert ids(answer) == ["item-1", "item-2", "item-3"]
     assert (answer.source, answer.degraded) == (Source.POPULAR, Degraded.FEATURE_STORE_DOWN)
     assert bench.cache.values == {}
+
+
+class FailingEncoder(Encoder):
+    """Fails on every history until it is mended, as a graph may on a history it was not warmed up with."""
+
+    broken = True
+
+    def encode(self, item_rows: Rows, event_type_rows: Rows) -> Vector:
+        if self.broken:
+            raise BundleBroken("the encoder failed; the test said so")
+        return super().encode(item_rows, event_type_rows)
+
+
+async def test_a_model_that_fails_gives_a_popular_answer_that_says_so_and_is_not_cached(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Law 6; the log names the version once, however many requests fail."""
+    encoder = FailingEncoder(tmp_path / "v1" / ENCODER, dim=2)
+    bench.live = replace(bench.live, encoder=encoder)
+    bench.histories.histories[ANN] = history_of("item-5", consumed=("item-1",))
+    with capture_logs() as lines:
+        answers = [await bench.recommend(k=2) for _ in range(3)]
+    assert {(*ids(answer), answer.source, answer.degraded) for answer in answers} == {
+        ("item-2", "item-3", Source.POPULAR, Degraded.MODEL_FAILED)
+    }
+    assert [(line["event"], line["model_version"]) for line in lines] == [("model_failed", "v1")]
+    encoder.broken = False
+    mended = await bench.recommend(k=2)
+    assert (mended.source, mended.degraded, mended.cache_hit) == (Source.MODEL, Degraded.NONE, False)
 
 
 async def test_the_same_question_is_answered_from_the_cache(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from services.domain.ids import ItemId
 from services.domain.vocabulary import Vocabulary
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.history_reader import history_of
-from tests.fakes.tiny_bundle import mean_encoder, seal, tamper, write_bundle
+from tests.fakes.tiny_bundle import EVENT_TYPES, mean_encoder, seal, tamper, write_bundle
 from tests.unit.inference.conftest import VECTORS
 
 
@@ -45,6 +45,13 @@ def test_a_loaded_model_cannot_be_changed(model: ServingModel) -> None:
         model.index._vectors[0, 0] = 1.0
     with pytest.raises(AttributeError):
         model.encoder = None  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", ["sequence", "popularity"])
+def test_a_loaded_model_has_its_id_maps(tmp_path: Path, kind: str) -> None:
+    """The first request after a swap must not build them: of a million items that stops the worker for a second."""
+    write_bundle(tmp_path / "v1", "v1", vectors=VECTORS, kind=kind)
+    assert {"item_rows", "event_type_rows"} <= vars(load_serving_model(tmp_path / "v1").vocabulary).keys()
 
 
 def without_tables(folder: Path, manifest: Manifest) -> None:
@@ -93,6 +100,17 @@ def with_an_encoder_of_other_names(folder: Path, manifest: Manifest) -> None:
     seal(folder, manifest)
 
 
+def with_an_encoder_that_lacks_the_last_item(folder: Path, manifest: Manifest) -> None:
+    onnx.save(mean_encoder(VECTORS[:-1]), folder / ENCODER)
+    seal(folder, manifest)
+
+
+def with_an_encoder_that_lacks_the_last_event_type(folder: Path, manifest: Manifest) -> None:
+    item_ids = tuple(ItemId(f"item-{row}") for row in range(1, 7))
+    (folder / VOCABULARY).write_text(Vocabulary(item_ids, (*EVENT_TYPES, "purchase")).to_json())
+    seal(folder, manifest)
+
+
 def with_fewer_vectors_than_announced(folder: Path, manifest: Manifest) -> None:
     save_file({"item_vectors": VECTORS[:5], "popularity": np.ones(5, dtype=np.float32)}, folder / TABLES)
     seal(folder, manifest)
@@ -125,6 +143,8 @@ def of_another_format(folder: Path, manifest: Manifest) -> None:
         with_an_encoder_of_other_dimension,
         with_an_encoder_that_gives_nan,
         with_an_encoder_of_other_names,
+        with_an_encoder_that_lacks_the_last_item,
+        with_an_encoder_that_lacks_the_last_event_type,
         with_fewer_vectors_than_announced,
         without_popularity,
         with_a_vocabulary_of_other_length,

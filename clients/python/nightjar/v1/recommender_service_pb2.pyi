@@ -30,7 +30,7 @@ class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Source.ValueTy
     SOURCE_MODEL: _Source.ValueType  # 1
     """The model, from the user's history."""
     SOURCE_POPULAR: _Source.ValueType  # 2
-    """Popularity in the training data, because the user has no history the model knows."""
+    """Popularity in the training data, because the user has no history the model knows, or because the answer is degraded."""
 
 class Source(_Source, metaclass=_SourceEnumTypeWrapper):
     """Source names the path that made a list."""
@@ -40,7 +40,7 @@ SOURCE_UNSPECIFIED: Source.ValueType  # 0
 SOURCE_MODEL: Source.ValueType  # 1
 """The model, from the user's history."""
 SOURCE_POPULAR: Source.ValueType  # 2
-"""Popularity in the training data, because the user has no history the model knows."""
+"""Popularity in the training data, because the user has no history the model knows, or because the answer is degraded."""
 Global___Source: _TypeAlias = Source  # noqa: Y015
 
 class _DegradedReason:
@@ -53,14 +53,18 @@ class _DegradedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Degrad
     """Nothing was missing."""
     DEGRADED_REASON_FEATURE_STORE_DOWN: _DegradedReason.ValueType  # 1
     """The user's history could not be read, so the list is not personal."""
+    DEGRADED_REASON_MODEL_FAILED: _DegradedReason.ValueType  # 2
+    """The model could not compute an answer from the user's history, so the list is not personal."""
 
 class DegradedReason(_DegradedReason, metaclass=_DegradedReasonEnumTypeWrapper):
-    """DegradedReason says which part was missing."""
+    """DegradedReason says which part was missing. Later versions may add values."""
 
 DEGRADED_REASON_UNSPECIFIED: DegradedReason.ValueType  # 0
 """Nothing was missing."""
 DEGRADED_REASON_FEATURE_STORE_DOWN: DegradedReason.ValueType  # 1
 """The user's history could not be read, so the list is not personal."""
+DEGRADED_REASON_MODEL_FAILED: DegradedReason.ValueType  # 2
+"""The model could not compute an answer from the user's history, so the list is not personal."""
 Global___DegradedReason: _TypeAlias = DegradedReason  # noqa: Y015
 
 @_typing.final
