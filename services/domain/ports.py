@@ -132,12 +132,16 @@ class ItemCatalog(Protocol):
     def count(self) -> int: ...
 
 
-class ModelRegistry(Protocol):
-    """Versions, verdicts and the live assignment. Methods block; they raise CatalogDown when the database is gone."""
+class ModelRegistrar(Protocol):
+    """What training needs of the registry."""
 
     def register(self, model: Model) -> None:
-        """Adds a version; raises ValueError when the version exists with other content."""
+        """Adds a version; may be repeated. Raises ValueError when it exists with other content, and CatalogDown."""
         ...
+
+
+class ModelRegistry(ModelRegistrar, Protocol):
+    """Versions, verdicts and the live assignment. Methods block; they raise CatalogDown when the database is gone."""
 
     def get(self, version: ModelVersion) -> Model:
         """Raises UnknownVersion."""
@@ -200,5 +204,8 @@ class BundleStore(Protocol):
         ...
 
     def fetch(self, location: str) -> Path:
-        """A local, verified folder; raises BundleBroken."""
+        """A local folder whose every file was just compared with its sum, so no reader needs to hash it again.
+
+        Raises BundleBroken, naming the file at fault.
+        """
         ...

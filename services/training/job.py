@@ -18,11 +18,11 @@ from services.domain.bundles import MANIFEST, Manifest, sha256_of
 from services.domain.ids import ModelVersion
 from services.domain.interactions import EventTypes
 from services.domain.models import Model
-from services.domain.ports import BundleStore, Clock, EventLog, ModelRegistry
+from services.domain.ports import BundleStore, Clock, EventLog, ModelRegistrar
 from services.training.dataset import Dataset, build_dataset
 from services.training.export import write_draft
 from services.training.holdout import measure
-from services.training.model import EpochReport, TrainableModel
+from services.training.model import EpochReport, FitEnd, TrainableModel
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class Recipe:
 class TrainingJob:
     events: EventLog
     bundles: BundleStore
-    registry: ModelRegistry
+    registry: ModelRegistrar
     clock: Clock
     recipe: Recipe
     report: Report
@@ -73,11 +73,11 @@ class TrainingJob:
         )
         self._stage("fit", num_events=len(dataset.sequences.items), num_items=dataset.num_items)
         model, started = recipe.model(), time.monotonic()
-        model.fit(dataset, self._epoch)
+        fit_end = model.fit(dataset, self._epoch)
         fit_s = time.monotonic() - started
         self._stage("evaluate", num_events=len(dataset.holdout))
         metrics = {**measure(model, dataset, recipe.max_history, recipe.seed), "fit_s": fit_s}
-        manifest = self._manifest(model, dataset, metrics, data_version, until_us)
+        manifest = self._manifest(model, dataset, metrics, data_version, until_us, fit_end)
         return self._register(self._publish(model, dataset, manifest), manifest)
 
     def _publish(self, model: TrainableModel, dataset: Dataset, manifest: Manifest) -> str:
@@ -108,6 +108,7 @@ class TrainingJob:
         metrics: Mapping[str, float],
         data_version: int,
         until_us: int | None,
+        fit_end: FitEnd,
     ) -> Manifest:
         now = self.clock.now()
         return Manifest(
@@ -125,6 +126,7 @@ class TrainingJob:
                 "until_us": until_us,
                 "fit_end_us": dataset.fit_end_us,
                 "cut_us": dataset.cut_us,
+                "fit_end": fit_end.value,
             },
             metrics=metrics,
         )

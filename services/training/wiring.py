@@ -1,11 +1,17 @@
 """Puts a training run together: settings in, a job out."""
 
+import time
+from dataclasses import dataclass
+
 from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.delta_log import DeltaEventLog
 from services.domain.clock import SystemClock
+from services.domain.models import Model
+from services.domain.ports import ModelRegistrar
+from services.patience import Patience
 from services.registry.wiring import open_registry
 from services.settings import Settings, TrainSettings
-from services.training.code_version import code_version
+from services.training.code_version import code_version, library_versions
 from services.training.job import Recipe, Report, TrainingJob
 from services.training.model import TrainableModel
 from services.training.popularity import Popularity
@@ -14,14 +20,31 @@ from services.training.sequence_encoder import EncoderOptions, SequenceEncoder
 
 def build(settings: Settings, report: Report) -> TrainingJob:
     """The job on the log, the bundles and the registry that the settings name; raises CatalogDown."""
+    clock = SystemClock()
     return TrainingJob(
         events=DeltaEventLog(settings.log_folder),
         bundles=FolderBundleStore(settings.bundle_folder),
-        registry=open_registry(settings),
-        clock=SystemClock(),
+        registry=PatientRegistrar(open_registry(settings), Patience(clock, _sleep)),
+        clock=clock,
         recipe=recipe(settings),
         report=report,
     )
+
+
+@dataclass(frozen=True)
+class PatientRegistrar:
+    """Registers a trained model even when the database is away for some minutes just then."""
+
+    registrar: ModelRegistrar
+    patience: Patience
+
+    def register(self, model: Model) -> None:
+        self.patience.outlast(lambda: self.registrar.register(model))
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)  # SIGTERM ends this process from within
+    return False
 
 
 def recipe(settings: Settings) -> Recipe:
@@ -38,6 +61,7 @@ def recipe(settings: Settings) -> Recipe:
         configuration={
             "train": train.model_dump(mode="json"),
             "event_types": [kind.model_dump(mode="json") for kind in settings.event_types],
+            "libraries": library_versions(),
         },
     )
 
