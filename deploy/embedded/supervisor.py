@@ -3,7 +3,6 @@
 Used by `nightjar up`, by the demo and by tests. What each process is made of is told in `kafka`, `valkey`, `services`.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import IO, Self
 
 import structlog
 
-from deploy.embedded import infrastructure, leftovers, logfiles, processes, services, state
+from deploy.embedded import infrastructure, leftovers, lock, logfiles, processes, services, state
 from deploy.embedded.processes import Child, Identity, Program
 from deploy.embedded.restarts import RestartPlan
 from deploy.embedded.state import Condition, Part, StackState
@@ -30,7 +29,7 @@ log = structlog.get_logger()
 class Stack:
     """One home's stack. Use as a context manager, so that nothing is left behind; not from several threads at once.
 
-    `settings` are those given, with every address filled in from `start_infrastructure` on.
+    `settings` are those given, with every address filled in from `open` on, which every start begins with.
     """
 
     def __init__(self, settings: Settings, programs: Mapping[str, Sequence[str]] = services.SERVICES) -> None:
@@ -49,10 +48,28 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def open(self) -> None:
+        """Takes the home for this process, ends what an earlier stack left there, and chooses the ports.
+
+        May be repeated. Raises StartFailed when another process has the home, PortInUse.
+        """
+        if self._lock is not None:
+            return
+        held = lock.hold(self._home)
+        try:
+            before = state.read(self._home)
+            leftovers.end_all(before)
+            self.settings, self._ports = infrastructure.addresses(self.settings, before.ports)
+            self._write_state()
+        except BaseException:
+            held.close()
+            raise
+        self._lock = held
+
     def start(self) -> None:
         """Everything: infrastructure and database at the same time, then the topics, then the services."""
         with ThreadPoolExecutor(max_workers=1) as beside:
-            self._open()
+            self.open()
             migration = beside.submit(self.migrate)
             self.start_infrastructure()
             self.create_topics()
@@ -64,7 +81,7 @@ class Stack:
 
         Raises StartFailed, PortInUse or MissingDependency. The first time, Kafka's jars are fetched.
         """
-        self._open()
+        self.open()
         started: list[Child] = []
         # Valkey is up long before Kafka's class path is even put together.
         if "valkey" in self._ports:
@@ -97,7 +114,7 @@ class Stack:
 
         Raises StartFailed naming the service that died or took too long, with the end of its log.
         """
-        self._open()
+        self.open()
         self.migrate()
         started = [
             self._spawn(services.program(name, self._programs[name], self.settings))
@@ -137,12 +154,11 @@ class Stack:
             raise NotRunning(f"{name} is not running in this stack.")
         return self._children[name].identity.pid
 
-    def watch(self, until: Callable[[], bool] = lambda: False, each_time: Callable[[], None] = lambda: None) -> None:
+    def watch(self, until: Callable[[], bool] = lambda: False) -> None:
         """Blocks until the condition holds; starts again what dies, and keeps the logs within their bound."""
         trimmed_at = time.monotonic()
         while not until():
             self._restart_the_dead()
-            each_time()
             if time.monotonic() - trimmed_at > TRIM_S:
                 trimmed_at = time.monotonic()
                 for path in self._home.glob("logs/*.log"):
@@ -151,28 +167,13 @@ class Stack:
 
     @property
     def logs(self) -> Mapping[str, Path]:
-        """Where each part of a whole stack writes."""
+        """Where each part of a whole stack writes; known once it is open."""
         names = [name for name in ("kafka", "valkey") if name in self._ports]
         return {name: services.log_of(self.settings, name) for name in (*names, *self._programs)}
 
     @property
     def _home(self) -> Path:
         return self.settings.home_folder
-
-    def _open(self) -> None:
-        """Takes the home for this process, ends what an earlier stack left there, and chooses the ports."""
-        if self._lock is not None:
-            return
-        lock = _lock(self._home)
-        try:
-            before = state.read(self._home)
-            leftovers.end_all(before)
-            self.settings, self._ports = infrastructure.addresses(self.settings, before.ports)
-            self._write_state()
-        except BaseException:
-            lock.close()
-            raise
-        self._lock = lock
 
     def _spawn(self, program: Program) -> Child:
         if program.name in self._children:
@@ -228,22 +229,3 @@ class Stack:
         plan = self._restarts.get(name, RestartPlan())
         log_file = str(child.program.log)
         return Part(name, child.identity, self._conditions[name], child.program.port, log_file, plan.num_restarts)
-
-
-def _lock(home: Path) -> IO[str]:
-    """Holds the home until closed, or until this process ends in whatever way; raises StartFailed when it is held."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = (home / "stack.lock").open("w")
-    except OSError as error:
-        raise StartFailed(
-            f"{home} cannot be used ({error.strerror}); set NIGHTJAR_HOME to a folder of yours."
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise StartFailed(
-            f"A stack is already running in {home}; stop it with `nightjar down`, or name another NIGHTJAR_HOME."
-        ) from error
-    return lock

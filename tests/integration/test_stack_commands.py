@@ -1,10 +1,13 @@
 """`nightjar up`, `status` and `down` on the whole system, and `up` in the foreground."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -12,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from deploy.embedded import background, state
+from deploy.embedded import background, demo_marker, state
 from deploy.embedded.services import SERVICES, environment
 from services.cli import stack
 from services.domain.errors import StartFailed
@@ -26,13 +29,15 @@ from deploy.embedded import foreground
 from services.settings import load
 talker = """
 import pathlib, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 print("hello from the part", flush=True)
+signal.sigwait([signal.SIGUSR1])
 pathlib.Path(sys.argv[-1]).touch()
 signal.pause()
 """
 foreground.run(
     load(),
-    on_ready=lambda stack: print("ready", flush=True),
+    on_ready=lambda stack: print("all is ready", flush=True),
     console=Console(stderr=True),
     programs={"talker": ("-c", talker)},
 )
@@ -101,24 +106,50 @@ def test_a_start_in_the_background_that_fails_says_why_in_one_sentence(
 def test_a_signal_ends_the_foreground_in_order(
     number: signal.Signals, tmp_path: Path, kafka_servers: str, redis_url: str
 ) -> None:
-    """On a Kafka and a Redis of one's own: neither is started, and what the parts log is shown with their names."""
+    """On a Kafka and a Redis of one's own: neither is started. What a part logs is shown while it still starts, and
+    a home that a demo made is its user's from then on.
+    """
     own = {"kafka": {"bootstrap_servers": kafka_servers}, "redis": {"url": redis_url}}
     settings = Settings.model_validate({"home": tmp_path / "home", "serve": {"port": 0}, **own})
-    shown = tmp_path / "shown"
+    settings.home_folder.mkdir()
+    demo_marker.write(settings.home_folder)
+    with _foreground(settings, tmp_path / "shown") as (process, shown):
+        wait_until(lambda: "talker │ hello from the part" in shown.read_text(), timeout_s=60, what="the part's line")
+        assert "all is ready" not in shown.read_text()
+        parts = state.read(settings.home_folder).parts
+        assert [part.name for part in parts] == ["talker"]
+        os.kill(parts[0].identity.pid, signal.SIGUSR1)  # now it may become ready
+        wait_until(lambda: "all is ready" in shown.read_text(), what="all to be ready")
+        process.send_signal(number)
+        assert process.wait(30) == 0
+    assert not any(part.identity.process() for part in parts)
+    assert not demo_marker.is_set(settings.home_folder)
+
+
+@pytest.mark.kafka
+@pytest.mark.redis
+def test_the_foreground_shows_what_kafka_logs_while_it_starts(tmp_path: Path, redis_url: str) -> None:
+    settings = Settings.model_validate({"home": tmp_path / "home", "serve": {"port": 0}, "redis": {"url": redis_url}})
+    with _foreground(settings, tmp_path / "shown") as (process, shown):
+        wait_until(lambda: "kafka │ " in shown.read_text(), timeout_s=60, what="a line of Kafka's")
+        assert "all is ready" not in shown.read_text()
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    assert not any(part.identity.process() for part in state.read(settings.home_folder).parts)
+
+
+@contextmanager
+def _foreground(settings: Settings, shown: Path) -> "Iterator[tuple[subprocess.Popen[bytes], Path]]":
+    """The script above as a process, and the file where its output goes; killed after the block if it still runs."""
     with shown.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", FOREGROUND], env=environment(settings), stdout=output, stderr=output
         )
     try:
-        wait_until(lambda: "talker │ hello from the part" in shown.read_text(), timeout_s=60, what="the part's line")
-        parts = state.read(settings.home_folder).parts
-        assert [part.name for part in parts] == ["talker"]
-        process.send_signal(number)
-        assert process.wait(30) == 0
+        yield process, shown
     finally:
         process.kill()
         process.wait()
-    assert not any(part.identity.process() for part in parts)
 
 
 def _family(known: state.StackState) -> list[psutil.Process]:
