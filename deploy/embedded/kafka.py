@@ -39,7 +39,7 @@ class KafkaNode:
 def program(node: KafkaNode, java: JavaRuntime, class_path: str, log: Path) -> Program:
     """The broker, ready to be started; formats its folder the first time, which takes about a second."""
     node.folder.mkdir(parents=True, exist_ok=True)
-    _format_once(node, java, class_path, log)
+    format_once(node, java, class_path, log)
     properties = node.folder / "server.properties"
     _write_properties(properties, server_properties(node, node.data))
     return Program(
@@ -96,8 +96,13 @@ def _java_command(java: JavaRuntime, class_path: str, heap_mib: int) -> list[str
     return [java.path, *flags, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", class_path]
 
 
-def _format_once(node: KafkaNode, java: JavaRuntime, class_path: str, log: Path) -> None:
-    """Formats into a folder aside and renames it, so that a half formatted one is never started from."""
+def format_once(
+    node: KafkaNode, java: JavaRuntime, class_path: str, log: Path, timeout_s: float = FORMAT_TIMEOUT_S
+) -> None:
+    """Formats into a folder aside and renames it, so that a half formatted one is never started from.
+
+    Raises StartFailed.
+    """
     if (node.data / "meta.properties").is_file():
         return
     fresh = node.folder / "data.partial"
@@ -106,14 +111,22 @@ def _format_once(node: KafkaNode, java: JavaRuntime, class_path: str, log: Path)
     _write_properties(properties, server_properties(node, fresh))
     storage_tool = [*_java_command(java, class_path, node.heap_mib), "kafka.tools.StorageTool"]
     with open_for_append(log) as output:
-        done = subprocess.run(
-            [*storage_tool, "format", "--standalone", "-t", _new_cluster_id(), "-c", str(properties)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=FORMAT_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [*storage_tool, "format", "--standalone", "-t", _new_cluster_id(), "-c", str(properties)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StartFailed(
+                f"Kafka's folder {node.data} was not formatted within {timeout_s:g} s; see that this machine is not "
+                f"busy with something else, and start again. Its log is {log}"
+            ) from error
+        except OSError as error:
+            raise StartFailed(f"Java cannot be run: {java.path}: {error.strerror}; see `nightjar doctor`.") from error
     if done.returncode != 0:
         raise StartFailed(f"Kafka's folder {node.data} cannot be formatted; the reason is in {log}")
     fresh.rename(node.data)

@@ -40,11 +40,9 @@ def synthetic(
     Walked steps are `play`, explored ones `view`, and every tenth play is a `like`. Raises ValueError when the users
     would run out of items they have not seen.
     """
-    if min(num_users, num_items, num_events) < 1 or num_events > num_users * num_items * MAX_FILLED:
-        raise ValueError(
-            f"{num_events} events need more than {num_users} users and {num_items} items: "
-            f"at most {MAX_FILLED:.0%} of all pairs can occur"
-        )
+    problem = size_problem(num_users, num_items, num_events)
+    if problem is not None:
+        raise ValueError(f"num_events {problem}")
     random = np.random.default_rng(seed)
     world = _World(random, num_items)
     active = _activity(random, num_users, num_items, num_events)
@@ -68,6 +66,19 @@ def synthetic(
         for place, row in enumerate(order)
     ]
     return Dataset(NAME, events, world.items(now))
+
+
+def size_problem(num_users: int, num_items: int, num_events: int) -> str | None:
+    """Says what is wrong with num_events for such users and items, or None when there is such a data set."""
+    max_events = int(num_users * num_items * MAX_FILLED)
+    if num_events < 1:
+        return f"is {num_events}; at least 1 is needed"
+    if num_events > max_events:
+        return (
+            f"is {num_events}, too many for {num_users} users and {num_items} items: nobody sees an item twice, and "
+            f"at most {MAX_FILLED:.0%} of all pairs, {max_events}, can occur"
+        )
+    return None
 
 
 class _World:

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from services.cli.datasets import Dataset, DatasetName, movielens, synthetic
+from services.cli.datasets.synthetic import size_problem
+from services.domain.errors import InvalidRequest
 
 
 def demo(
@@ -26,15 +28,18 @@ def demo(
 
     Example: `nightjar demo`, about three minutes on two cores. It starts its own Kafka and Redis in NIGHTJAR_HOME
     (default .nightjar), which afterwards holds the trained models: `nightjar up`, then `nightjar recommend 42`.
-    A home that holds data of your own is never touched.
+    A home that holds data of your own is never touched; after a `nightjar up` there, the demo's is your own.
     """
     from services import logs, settings
     from services.cli.demo.home import prepare_home
     from services.cli.demo.screen import Screen
     from services.cli.demo.story import run_story
 
+    problem = size_problem(users, items, events) if dataset is DatasetName.SYNTHETIC else None
+    if problem is not None:
+        raise InvalidRequest("--events", problem)
     loaded = settings.load()
-    logs.configure("warning", "demo")  # the screen tells the story; each part's own log is in the home
+    logs.configure("error", "demo")  # the screen tells the story; each part's own log is in the home
     screen = Screen(human_output_on_stderr=json)
 
     def make_dataset(now: datetime) -> Dataset:
