@@ -11,7 +11,8 @@ from services.domain.interactions import Interaction, Item
 class Dataset:
     """events: ordered by (event_time, event_id), the last one at `now`; their ids depend on the data alone.
 
-    Sending a set again, with times moved on, therefore counts nothing twice.
+    An id that comes again counts once only while the writers remember it: for `ingest.dedupe_window_s` behind the
+    newest event_time. So a set sent again, with times moved on, counts its older events a second time.
     """
 
     name: str
