@@ -46,15 +46,15 @@ class Histories:
         """The rows of the items that the user was done with just before a moment; an item may be named twice."""
         return self._consumed[self._consuming.before(user_row, time_us)]
 
-    def sequences_before(self, time_us: int) -> tuple[Rows, Rows, Rows]:
-        """All that the model may learn from as of a moment: (item rows, event-type rows, starts).
+    def sequences_before(self, time_us: int) -> tuple[Rows, Rows, Rows, Rows]:
+        """All that the model may learn from as of a moment: (item rows, event-type rows, times in µs, starts).
 
-        The first two are int64 (num_events,), known items only, user after user, oldest first within each; user u's
+        The first three are int64 (num_events,), known items only, user after user, oldest first within each; user u's
         events are at starts[u] to starts[u + 1], starts is int64 (num_users + 1,).
         """
         chosen = (self._entering.times_us < time_us) & (self._items > 0)
         starts = np.concatenate(([0], np.cumsum(chosen)))[self._entering.starts]
-        return self._items[chosen], self._types[chosen], starts
+        return self._items[chosen], self._types[chosen], self._entering.times_us[chosen], starts
 
 
 class _ByUser:

@@ -12,10 +12,14 @@ from services.training.model import History
 
 
 class Batch(NamedTuple):
-    """All int64 (batch, length); 0 pads on the right, and a target of 0 asks nothing."""
+    """Windows side by side, and what is asked of them: target n at place places[n] of window lines[n]. All int64."""
 
     items: Rows
+    """(batch, length); 0 pads on the right, and so in types."""
     types: Rows
+    lines: Rows
+    """(num_targets,), as are the next two."""
+    places: Rows
     targets: Rows
 
 
@@ -23,7 +27,9 @@ def plan_epoch(starts: Rows, max_history: int, batch_size: int, random: np.rando
     """One pass over every event, as batches of windows: each int64 (batch, 2), where a window starts and stops.
 
     A window is at most max_history events of one user. Where a long history is cut moves from epoch to epoch, so each
-    event is learned from with short and long pasts. Windows of like length share a batch; batches come in any order.
+    event is learned from with short and long pasts: augmentation, since a target's context is what serving would have
+    read at its moment, or the newest part of it where the window begins later. It never holds anything else.
+    Windows of like length share a batch; batches come in any order.
     """
     windows = _windows(starts, max_history, random)
     lengths = windows[:, 1] - windows[:, 0]
@@ -36,9 +42,18 @@ JITTER = 0.1  # larger: more padding; smaller: the same users meet in a batch ev
 
 
 def gather(sequences: TrainingSequences, windows: Rows) -> Batch:
-    """The events of a batch's windows."""
+    """The events of a batch's windows, and the targets asked within them."""
     spans = [slice(start, stop) for start, stop in windows]
-    return Batch(*(pad([column[span] for span in spans]) for column in sequences.columns))
+    firsts, lasts = np.searchsorted(sequences.asked, windows.T)  # of each window's targets, int64 (batch,)
+    lines = np.repeat(np.arange(len(windows)), lasts - firsts)
+    chosen = np.concatenate([np.arange(first, last) for first, last in zip(firsts, lasts, strict=True)])
+    return Batch(
+        items=pad([sequences.items[span] for span in spans]),
+        types=pad([sequences.types[span] for span in spans]),
+        lines=lines,
+        places=sequences.asked[chosen] - windows[lines, 0],
+        targets=sequences.targets[chosen],
+    )
 
 
 def pad(rows: Sequence[Rows]) -> Rows:

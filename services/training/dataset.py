@@ -48,14 +48,12 @@ class TrainingSequences:
     """(num_events,) item rows."""
     types: Rows
     """(num_events,) event-type rows."""
-    targets: Rows
-    """(num_events,) the item row of the user's next positive event; 0 where none follows."""
     starts: Rows
     """(num_users + 1,) where each user's events start."""
-
-    @property
-    def columns(self) -> tuple[Rows, Rows, Rows]:
-        return self.items, self.types, self.targets
+    asked: Rows
+    """(num_targets,) the position that is asked for each target, ascending: see `_targets`."""
+    targets: Rows
+    """(num_targets,) item rows, never 0."""
 
 
 @dataclass(frozen=True)
@@ -153,12 +151,21 @@ def _positive_rows(event_types: EventTypes) -> dict[str, int]:
 
 
 def _training_sequences(histories: Histories, end_us: int, positive_types: Rows) -> TrainingSequences:
-    items, types, starts = histories.sequences_before(end_us)
-    positions = np.arange(len(items))
-    # Read from the end, each position's next positive event is the smallest positive position after it.
-    candidates = np.where(np.isin(types, positive_types), positions, len(items))
-    following = np.minimum.accumulate(np.append(candidates, len(items))[::-1])[::-1][1:]
-    user_ends = np.repeat(starts[1:], np.diff(starts))
-    has_target = following < user_ends
-    targets = np.where(has_target, items[np.where(has_target, following, 0)], 0)
-    return TrainingSequences(items, types, targets, starts)
+    items, types, times_us, starts = histories.sequences_before(end_us)
+    asked, positive = _targets(times_us, np.isin(types, positive_types), starts)
+    return TrainingSequences(items, types, starts, asked, items[positive])
+
+
+def _targets(times_us: Rows, positive: npt.NDArray[np.bool_], starts: Rows) -> tuple[Rows, Rows]:
+    """Every positive event is asked for once, at its user's last event strictly before its moment.
+
+    Returns (asked, positive), positions of equal length, ascending: where it is asked, and the event asked for. That
+    is what evaluation and serving see of the user at that moment (law 8): of several events of one moment none knows
+    another, and a user's first moment is asked nowhere.
+    """
+    positions = np.arange(len(times_us))
+    user_starts = np.repeat(starts[:-1], np.diff(starts))
+    begins = (positions == user_starts) | np.diff(times_us, prepend=-1).astype(bool)
+    moment_starts = np.maximum.accumulate(np.where(begins, positions, 0))
+    chosen = positive & (moment_starts > user_starts)
+    return moment_starts[chosen] - 1, positions[chosen]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -26,10 +27,19 @@ class EpochReport:
     loss: float
     """Mean cross-entropy over the epoch, nats."""
     valid_ndcg_at_10: float
+    """0 when no validation event can be predicted, because each repeats an item its user was done with."""
     examples_per_s: float
     """Events learned from, per second of this epoch."""
     elapsed_s: float
     """Since fit began."""
+
+
+class FitEnd(StrEnum):
+    """Why fitting ended; the manifest keeps it, since a run that ran out of time may end elsewhere when repeated."""
+
+    COMPLETED = "completed"
+    NO_LONGER_BETTER = "no_longer_better"
+    TIME_LIMIT = "time_limit"
 
 
 class TrainableModel(Protocol):
@@ -43,8 +53,11 @@ class TrainableModel(Protocol):
         """Dimension of user and item vectors; 0 for a kind without vectors."""
         ...
 
-    def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> None:
-        """Learns from dataset.sequences, looking at dataset.validation only to stop; raises TrainingFailed."""
+    def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
+        """Learns from dataset.sequences, looking at dataset.validation only to stop.
+
+        Raises TrainingFailed, and NotEnoughData when there is nothing that this kind can learn from.
+        """
         ...
 
     def score(self, histories: Sequence[History]) -> Floats:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from services.training.dataset import Dataset
-from services.training.model import EpochReport, Floats, History
+from services.training.model import EpochReport, FitEnd, Floats, History
 
 
 class Popularity:
@@ -17,8 +17,9 @@ class Popularity:
     def __init__(self) -> None:
         self._counts: Floats = np.empty(0, np.float32)
 
-    def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> None:  # noqa: ARG002 - no epochs here
+    def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> FitEnd:  # noqa: ARG002 - no epochs here
         self._counts = dataset.popularity
+        return FitEnd.COMPLETED
 
     def score(self, histories: Sequence[History]) -> Floats:
         return np.broadcast_to(self._counts, (len(histories), len(self._counts)))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from services.domain.errors import TrainingFailed
+from services.domain.errors import NotEnoughData, TrainingFailed
 from services.features.history import Rows
 from services.training.batches import gather, pad_histories, plan_epoch
 from services.training.dataset import Dataset
@@ -18,7 +18,7 @@ from services.training.encoder_graph import encoder_graph
 from services.training.encoder_network import EncoderNetwork, NetworkShape
 from services.training.evaluate import rank_targets
 from services.training.metrics import ndcg
-from services.training.model import EpochReport, Floats, History
+from services.training.model import EpochReport, FitEnd, Floats, History
 from services.training.optimiser import AdamW, learning_rate_factor
 
 MAX_VALIDATION_MOMENTS = 2_000  # larger: epochs wait for their measurement; smaller: chance picks the best epoch
@@ -61,18 +61,25 @@ class SequenceEncoder:
             raise TrainingFailed("The sequence encoder has not been fitted yet; call fit first.")
         return self._network
 
-    def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> None:
-        """See TrainableModel. Ends with the weights of the epoch that had the best validation NDCG@10.
+    def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
+        """See TrainableModel. Ends with the weights of the epoch that had the best validation NDCG@10, or, where no
+        validation event can be predicted, with those of the last epoch.
 
         The same seed gives the same numbers on one machine's CPU; on a GPU they agree to rounding.
         """
         options, started = self.options, time.monotonic()
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        if not len(dataset.sequences.targets):
+            raise NotEnoughData(
+                "In the training part of the log no user has a positive event after an earlier moment; "
+                "a sequence cannot be learned from that, so collect more, or check the times of the events."
+            )
+        torch.set_num_threads(num_cores())
         torch.manual_seed(options.seed)
         random = np.random.default_rng(options.seed)
         network = self._network = EncoderNetwork(_shape(dataset, options), options.dropout).to(self._device)
         optimiser = AdamW(network, options.weight_decay)
         best, best_epoch, best_weights = -1.0, 0, _copy_of_weights(network)
+        end = FitEnd.COMPLETED
         for epoch in range(1, options.max_epochs + 1):
             epoch_started = time.monotonic()
             batches = plan_epoch(dataset.sequences.starts, options.max_history, options.batch_users, random)
@@ -80,13 +87,18 @@ class SequenceEncoder:
             num_examples, train_s = len(dataset.sequences.items), time.monotonic() - epoch_started
             valid_ndcg = self._validate(dataset)
             elapsed_s = time.monotonic() - started
-            on_epoch(EpochReport(epoch, options.max_epochs, loss, valid_ndcg, num_examples / train_s, elapsed_s))
-            if valid_ndcg > best:
-                best, best_epoch, best_weights = valid_ndcg, epoch, _copy_of_weights(network)
-            if epoch - best_epoch >= options.patience or elapsed_s >= options.max_seconds:
+            on_epoch(EpochReport(epoch, options.max_epochs, loss, valid_ndcg or 0.0, num_examples / train_s, elapsed_s))
+            if valid_ndcg is None or valid_ndcg > best:
+                best, best_epoch, best_weights = valid_ndcg or 0.0, epoch, _copy_of_weights(network)
+            if epoch - best_epoch >= options.patience:
+                end = FitEnd.NO_LONGER_BETTER
+                break
+            if elapsed_s >= options.max_seconds and epoch < options.max_epochs:
+                end = FitEnd.TIME_LIMIT
                 break
         network.load_state_dict(best_weights)
         network.eval()
+        return end
 
     def score(self, histories: Sequence[History]) -> Floats:
         """See TrainableModel."""
@@ -121,13 +133,13 @@ class SequenceEncoder:
         total, num_targets = torch.zeros((), device=self._device), 0
         for index, windows in enumerate(batches):
             progress = (epoch - 1 + (index + 0.5) / len(batches)) / options.max_epochs
-            columns = gather(dataset.sequences, windows)
-            items, types, targets = (torch.from_numpy(column).to(self._device) for column in columns)
-            asked = targets > 0  # (batch, length)
-            num_asked = int(np.count_nonzero(columns.targets))
+            batch = gather(dataset.sequences, windows)
+            num_asked = len(batch.targets)
             if num_asked == 0:
                 continue
-            loss = next_item_loss(network, network(items, types)[asked], targets[asked], options.label_smoothing)
+            items, types, lines, places, targets = (torch.from_numpy(column).to(self._device) for column in batch)
+            states = network(items, types)[lines, places]  # (num_asked, dim)
+            loss = next_item_loss(network, states, targets, options.label_smoothing)
             optimiser.step(loss, options.learning_rate * learning_rate_factor(progress))
             total, num_targets = total + loss.detach() * num_asked, num_targets + num_asked
         mean = float(total) / max(1, num_targets)
@@ -137,11 +149,18 @@ class SequenceEncoder:
             )
         return mean
 
-    def _validate(self, dataset: Dataset) -> float:
+    def _validate(self, dataset: Dataset) -> float | None:
+        """NDCG@10 on the validation part; None when every event of it had to be skipped."""
         self.network.eval()
         moments = dataset.validation.thinned(MAX_VALIDATION_MOMENTS)
         found = rank_targets(self.score, moments, dataset.histories, dataset.popularity, self.options.max_history)
-        return float(ndcg(found.ranks, 10).mean()) if len(found.ranks) else 0.0
+        return float(ndcg(found.ranks, 10).mean()) if len(found.ranks) else None
+
+
+def num_cores() -> int:
+    """The cores this process may use; all of the machine's where the system does not say, as on macOS."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def next_item_loss(network: EncoderNetwork, states: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:

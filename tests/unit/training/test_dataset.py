@@ -3,13 +3,18 @@
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.domain.errors import NotEnoughData
+from services.domain.history_input import encoder_input
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction
+from services.domain.interactions import DEFAULT_EVENT_TYPES, HistoryEntry, Interaction
 from services.training.dataset import Dataset, build_dataset
 from tests.fakes.event_log import columns_of
 from tests.fakes.planted import planted_events
+
+KINDS = ["view", "rating", "dislike", "impression"]
 
 
 def event(number: int, user_id: str, item_id: str, event_type: str = "view", time_us: int | None = None) -> Interaction:
@@ -25,6 +30,11 @@ def dataset(events: Iterable[Interaction], holdout: float = 0.2, validation: flo
         validation_fraction=validation,
         min_item_events=least,
     )
+
+
+def asked(parts: Dataset) -> list[tuple[int, int]]:
+    """(position, item row asked for there)."""
+    return list(zip(parts.sequences.asked.tolist(), parts.sequences.targets.tolist(), strict=True))
 
 
 def ten_events() -> list[Interaction]:
@@ -74,8 +84,8 @@ def test_impressions_enter_neither_vocabulary_nor_sequences() -> None:
     assert "impression" not in parts.vocabulary.event_types
 
 
-def test_a_target_is_the_next_positive_event_of_the_same_user() -> None:
-    """Ann: a, dislikes b, c. Bob: d, a. A negative event is context, never a target; the last has none."""
+def test_a_target_is_asked_at_the_same_users_last_event_before_it() -> None:
+    """Ann: a, dislikes b, c. Bob: d, a. A negative event is context, never a target; nothing asks for the first."""
     events = [
         event(0, "ann", "a"),
         event(1, "ann", "b", "dislike"),
@@ -87,8 +97,56 @@ def test_a_target_is_the_next_positive_event_of_the_same_user() -> None:
     parts = dataset(events, holdout=0.2, validation=0.3)
     assert parts.vocabulary.item_ids == ("a", "b", "c", "d")
     assert parts.sequences.items.tolist() == [1, 2, 3, 4, 1]
-    assert parts.sequences.targets.tolist() == [3, 3, 0, 1, 0]
     assert parts.sequences.starts.tolist() == [0, 3, 5, 5]
+    assert asked(parts) == [(1, 3), (3, 1)]
+
+
+def test_all_positives_of_one_moment_are_asked_at_the_end_of_the_moment_before() -> None:
+    """Ann: a and b at once, then c, d and a at once, of which d is disliked. Of one moment none knows another."""
+    events = [
+        event(0, "ann", "a", time_us=1),
+        event(1, "ann", "b", time_us=1),
+        event(2, "ann", "c", time_us=2),
+        event(3, "ann", "d", "dislike", time_us=2),
+        event(4, "ann", "a", time_us=2),
+        *(event(number, "cat", "a") for number in range(5, 9)),
+    ]
+    parts = dataset(events, holdout=0.2, validation=0.2)
+    assert parts.sequences.items.tolist()[:5] == [1, 2, 3, 4, 1]
+    assert asked(parts)[:2] == [(1, 3), (1, 1)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("wxyz"), st.sampled_from(KINDS), st.integers(6, 20))))
+def test_what_is_asked_in_training_is_what_serving_would_have_been_asked(
+    drawn: list[tuple[str, str, str, int]],
+) -> None:
+    """Law 8: a target's context is all that encoder_input gives for the moment before it: nothing of it, nothing later.
+
+    A window is the newest part of that context, so it is a suffix of what serving would have read.
+    """
+    events = [*ten_events()[:6], *(event(10 + number, *each) for number, each in enumerate(drawn))]
+    events += [event(900 + number, user, "e", time_us=99 + number) for number, user in enumerate(("ann", "bob"))]
+    parts = dataset(events, holdout=1e-9, validation=1e-9)
+    words, sequences = parts.vocabulary, parts.sequences
+    expected = []
+    for user_id in parts.histories.user_rows:
+        of_user = sorted(
+            HistoryEntry(each.event_time_us, each.event_id, each.item_id, each.event_type)
+            for each in events
+            if each.user_id == user_id and each.event_time_us < parts.fit_end_us
+        )
+        for target in of_user:
+            known = [entry for entry in of_user if entry.event_time_us < target.event_time_us]
+            items, types = encoder_input(known, words.item_rows, words.event_type_rows, max_history=1_000)
+            if len(items) and target.event_type in ("view", "rating"):
+                expected.append((items.tolist(), types.tolist(), words.item_rows[target.item_id]))
+    user_starts = [int(sequences.starts[sequences.starts <= place].max()) for place in sequences.asked]
+    spans = [slice(start, place + 1) for start, place in zip(user_starts, sequences.asked, strict=True)]
+    assert expected == [
+        (sequences.items[span].tolist(), sequences.types[span].tolist(), target)
+        for span, target in zip(spans, sequences.targets.tolist(), strict=True)
+    ]
 
 
 def test_popularity_counts_positive_events_before_the_cut() -> None:

@@ -71,6 +71,7 @@ def test_the_manifest_says_all_that_is_needed_to_repeat_the_run(
     assert (manifest.code_version, manifest.seed, manifest.data_version) == ("0.1.0+abc", 5, 0)
     assert manifest.configuration["dim"] == 16
     assert manifest.configuration["until_us"] == START_US + 1_000 * GAP_US
+    assert manifest.configuration["fit_end"] == "completed"
     assert manifest.metrics == model.metrics
 
 

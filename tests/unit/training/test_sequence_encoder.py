@@ -1,17 +1,21 @@
 """The encoder recovers what was planted, repeats itself from a seed, looks at no future, and fails loudly."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from services.domain.errors import TrainingFailed
+from services.domain.errors import NotEnoughData, TrainingFailed
+from services.domain.ids import EventId, ItemId, UserId
+from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction
 from services.features.history import Rows
-from services.training.dataset import Dataset
+from services.training.dataset import Dataset, build_dataset
 from services.training.holdout import measure
-from services.training.model import EpochReport
-from services.training.sequence_encoder import EncoderOptions, SequenceEncoder
+from services.training.model import EpochReport, FitEnd, Floats
+from services.training.sequence_encoder import EncoderOptions, SequenceEncoder, num_cores
+from tests.fakes.event_log import columns_of
 
 
 def rows(*values: int) -> Rows:
@@ -70,17 +74,56 @@ def test_it_stops_early_and_keeps_the_weights_of_the_best_epoch(planted: Dataset
     """Patience 1: it ends with the first epoch that is no better, and the model is as good as the best one."""
     reports: list[EpochReport] = []
     model = SequenceEncoder(replace(options, max_epochs=40, patience=1))
-    model.fit(planted, reports.append)
+    assert model.fit(planted, reports.append) is FitEnd.NO_LONGER_BETTER
     figures = [report.valid_ndcg_at_10 for report in reports]
     assert len(reports) < 40
     assert figures[-1] <= max(figures[:-1])
     assert model._validate(planted) == pytest.approx(max(figures))
 
 
-def test_it_ends_when_its_time_is_up(planted: Dataset, options: EncoderOptions) -> None:
+def test_it_ends_when_its_time_is_up_and_says_so(planted: Dataset, options: EncoderOptions) -> None:
     reports: list[EpochReport] = []
-    SequenceEncoder(replace(options, max_seconds=1e-6)).fit(planted, reports.append)
+    end = SequenceEncoder(replace(options, max_seconds=1e-6)).fit(planted, reports.append)
     assert [report.epoch for report in reports] == [1]
+    assert end is FitEnd.TIME_LIMIT
+
+
+def test_when_no_validation_event_can_be_predicted_it_keeps_the_last_epoch(options: EncoderOptions) -> None:
+    """Each validation event repeats an item its user was done with: patience never ends it, no epoch is thrown away."""
+    events = [
+        Interaction(EventId(f"{number:04d}"), UserId(f"user-{number % 4}"), ItemId(f"item-{item}"), "rating", number)
+        for number, item in enumerate([step // 4 % 5 for step in range(80)])
+    ]
+    dataset = build_dataset(
+        columns_of(events), DEFAULT_EVENT_TYPES, holdout_fraction=0.1, validation_fraction=0.1, min_item_events=1
+    )
+    reports: list[EpochReport] = []
+    weights: list[Floats] = []
+    model = SequenceEncoder(replace(options, max_epochs=3, patience=1))
+
+    def on_epoch(report: EpochReport) -> None:
+        reports.append(report)
+        weights.append(model.item_vectors())
+
+    assert model.fit(dataset, on_epoch) is FitEnd.COMPLETED
+    assert [report.valid_ndcg_at_10 for report in reports] == [0.0, 0.0, 0.0]
+    assert np.array_equal(model.item_vectors(), weights[-1])
+    assert not np.array_equal(weights[0], weights[-1])
+
+
+def test_events_that_all_happen_at_once_cannot_be_learned_from(planted: Dataset, options: EncoderOptions) -> None:
+    """A user whose events share one moment shows no order, and the sentence says so."""
+    nothing = np.empty(0, np.int64)
+    sequences = replace(planted.sequences, asked=nothing, targets=nothing)
+    with pytest.raises(NotEnoughData, match="earlier moment"):
+        SequenceEncoder(options).fit(replace(planted, sequences=sequences), lambda _: None)
+
+
+def test_it_uses_all_cores_where_the_system_names_none_for_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS has no os.sched_getaffinity."""
+    assert num_cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert num_cores() == os.cpu_count()
 
 
 @pytest.mark.parametrize("learning_rate", [float("nan"), 1e30])
