@@ -12,9 +12,9 @@ from typing import Final
 import structlog
 
 from scheduler import timetable
-from scheduler.wiring import TRAINING, SchedulerParts, scheduler_process
+from scheduler.wiring import TRAINING, SchedulerProcess, scheduler_process
 from services import process
-from services.domain.errors import CatalogDown, InvalidSettings, NightjarError
+from services.domain.errors import InvalidSettings, NightjarError
 from services.settings import Settings, load
 
 TICK_S: Final = 1.0  # larger: a night asked for by another process starts later; smaller: idle queries
@@ -37,22 +37,14 @@ def run(settings: Settings, ready_file: Path | None, training: Sequence[str] = T
     log.info("scheduler_stopped")
 
 
-def _serve(parts: SchedulerParts, stopping: threading.Event) -> None:
+def _serve(parts: SchedulerProcess, stopping: threading.Event) -> None:
     next_sweep = 0.0
     while not stopping.is_set():
         parts.timetable.tick()
         if time.monotonic() >= next_sweep:
             next_sweep = time.monotonic() + SWEEP_S
-            _sweep(parts)
+            parts.night.sweep()
         stopping.wait(TICK_S)
-
-
-def _sweep(parts: SchedulerParts) -> None:
-    try:
-        for abandoned in parts.runs.fail_abandoned():
-            log.warning("run_abandoned", run_id=abandoned.run_id, start_time=abandoned.start_time.isoformat())
-    except CatalogDown as error:
-        log.warning("catalog_down", error=str(error))
 
 
 def main() -> int:

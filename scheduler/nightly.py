@@ -1,23 +1,29 @@
 """One night: train, then gate and promote, all of it recorded in the run book."""
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import structlog
 
 from services.domain.errors import CatalogDown, NightjarError
 from services.domain.ids import ModelVersion
+from services.domain.models import Verdict
 from services.domain.ports import Clock, LiveModelNotice, ModelRegistry
 from services.domain.runs import Run, RunBook, RunState
+from services.patience import Patience
 from services.registry.gate import GateRules
 from services.registry.promotion import gate_and_promote
 
 KIND: Final = "night"
 ACTOR: Final = "scheduler"
 KEEP_ALIVE: Final = timedelta(seconds=5)  # larger: nearer to the lease's 60 s; smaller: idle writes to the database
+
+_Ended: TypeAlias = tuple[RunState, ModelVersion | None, str]
+"""How a night ended: the state, the version it made, and one sentence."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +53,11 @@ class TrainingLauncher(Protocol):
 
 @dataclass(frozen=True)
 class Night:
-    """The use case and what it stands on. `stopping` turns true when the scheduler is asked to stop."""
+    """The use case and what it stands on. One object a process; its methods may be called from several threads.
+
+    `stopping` turns true when the scheduler is asked to stop; `pause` waits so many seconds, or until that, and
+    returns it.
+    """
 
     runs: RunBook
     registry: ModelRegistry
@@ -56,45 +66,88 @@ class Night:
     rules: GateRules
     clock: Clock
     stopping: Callable[[], bool]
+    pause: Callable[[float], bool]
+    _busy: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def run(self, trigger: str) -> None:
         """Runs one night unless another one runs on this database. Raises CatalogDown when it cannot even begin."""
-        run = self.runs.begin(KIND, trigger)
-        if run is None:
-            log.warning("night_skipped", trigger=trigger, why="another run is going on")
+        # Asked here before the run book: after an outage it would take our own night's lease for abandoned.
+        if not self._busy.acquire(blocking=False):
+            log.warning("night_skipped", trigger=trigger, why="this scheduler is running one")
             return
-        log.info("night_started", run_id=run.run_id, trigger=trigger)
         try:
-            state, version, detail = self._train_and_judge(run)
+            run = self.runs.begin(KIND, trigger)
+            if run is None:
+                log.warning("night_skipped", trigger=trigger, why="another run is going on")
+                return
+            log.info("night_started", run_id=run.run_id, trigger=trigger)
+            self._record(run, *self._outcome(run))
+        finally:
+            self._busy.release()
+
+    def sweep(self) -> None:
+        """Marks as failed the runs whose process died; blocks.
+
+        Not while a night runs here: after a database outage its lease has run out too, and it is about to be renewed.
+        A dead run of another process waits until the night is over; `begin` would have found it anyway.
+        """
+        if self._busy.locked():
+            return
+        try:
+            for abandoned in self.runs.fail_abandoned():
+                log.warning("run_abandoned", run_id=abandoned.run_id, start_time=abandoned.start_time.isoformat())
+        except CatalogDown as error:
+            log.warning("catalog_down", error=str(error))
+
+    def _outcome(self, run: Run) -> _Ended:
+        try:
+            return self._train_and_judge(run)
         except NightjarError as error:
-            state, version, detail = RunState.FAILED, None, str(error)
+            return RunState.FAILED, None, str(error)
         except Exception as error:  # the outermost frame of this thread
             log.exception("night_broke", run_id=run.run_id)
-            state, version, detail = RunState.FAILED, None, f"Unexpected {type(error).__name__}; the log has the rest."
-        self._record(run, state, version, detail)
+            return RunState.FAILED, None, f"Unexpected {type(error).__name__}; the log has the rest."
 
-    def _train_and_judge(self, run: Run) -> tuple[RunState, ModelVersion | None, str]:
+    def _train_and_judge(self, run: Run) -> _Ended:
         lease = _Lease(self, run)
         end = self.launcher.run(lease.holds)
         if end.outcome is Outcome.TIMED_OUT:
             return RunState.TIMED_OUT, None, end.detail
         if end.outcome is not Outcome.COMPLETED or end.version is None:
             return RunState.FAILED, None, end.detail
-        if not lease.renew():
+        try:
+            verdict = self._judge(lease, end.version)
+        except CatalogDown as error:
+            return RunState.FAILED, end.version, str(error)
+        if verdict is None:
             return RunState.FAILED, end.version, "Another run took over before this one could be judged."
-        verdict = gate_and_promote(self.registry, self.notice, end.version, self.rules, ACTOR)
         if verdict.passed:
             return RunState.SUCCEEDED, end.version, "It passed the gate and is live."
         return RunState.REFUSED, end.version, " ".join(each.sentence for each in verdict.findings if not each.passed)
 
+    def _judge(self, lease: "_Lease", version: ModelVersion) -> Verdict | None:
+        """The gate's verdict, and the promotion it allows; None when the lease was lost. Raises CatalogDown."""
+
+        def once() -> Verdict | None:
+            # The lease first, each time: it has run out in an outage, and lives again unless somebody took over.
+            if not lease.renew():
+                return None
+            return gate_and_promote(self.registry, self.notice, version, self.rules, ACTOR)
+
+        return self._patience.outlast(once)
+
     def _record(self, run: Run, state: RunState, version: ModelVersion | None, detail: str) -> None:
         log.info("night_ended", run_id=run.run_id, state=state.value, version=version, detail=detail)
         try:
-            if not self.runs.finish(run.run_id, state, version=version, detail=detail):
+            if not self._patience.outlast(lambda: self.runs.finish(run.run_id, state, version=version, detail=detail)):
                 log.warning("night_not_recorded", run_id=run.run_id, why="its lease ran out before")
         except CatalogDown as error:
             # The lease runs out by itself, and the run is then marked as failed.
             log.warning("night_not_recorded", run_id=run.run_id, why=str(error))
+
+    @property
+    def _patience(self) -> Patience:
+        return Patience(self.clock, self.pause)
 
 
 class _Lease:

@@ -11,6 +11,7 @@ from services.domain.errors import NotRunning
 from services.domain.runs import Run, RunBook, RunState
 
 TAKEN_WITHIN_S: Final = 15.0  # larger: slow to say that no scheduler runs; smaller: a busy one seems absent
+PATIENCE_S: Final = 15.0  # larger: a crashed run is told later; smaller: an outage's end races with the lease's renewal
 POLL_S: Final = 0.25  # larger: the end is seen later; smaller: idle queries
 
 
@@ -34,10 +35,15 @@ def ask(table: Timetable, runs: RunBook, taken_within_s: float = TAKEN_WITHIN_S)
 
 
 def follow(runs: RunBook, run: Run) -> Run:
-    """Blocks until the run ended; a run whose process died ends when its lease does."""
+    """Blocks until the run ended; a run whose process died ends when its lease does, but not at once.
+
+    Right after a database outage every lease looks run out, and a living scheduler renews its own within seconds.
+    """
+    patient_until = time.monotonic() + PATIENCE_S
     while run.state is RunState.RUNNING:
         time.sleep(POLL_S)
-        runs.fail_abandoned()
+        if time.monotonic() > patient_until:
+            runs.fail_abandoned()
         run = next((each for each in runs.newest(100) if each.run_id == run.run_id), run)
     return run
 

@@ -23,7 +23,13 @@ TRAINING: Final = (sys.executable, "-m", "services.training", "--trigger", "nigh
 
 
 @dataclass(frozen=True)
-class SchedulerParts:
+class SchedulerProcess:
+    timetable: Timetable
+    night: Night
+
+
+@dataclass(frozen=True)
+class Onlooker:
     timetable: Timetable
     runs: RunBook
 
@@ -31,31 +37,31 @@ class SchedulerParts:
 @contextmanager
 def scheduler_process(
     settings: Settings, stopping: threading.Event, training: Sequence[str] = TRAINING
-) -> Iterator[SchedulerParts]:
+) -> Iterator[SchedulerProcess]:
     """Everything a scheduler needs, its nights planned; at the end waits for a night that runs. Raises CatalogDown."""
     registry = open_registry(settings)
     engine = connect(settings.database_url)
     clock = SystemClock()
-    runs = SqlRunBook(engine, clock)
     night = Night(
-        runs=runs,
+        runs=SqlRunBook(engine, clock),
         registry=registry,
         notice=open_notice(settings),
         launcher=TrainingProcess(training, settings.schedule.train_timeout_s),
         rules=gate_rules(settings),
         clock=clock,
         stopping=stopping.is_set,
+        pause=stopping.wait,
     )
     job.install(night.run)
     with timetable.opened(engine, settings.schedule) as table:
         timetable.plan_nights(table, settings.schedule)
-        yield SchedulerParts(table, runs)
+        yield SchedulerProcess(table, night)
 
 
 @contextmanager
-def onlooker(settings: Settings) -> Iterator[SchedulerParts]:
+def onlooker(settings: Settings) -> Iterator[Onlooker]:
     """For a process that is no scheduler: sees and changes the timetable, starts nothing. Raises CatalogDown."""
     upgrade(settings.database_url)
     engine = connect(settings.database_url)
     with timetable.opened(engine, settings.schedule) as table:
-        yield SchedulerParts(table, SqlRunBook(engine, SystemClock()))
+        yield Onlooker(table, SqlRunBook(engine, SystemClock()))
