@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from services.domain.errors import InvalidSettings
@@ -39,8 +48,22 @@ def _known_crontab(expression: str) -> str:
     return expression
 
 
+def _broker_addresses(servers: str) -> str:
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError(f"{server!r} is not host:port")
+    return servers
+
+
+def _redis_address(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("the address must begin with redis://, rediss:// or unix://")
+    return url
+
+
 class KafkaSettings(_Section):
-    bootstrap_servers: str | None = None
+    bootstrap_servers: Annotated[str, AfterValidator(_broker_addresses)] | None = None
     """host:port of your cluster, several separated by commas. Unset: `nightjar up` starts Kafka itself."""
     embedded_port: int = Field(default=0, ge=0, le=65535)
     """Port of the Kafka that `nightjar up` starts; 0 picks a free one and remembers it."""
@@ -57,7 +80,7 @@ class KafkaSettings(_Section):
 
 
 class RedisSettings(_Section):
-    url: SecretStr | None = None
+    url: Annotated[SecretStr, AfterValidator(_redis_address)] | None = None
     """redis://, rediss:// or unix:// address of your Redis or Valkey. Unset: `nightjar up` starts one itself."""
     embedded_port: int = Field(default=0, ge=0, le=65535)
     """Port of the Redis that `nightjar up` starts; 0 picks a free one and remembers it."""
@@ -83,14 +106,16 @@ class IngestSettings(_Section):
     """A larger record goes to the dead letters, bytes."""
     commit_rows: int = Field(default=50_000, ge=1, le=5_000_000)
     """Rows after which the offline writer commits. Larger: fewer files, more memory."""
-    commit_interval_s: float = Field(default=1.0, gt=0, le=3_600)
+    commit_interval_s: float = Field(default=10.0, gt=0, le=3_600)
     """Longest time a row waits for its commit, seconds. Smaller: more and smaller files."""
     dedupe_window_s: int = Field(default=7 * 86_400, ge=0, le=366 * 86_400)
-    """How far behind the newest event_time an event id is remembered, seconds; 0 keeps none."""
+    """How far behind the newest event_time in the log ids are read back after a restart, seconds; 0 reads none."""
+    dedupe_max_ids: int = Field(default=2_000_000, ge=0, le=1_000_000_000)
+    """Event ids remembered at most, the newest by event_time stay; about 130 bytes each. 0 finds no duplicates."""
     max_future_s: int = Field(default=86_400, ge=0, le=366 * 86_400)
     """How far in the future an event_time may lie, seconds."""
     max_consecutive_dead: int = Field(default=10_000, ge=1)
-    """Dead records in a row after which a writer stops: then the producer is broken, not a record."""
+    """Dead records in a row after which the offline writer stops: then the producer is broken, not a record."""
 
 
 class ServeSettings(_Section):
@@ -154,6 +179,8 @@ class GateSettings(_Section):
     """The lower end of the interval of NDCG@10 minus popularity's must be above this."""
     min_coverage: float = Field(default=0.01, ge=0, le=1)
     """Least share of the catalogue that appears in somebody's top 10."""
+    min_holdout_users: int = Field(default=30, ge=1, le=10_000_000)
+    """Least users in the holdout. Smaller: the interval rests on so few that chance passes a model; 1 is off."""
 
 
 class ScheduleSettings(_Section):
@@ -205,6 +232,14 @@ class Settings(BaseSettings):
     gate: GateSettings = GateSettings()
     schedule: ScheduleSettings = ScheduleSettings()
 
+    @field_validator("event_types")
+    @classmethod
+    def _event_types_differ(cls, kinds: tuple[EventTypeSettings, ...]) -> tuple[EventTypeSettings, ...]:
+        names = [kind.name for kind in kinds]
+        if not names or len(set(names)) < len(names):
+            raise ValueError("event types must have different names, and there must be at least one")
+        return kinds
+
     @model_validator(mode="after")
     def _serving_keeps_what_the_model_looks_at(self) -> Self:
         """Law 8: serving computes what training saw only if the online store keeps at least as much."""
@@ -248,6 +283,11 @@ class Settings(BaseSettings):
         return self.home_folder / "bundles"
 
     @property
+    def live_bundle_file(self) -> Path:
+        """Which bundle served last on this host; what a worker starts from while the database is away."""
+        return self.home_folder / "run" / "live-model.json"
+
+    @property
     def database_url(self) -> str:
         if self.database.url is not None:
             return self.database.url.get_secret_value()
@@ -273,7 +313,7 @@ def load(**overrides: Any) -> Settings:
         settings = Settings(**overrides)
     except ValidationError as error:
         problems += [
-            f"  {_variable(problem['loc'])}: {problem['msg']} (got {problem.get('input')!r})"
+            f"  {_variable(problem['loc'])}: {problem['msg']}{_given(problem['loc'], problem.get('input'))}"
             for problem in error.errors()
         ]
     except ValueError as error:
@@ -290,5 +330,12 @@ def _unknown_variables() -> list[str]:
     return sorted(name for name in ours if name.upper().partition("__")[0] not in known)
 
 
+def _given(location: tuple[int | str, ...], value: object) -> str:
+    """The value at fault, unless it may hold a secret: an address may, and so may whole sections."""
+    if "url" in location or not isinstance(value, str | int | float):
+        return ""
+    return f" (got {value!r})"
+
+
 def _variable(location: tuple[int | str, ...]) -> str:
-    return PREFIX + "__".join(str(part) for part in location).upper()
+    return PREFIX + "__".join(str(part) for part in location).upper() if location else "several settings"

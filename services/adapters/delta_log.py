@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from services.domain.errors import EventLogConflict
+from services.domain.errors import EventLogConflict, EventLogDown
 from services.domain.ids import EventId
 from services.domain.streams import Counts, LogBatch, Partition, Progress
 
@@ -58,34 +58,49 @@ class DeltaEventLog:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._table: DeltaTable | None = None
+        self._known_offsets: dict[Partition, int | None] = {}
 
     def progress(self, partitions: Iterable[Partition]) -> Mapping[Partition, Progress]:
         table = self._newest()
-        if table is None:
-            return {}
-        stored = ((partition, _progress_of(table, partition)) for partition in partitions)
-        return {partition: progress for partition, progress in stored if progress is not None}
+        asked = list(partitions)
+        stored = {} if table is None else {partition: _progress_of(table, partition) for partition in asked}
+        found = {partition: progress for partition, progress in stored.items() if progress is not None}
+        self._known_offsets |= {each: found[each].next_offset if each in found else None for each in asked}
+        return found
 
     def append(self, batch: LogBatch) -> int:
         table = self._table if self._table is not None else self._create()
+        self._check_that_nobody_else_wrote(table, batch.progress)
         transactions = [
             Transaction(_transaction_id(partition, counter), value)
             for partition, progress in batch.progress.items()
             for counter, value in zip(_COUNTERS, _counter_values(progress), strict=True)
         ]
+        properties = CommitProperties(app_transactions=transactions)
         try:
-            write_deltalake(
-                table,
-                _to_arrow(batch),
-                mode="append",
-                commit_properties=CommitProperties(app_transactions=transactions),
-            )
+            write_deltalake(table, _to_arrow(batch), mode="append", commit_properties=properties)
         except CommitFailedError as error:
+            raise self._conflict(str(error)) from error
+        except (DeltaError, OSError) as error:
             self._table = None
-            raise EventLogConflict(
-                f"Another writer stored these partitions meanwhile ({error}); this one must read its position again."
+            raise EventLogDown(
+                f"The event log in {self._folder} cannot be written ({error}); mend its disk."
             ) from error
+        self._known_offsets |= {partition: progress.next_offset for partition, progress in batch.progress.items()}
         return table.version()
+
+    def _check_that_nobody_else_wrote(self, table: DeltaTable, partitions: Iterable[Partition]) -> None:
+        """The commit itself conflicts only with commits after this snapshot; this covers those the snapshot holds."""
+        for partition in partitions:
+            stored = table.transaction_version(_transaction_id(partition, "next_offset"))
+            if stored != self._known_offsets.get(partition):
+                raise self._conflict(f"{partition.topic}/{partition.number} is stored up to {stored}")
+
+    def _conflict(self, found: str) -> EventLogConflict:
+        self._table = None
+        return EventLogConflict(
+            f"Another writer stored these partitions meanwhile ({found}); this one must read its position again."
+        )
 
     def recent_ids(self, window_us: int) -> Iterator[tuple[EventId, int]]:
         table = self._newest()

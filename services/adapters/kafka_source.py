@@ -1,5 +1,6 @@
 """Kafka as a source of records (one consumer group) and as the place of dead letters."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, Offse
 from kafka.errors import KafkaError
 
 from services.adapters.kafka_admin import DEAD_LETTER_SUFFIX
-from services.domain.errors import BrokerDown
+from services.domain.errors import BrokerDown, NotRunning
 from services.domain.ports import PartitionListener
 from services.domain.streams import DeadLetter, Partition, Record
 
@@ -18,6 +19,11 @@ CONTENT_TYPE: Final = "content-type"
 
 # Larger: more memory between polls; smaller: more Python per record in the client.
 _POLL_RECORDS: Final = 5_000
+# A group waits up to its session timeout for a member that was killed. Larger: a stuck writer is noticed later.
+_REBALANCE_LIMIT_S: Final = 60.0
+# A dead letter is its record and headers, and must fit where the record fitted: brokers take 1 MiB as they come.
+_MAX_LETTER_BYTES: Final = 900_000
+_MAX_LETTER_KEY_BYTES: Final = 8_192
 # How long the broker may hold a fetch back for more records. It wakes for the first byte, so this is an idle poll.
 _FETCH_WAIT_MS: Final = 500
 
@@ -51,13 +57,24 @@ class KafkaRecordSource:
             )
         except KafkaError as error:
             raise _no_broker(bootstrap_servers, error) from error
-        # Without the topics' metadata kafka-python 3.0.12 may join the group with nothing to share out, and stay so.
-        for topic in topics:
-            self._consumer.partitions_for_topic(topic)
-        self._consumer.subscribe(topics=list(topics), listener=_Rebalance(self._consumer, listener))
+        self._rebalance = _Rebalance(self._consumer, listener)
+        try:
+            self._consumer.subscribe(topics=list(topics), listener=self._rebalance)
+            # Joining before the subscribed topics' metadata is known makes kafka-python 3.0.12 join twice, and a second
+            # join that outlasts a poll is never finished: no partitions, no heartbeats, no error. So it is asked first.
+            for topic in topics:
+                self._consumer.partitions_for_topic(topic)
+        except KafkaError as error:
+            raise _no_broker(bootstrap_servers, error) from error
 
     def poll(self, timeout_s: float) -> Sequence[Record]:
-        by_partition = self._consumer.poll(timeout_ms=int(timeout_s * 1_000))
+        try:
+            by_partition = self._consumer.poll(timeout_ms=int(timeout_s * 1_000))
+        except KafkaError as error:
+            raise BrokerDown(
+                f"Kafka cannot be read ({error}); see that it runs and that this group may read."
+            ) from error
+        self._rebalance.check_it_ends()
         return [_to_record(message) for messages in by_partition.values() for message in messages]
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -73,16 +90,18 @@ class KafkaRecordSource:
 
 
 class KafkaDeadLetters:
-    """Implements the DeadLetters port: the record as it was, to `<topic>.dlq`, the reason in its headers."""
+    """Implements the DeadLetters port: the record as it was, to `<topic>.dlq`, the reason in its headers.
 
-    def __init__(self, bootstrap_servers: str, max_request_bytes: int = 1_048_576) -> None:
+    A value too large to be sent on is cut, and the header `value-size` says how large it was.
+    """
+
+    def __init__(self, bootstrap_servers: str) -> None:
         try:
             self._producer = KafkaProducer(
                 bootstrap_servers=bootstrap_servers.split(","),
                 enable_idempotence=True,
                 acks="all",
                 linger_ms=5,
-                max_request_size=max_request_bytes + 65_536,  # a letter is its record and some headers
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
@@ -94,8 +113,8 @@ class KafkaDeadLetters:
             sent = [
                 self._producer.send(
                     letter.record.partition.topic + DEAD_LETTER_SUFFIX,
-                    key=letter.record.key,
-                    value=letter.record.value,
+                    key=(letter.record.key or b"")[:_MAX_LETTER_KEY_BYTES] or None,
+                    value=None if letter.record.value is None else letter.record.value[:_MAX_LETTER_BYTES],
                     headers=_headers(letter),
                 )
                 for letter in letters
@@ -111,18 +130,28 @@ class KafkaDeadLetters:
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
+    """Called on kafka-python's own thread, which sends no heartbeats meanwhile: listeners must be quick."""
+
     def __init__(self, consumer: KafkaConsumer, listener: PartitionListener) -> None:
         self._consumer = consumer
         self._listener = listener
+        self._began_at: float | None = time.monotonic()
 
     def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         partitions = sorted(Partition(partition.topic, partition.partition) for partition in assigned)
         log.info("partitions_assigned", partitions=[f"{each.topic}/{each.number}" for each in partitions])
         for partition, offset in self._listener.assigned(partitions).items():
             self._consumer.seek(_to_kafka(partition), offset)
+        self._began_at = None
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        self._began_at = time.monotonic()
         self._listener.revoked(sorted(Partition(partition.topic, partition.partition) for partition in revoked))
+
+    def check_it_ends(self) -> None:
+        """Raises NotRunning when a rebalance has lasted too long to be one: a restart of the process mends it."""
+        if self._began_at is not None and time.monotonic() - self._began_at > _REBALANCE_LIMIT_S:
+            raise NotRunning(f"This writer has been without its group for {_REBALANCE_LIMIT_S:.0f} s; start it again.")
 
 
 def _no_broker(bootstrap_servers: str, error: KafkaError) -> BrokerDown:
@@ -153,6 +182,8 @@ def _headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
         ("source-partition", str(record.partition.number).encode()),
         ("source-offset", str(record.offset).encode()),
     ]
+    if record.value is not None and len(record.value) > _MAX_LETTER_BYTES:
+        headers.append(("value-size", str(len(record.value)).encode()))
     if record.content_type:
-        headers.append((CONTENT_TYPE, record.content_type.encode("latin-1")))
+        headers.append((CONTENT_TYPE, record.content_type.encode("latin-1")[:1_024]))
     return headers

@@ -63,12 +63,17 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest as it is, no sum compared; raises BundleBroken when there is none or it cannot be read."""
+    try:
+        return Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleBroken(f"{folder} holds no readable {MANIFEST}: {error}") from error
+
+
 def verify(folder: Path) -> Manifest:
     """Reads the manifest and compares every file with its sum; raises BundleBroken naming the file at fault."""
-    try:
-        manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleBroken(f"{folder} holds no readable {MANIFEST}: {error.strerror}") from error
+    manifest = read_manifest(folder)
     for name, expected in manifest.sha256.items():
         path = folder / name
         if path.parent != folder or not path.is_file():

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     CATALOG_DOWN = "CATALOG_DOWN"
     BROKER_DOWN = "BROKER_DOWN"
     EVENT_LOG_CONFLICT = "EVENT_LOG_CONFLICT"
+    EVENT_LOG_DOWN = "EVENT_LOG_DOWN"
     TOO_MANY_DEAD_LETTERS = "TOO_MANY_DEAD_LETTERS"
     NOT_ENOUGH_DATA = "NOT_ENOUGH_DATA"
     TRAINING_FAILED = "TRAINING_FAILED"
@@ -119,6 +120,13 @@ class EventLogConflict(NightjarError):
     """Another writer committed these partitions: this one is a zombie and must stop."""
 
     reason = Reason.EVENT_LOG_CONFLICT
+
+
+class EventLogDown(NightjarError):
+    """The offline log cannot be written, such as on a full disk; nothing is lost, Kafka keeps the events meanwhile."""
+
+    reason = Reason.EVENT_LOG_DOWN
+    retryable = True
 
 
 class TooManyDeadLetters(NightjarError):

@@ -20,10 +20,6 @@ class Metric:
     labels: tuple[str, ...] = ()
 
 
-INGEST_RECORDS = Metric(
-    "nightjar_ingest_records_total", Kind.COUNTER, "records read, by what became of them", ("writer", "outcome")
-)
-INGEST_LAG = Metric("nightjar_ingest_lag_records", Kind.GAUGE, "records not yet read", ("writer", "partition"))
 REQUESTS = Metric("nightjar_requests_total", Kind.COUNTER, "gRPC calls answered", ("method", "code"))
 REQUEST_SECONDS = Metric("nightjar_request_seconds", Kind.HISTOGRAM, "time to answer a gRPC call", ("method",))
 CACHE_LOOKUPS = Metric("nightjar_cache_lookups_total", Kind.COUNTER, "result cache look-ups", ("outcome",))
@@ -31,8 +27,6 @@ MODEL_SWAPS = Metric("nightjar_model_swaps_total", Kind.COUNTER, "model swaps tr
 MODEL_GENERATION = Metric("nightjar_model_generation", Kind.GAUGE, "the generation this worker serves")
 
 CATALOGUE = (
-    INGEST_RECORDS,
-    INGEST_LAG,
     REQUESTS,
     REQUEST_SECONDS,
     CACHE_LOOKUPS,

@@ -48,7 +48,11 @@ class EventLog(Protocol):
         ...
 
     def append(self, batch: LogBatch) -> int:
-        """Appends and returns the new version; raises EventLogConflict when another writer owns a partition now."""
+        """Appends and returns the new version.
+
+        Raises EventLogConflict when a partition's stored progress is not the one this instance last read or wrote, so
+        that another writer owns it now; EventLogDown when it cannot be written.
+        """
         ...
 
     def recent_ids(self, window_us: int) -> Iterator[tuple[EventId, int]]:
@@ -81,7 +85,10 @@ class RecordSource(Protocol):
 
 
 class PartitionListener(Protocol):
-    """What a RecordSource tells its user when partitions come and go; called from within `poll`."""
+    """What a RecordSource tells its user when partitions come and go, while that user waits in `poll`.
+
+    Must be quick: the group hears nothing of this member meanwhile.
+    """
 
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Returns the offsets to read on from; a partition left out goes on from the group's committed offset."""

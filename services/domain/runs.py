@@ -1,4 +1,8 @@
-"""Runs: one attempt to make a new model, and the book that keeps them, so that two never run at once."""
+"""Runs: a scheduler's attempts to make a new model, and the book that keeps them, so that two don't run at once.
+
+A run that is kept alive is the only one. One whose process stalls for longer than its lease learns of that at its next
+`keep_alive`; until then another may have begun. What `nightjar train` does is no run and is not in the book.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +38,7 @@ class Run:
 
 
 class RunBook(Protocol):
-    """The runs of all processes. At most one run of a kind is running. Methods block and raise CatalogDown."""
+    """The runs of all schedulers. At most one of a kind is marked as running. Methods block and raise CatalogDown."""
 
     def begin(self, kind: str, trigger: str) -> Run | None:
         """Starts a run and holds its lease; None while another run of the kind holds one."""

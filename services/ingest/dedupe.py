@@ -1,4 +1,4 @@
-"""Which event ids were seen lately: the same id within a window of event time is a duplicate."""
+"""Which event ids were seen lately: the same id again is a duplicate."""
 
 from collections import defaultdict
 from typing import Final
@@ -9,36 +9,28 @@ _BUCKET_US: Final = 3_600_000_000  # one hour; larger: forgets in bigger steps; 
 
 
 class SeenEvents:
-    """Remembers ids by the hour of their event time and forgets hours further than `window_us` behind the newest.
+    """Remembers ids by the hour of their event time; beyond `max_ids` the oldest hours are forgotten first.
 
-    A repeated event carries the time of the original, so one bucket is asked. Memory: about 130 bytes an event in the
-    window (measured: an id of 32 characters in a set).
+    A repeated event carries the time of the original, so one bucket is asked. Partitions are read at different speeds,
+    so how late an event is says nothing about whether it was seen; only its id does. Memory: about 130 bytes an id
+    (measured: 32 characters in a set).
     """
 
-    def __init__(self, window_us: int) -> None:
-        self._window_us = window_us
+    def __init__(self, max_ids: int) -> None:
+        self._max_ids = max_ids
         self._buckets: dict[int, set[EventId]] = defaultdict(set)
-        self._newest_us = 0
+        self._count = 0
 
     def first_time(self, event_id: EventId, event_time_us: int) -> bool:
-        """True, and remembers it, when this id was not seen within the window."""
-        if event_time_us < self._newest_us - self._window_us or self._window_us == 0:
-            return True  # too late to be remembered; kept rather than lost
+        """True, and remembers it, unless this id is remembered already."""
         bucket = self._buckets[event_time_us // _BUCKET_US]
         if event_id in bucket:
             return False
         bucket.add(event_id)
-        if event_time_us > self._newest_us:
-            self._advance(event_time_us)
+        self._count += 1
+        while self._count > self._max_ids:
+            self._count -= len(self._buckets.pop(min(self._buckets)))
         return True
 
     def __len__(self) -> int:
-        return sum(len(bucket) for bucket in self._buckets.values())
-
-    def _advance(self, event_time_us: int) -> None:
-        crossed = event_time_us // _BUCKET_US > self._newest_us // _BUCKET_US
-        self._newest_us = event_time_us
-        if crossed:
-            oldest = (event_time_us - self._window_us) // _BUCKET_US
-            for hour in [hour for hour in self._buckets if hour < oldest]:
-                del self._buckets[hour]
+        return self._count

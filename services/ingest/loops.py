@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from services.domain.errors import NightjarError
+from services.domain.errors import NightjarError, TooManyDeadLetters
 from services.domain.ports import RecordSource
 from services.domain.streams import Partition, Record
 from services.ingest.offline_writer import OfflineWriter
@@ -28,7 +28,11 @@ def run_checkpoints(
     pending_since = time.monotonic()
     while not stop.is_set():
         had_pending = writer.has_pending
-        writer.take(source.poll(_POLL_S))
+        try:
+            writer.take(source.poll(_POLL_S))
+        except TooManyDeadLetters:
+            _until_done(lambda: writer.checkpoint(source), stop)
+            raise
         if not had_pending:
             pending_since = time.monotonic()
         if writer.num_pending >= max_rows or (writer.has_pending and time.monotonic() - pending_since >= max_wait_s):

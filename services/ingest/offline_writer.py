@@ -32,6 +32,7 @@ class OfflineWriter:
         types: EventTypes,
         limits: Limits,
         dedupe_window_us: int,
+        dedupe_max_ids: int,
         max_consecutive_dead: int,
     ) -> None:
         self._event_log = event_log
@@ -40,9 +41,10 @@ class OfflineWriter:
         self._types = types
         self._limits = limits
         self._dedupe_window_us = dedupe_window_us
+        self._dedupe_max_ids = dedupe_max_ids
         self._max_consecutive_dead = max_consecutive_dead
         self._consecutive_dead = 0
-        self._seen = SeenEvents(dedupe_window_us)
+        self._seen: SeenEvents | None = None
         self._progress: dict[Partition, Progress] = {}
         self._dirty: set[Partition] = set()
         self._rows: list[tuple[Partition, Interaction]] = []
@@ -62,13 +64,7 @@ class OfflineWriter:
         stored = self._event_log.progress(partitions)
         for partition in partitions:
             self._progress[partition] = stored.get(partition, Progress(0, Counts()))
-        self._seen = SeenEvents(self._dedupe_window_us)
-        # Oldest first: the window then moves as it did when the events came in.
-        recent = sorted(self._event_log.recent_ids(self._dedupe_window_us), key=lambda pair: pair[1])
-        for event_id, event_time_us in recent:
-            self._seen.first_time(event_id, event_time_us)
-        for _, row in self._rows:
-            self._seen.first_time(row.event_id, row.event_time_us)
+        self._seen = None  # others may have written meanwhile; read again by the next `take`, which may be slow
         return {partition: progress.next_offset for partition, progress in stored.items()}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
@@ -81,16 +77,22 @@ class OfflineWriter:
             self._progress.pop(partition, None)
 
     def take(self, records: Sequence[Record]) -> None:
-        """Decodes records and keeps them for the next checkpoint; raises TooManyDeadLetters."""
+        """Decodes records and keeps them for the next checkpoint.
+
+        Raises TooManyDeadLetters, and has kept them all the same: store them before giving up, or the same records
+        would stop every successor.
+        """
         now_us = int(self._clock.now().timestamp() * 1_000_000)
+        seen = self._seen = self._read_seen() if self._seen is None else self._seen
         for record in records:
-            self._count(record, self._outcome(record, now_us))
-            if self._consecutive_dead > self._max_consecutive_dead:
-                raise TooManyDeadLetters(
-                    f"{self._consecutive_dead} records in a row up to offset {record.offset} of "
-                    f"{record.partition.topic}/{record.partition.number} are dead; mend their producer, then start "
-                    "this writer again."
-                )
+            self._count(record, self._outcome(record, seen, now_us))
+        if self._consecutive_dead > self._max_consecutive_dead:
+            last = records[-1]
+            raise TooManyDeadLetters(
+                f"The last {self._consecutive_dead} records up to offset {last.offset} of "
+                f"{last.partition.topic}/{last.partition.number} are dead and kept as dead letters; mend their "
+                "producer, then start this writer again."
+            )
 
     def checkpoint(self, source: RecordSource) -> None:
         """Stores what was taken; does nothing when nothing was. Raises BrokerDown or EventLogConflict."""
@@ -110,7 +112,15 @@ class OfflineWriter:
         )
         self._rows, self._letters, self._dirty = [], [], set()
 
-    def _outcome(self, record: Record, now_us: int) -> Counts:
+    def _read_seen(self) -> SeenEvents:
+        seen = SeenEvents(self._dedupe_max_ids)
+        for event_id, event_time_us in self._event_log.recent_ids(self._dedupe_window_us):
+            seen.first_time(event_id, event_time_us)
+        for _, row in self._rows:
+            seen.first_time(row.event_id, row.event_time_us)
+        return seen
+
+    def _outcome(self, record: Record, seen: SeenEvents, now_us: int) -> Counts:
         decoded = decode_event(record, self._types, self._limits, now_us)
         if isinstance(decoded, DeadLetter):
             self._consecutive_dead += 1
@@ -125,7 +135,7 @@ class OfflineWriter:
             )
             return Counts(read=1, dead=1)
         self._consecutive_dead = 0
-        if not self._seen.first_time(decoded.event_id, decoded.event_time_us):
+        if not seen.first_time(decoded.event_id, decoded.event_time_us):
             return Counts(read=1, duplicate=1)
         self._rows.append((record.partition, decoded))
         return Counts(read=1, logged=1)

@@ -4,7 +4,7 @@ Each writer imports the store it writes to and no other: a process starts a seco
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 import structlog
@@ -12,6 +12,8 @@ import structlog
 from services.adapters.kafka_source import KafkaDeadLetters, KafkaRecordSource
 from services.domain.clock import SystemClock
 from services.domain.errors import InvalidSettings
+from services.domain.ports import PartitionListener
+from services.domain.streams import Partition
 from services.ingest.catalog_writer import CatalogWriter
 from services.ingest.codec import Limits
 from services.ingest.loops import run_applying, run_checkpoints
@@ -50,11 +52,13 @@ def _run_offline(settings: Settings, stop: threading.Event, on_ready: Callable[[
         types=settings.declared_event_types(),
         limits=_limits(settings),
         dedupe_window_us=ingest.dedupe_window_s * 1_000_000,
+        dedupe_max_ids=ingest.dedupe_max_ids,
         max_consecutive_dead=ingest.max_consecutive_dead,
     )
-    source = KafkaRecordSource(servers, _group(settings, "offline"), [settings.kafka.events_topic], writer)
+    source = KafkaRecordSource(
+        servers, _group(settings, "offline"), [settings.kafka.events_topic], _Announcing(writer, on_ready)
+    )
     try:
-        on_ready()
         run_checkpoints(source, writer, stop, max_rows=ingest.commit_rows, max_wait_s=ingest.commit_interval_s)
     finally:
         source.close()
@@ -71,9 +75,10 @@ def _run_online(settings: Settings, stop: threading.Event, on_ready: Callable[[]
     limits = HistoryLimits(redis.max_history, redis.max_consumed, redis.history_ttl_s)
     histories = RedisHistoryWriter(redis.url.get_secret_value(), types, limits)
     writer = OnlineWriter(histories, SystemClock(), types=types, limits=_limits(settings))
-    source = KafkaRecordSource(servers, _group(settings, "online"), [settings.kafka.events_topic], writer)
+    source = KafkaRecordSource(
+        servers, _group(settings, "online"), [settings.kafka.events_topic], _Announcing(writer, on_ready)
+    )
     try:
-        on_ready()
         run_applying(source, writer.apply, stop)
     finally:
         source.close()
@@ -88,13 +93,32 @@ def _run_catalog(settings: Settings, stop: threading.Event, on_ready: Callable[[
     dead_letters = KafkaDeadLetters(servers)
     catalog = SqlItemCatalog(connect(settings.database_url))
     writer = CatalogWriter(catalog, dead_letters, SystemClock(), limits=_limits(settings))
-    source = KafkaRecordSource(servers, _group(settings, "catalog"), [settings.kafka.items_topic], writer)
+    source = KafkaRecordSource(
+        servers, _group(settings, "catalog"), [settings.kafka.items_topic], _Announcing(writer, on_ready)
+    )
     try:
-        on_ready()
         run_applying(source, writer.apply, stop)
     finally:
         source.close()
         dead_letters.close()
+
+
+class _Announcing:
+    """A PartitionListener that says once that the group was joined, then only passes on."""
+
+    def __init__(self, listener: PartitionListener, on_ready: Callable[[], None]) -> None:
+        self._listener = listener
+        self._on_ready: Callable[[], None] | None = on_ready
+
+    def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        offsets = self._listener.assigned(partitions)
+        if self._on_ready is not None:
+            self._on_ready()
+            self._on_ready = None
+        return offsets
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        self._listener.revoked(partitions)
 
 
 def _servers(settings: Settings) -> str:

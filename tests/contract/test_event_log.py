@@ -111,6 +111,40 @@ def test_a_zombie_writer_is_refused_and_leaves_no_trace(tmp_path: Path) -> None:
     assert DeltaEventLog(tmp_path / "log").progress([FIRST]) == {FIRST: done(2, read=2, logged=2)}
 
 
+def test_a_zombie_is_seen_even_after_the_owners_other_partitions_were_stored(tmp_path: Path) -> None:
+    """The owner's snapshot moves on with each of its commits; what the zombie wrote must not slip in with it."""
+    owner, zombie = DeltaEventLog(tmp_path / "log"), DeltaEventLog(tmp_path / "log")
+    owner.append(LogBatch([event("a", START_US)], {FIRST: done(1, read=1, logged=1)}))
+    zombie.progress([FIRST])
+    owner.progress([FIRST, SECOND])
+    zombie.append(LogBatch([event("b", START_US)], {FIRST: done(2, read=2, logged=2)}))
+    owner.append(LogBatch([event("x", START_US)], {SECOND: done(1, read=1, logged=1)}))
+    with pytest.raises(EventLogConflict):
+        owner.append(LogBatch([event("b", START_US)], {FIRST: done(2, read=2, logged=2)}))
+    assert DeltaEventLog(tmp_path / "log").num_events() == 3
+
+
+def test_a_zombie_that_saw_no_log_yet_is_refused(tmp_path: Path) -> None:
+    zombie, owner = DeltaEventLog(tmp_path / "log"), DeltaEventLog(tmp_path / "log")
+    assert zombie.progress([FIRST]) == {}
+    owner.progress([FIRST])
+    owner.append(LogBatch([event("a", START_US)], {FIRST: done(1, read=1, logged=1)}))
+    with pytest.raises(EventLogConflict):
+        zombie.append(LogBatch([event("a", START_US)], {FIRST: done(1, read=1, logged=1)}))
+    assert DeltaEventLog(tmp_path / "log").num_events() == 1
+
+
+def test_a_refused_writer_goes_on_once_it_has_read_its_position_again(tmp_path: Path) -> None:
+    first, second = DeltaEventLog(tmp_path / "log"), DeltaEventLog(tmp_path / "log")
+    first.progress([FIRST])
+    second.append(LogBatch([event("a", START_US)], {FIRST: done(1, read=1, logged=1)}))
+    with pytest.raises(EventLogConflict):
+        first.append(LogBatch([event("a", START_US)], {FIRST: done(1, read=1, logged=1)}))
+    assert first.progress([FIRST])[FIRST].next_offset == 1
+    first.append(LogBatch([event("b", START_US)], {FIRST: done(2, read=2, logged=2)}))
+    assert first.num_events() == 2
+
+
 def test_writers_of_different_partitions_do_not_hinder_each_other(tmp_path: Path) -> None:
     first, second = DeltaEventLog(tmp_path / "log"), DeltaEventLog(tmp_path / "log")
     for writer, partition in ((first, FIRST), (second, SECOND)):

@@ -1,5 +1,8 @@
 """The HistoryWriter and HistoryReader ports: any order and repetition of events gives one state."""
 
+import asyncio
+import socket
+import time
 import uuid
 from collections.abc import Callable
 from typing import Protocol
@@ -150,6 +153,25 @@ async def test_any_order_and_repetition_gives_one_state(
         store.writer.close()
     assert len(versions) == 1
     assert (versions == {""}) == (expected.version == "")
+
+
+@pytest.mark.redis
+async def test_a_burst_of_reads_waits_for_connections_and_degrades_nobody(redis_url: str) -> None:
+    reader = RedisHistoryReader(redis_url, timeout_s=5)
+    histories = await asyncio.gather(*(reader.read(new_user()) for _ in range(500)))
+    assert histories == [UserHistory()] * 500
+    await reader.aclose()
+
+
+async def test_a_store_that_says_nothing_costs_its_timeout_once() -> None:
+    """Law 6: past the setting's seconds the reply is degraded, not after twice as many."""
+    silent = socket.create_server(("127.0.0.1", 0))
+    reader = RedisHistoryReader(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", timeout_s=1.0)
+    start = time.monotonic()
+    with pytest.raises(FeatureStoreDown):
+        await reader.read(UserId("ada"))
+    assert time.monotonic() - start < 1.9
+    silent.close()
 
 
 async def test_a_store_that_is_gone_is_a_typed_retryable_error() -> None:

@@ -132,6 +132,35 @@ def test_a_dead_letter_is_the_record_as_it_was_with_its_reason_and_origin(kafka_
     }
 
 
+@pytest.mark.kafka
+def test_a_record_as_large_as_a_broker_takes_is_cut_and_not_stuck(kafka_servers: str) -> None:
+    """Its letter is larger than itself; refused for ever, it would hold up everything behind it."""
+    with kafka_topic(kafka_servers) as (topic, _):
+        record = Record(Partition(topic, 0), 0, b"x" * 1_048_500, key=b"k" * 9_000)
+        letters = KafkaDeadLetters(kafka_servers)
+        letters.send([DeadLetter(record, DeadReason.OVERSIZED, "too large")])
+        letters.close()
+        consumer = KafkaConsumer(bootstrap_servers=kafka_servers, enable_auto_commit=False, metrics_enabled=False)
+        partition = TopicPartition(topic + ".dlq", 0)
+        consumer.assign([partition])
+        consumer.seek_to_beginning(partition)
+        ((message,),) = wait_until(lambda: consumer.poll(timeout_ms=200), what="a dead letter").values()
+        consumer.close()
+    assert 0 < len(message.value) < 1_048_500
+    assert dict(message.headers)["value-size"] == b"1048500"
+
+
+@pytest.mark.kafka
+def test_a_group_of_one_joins_once_and_gets_its_partitions(kafka_servers: str) -> None:
+    """Joining before the topic's metadata is there means joining twice, and the second join may never be finished."""
+    with kafka_topic(kafka_servers) as (topic, group):
+        listener = Listener()
+        source = KafkaRecordSource(kafka_servers, group, [topic], listener)
+        read(source, len(VALUES))
+        source.close()
+    assert listener.assigned_partitions == [Partition(topic, 0)]
+
+
 def test_no_broker_is_one_clear_error() -> None:
     with pytest.raises(BrokerDown, match=r"127\.0\.0\.1:1"):
         KafkaRecordSource("127.0.0.1:1", "group", ["topic"], Listener(), connect_timeout_s=0.5)

@@ -1,7 +1,7 @@
 """Fakes around a stream: a topic in memory, dead letters in a list, and makers of records."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from services.domain.ports import PartitionListener
 from services.domain.streams import DeadLetter, Partition, Record
@@ -16,11 +16,14 @@ class FakeRecordSource:
         self._records = records
         self._batch = batch
         self.committed: dict[Partition, int] = {}
+        self.when_empty: Callable[[], object] = lambda: None
         partitions = sorted({record.partition for record in records})
         self._offsets = dict.fromkeys(partitions, 0) | dict(listener.assigned(partitions))
 
     def poll(self, timeout_s: float) -> Sequence[Record]:
         ready = [each for each in self._records if each.offset >= self._offsets[each.partition]][: self._batch]
+        if not ready:
+            self.when_empty()
         for record in ready:
             self._offsets[record.partition] = record.offset + 1
         return ready

@@ -99,6 +99,36 @@ def test_serving_must_keep_what_the_model_looks_at(monkeypatch: pytest.MonkeyPat
         load()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NIGHTJAR_REDIS__URL", "localhost:6379"),
+        ("NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS", "localhost:abc"),
+        ("NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS", "localhost"),
+        ("NIGHTJAR_EVENT_TYPES", "[]"),
+        ("NIGHTJAR_EVENT_TYPES", '[{"name":"view","role":"positive"},{"name":"view","role":"negative"}]'),
+    ],
+)
+def test_an_address_or_a_list_that_cannot_work_stops_the_start(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettings, match=name):
+        load()
+
+
+def test_no_problem_prints_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTJAR_REDIS__URL", "redis://:geheim@host")
+    monkeypatch.setenv("NIGHTJAR_TRAIN__MAX_HISTORY", "500")
+    with pytest.raises(InvalidSettings) as error:
+        load()
+    assert "geheim" not in str(error.value)
+    monkeypatch.setenv("NIGHTJAR_REDIS__URL", "geheim@host")
+    with pytest.raises(InvalidSettings) as error:
+        load()
+    assert "geheim" not in str(error.value)
+
+
 def test_secrets_are_masked_where_settings_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTJAR_DATABASE__URL", "postgresql://u:geheim@host/db")
     monkeypatch.setenv("NIGHTJAR_REDIS__URL", "redis://:geheim@host")

@@ -3,6 +3,7 @@
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from services.adapters.redis_store.keys import from_member, user_keys
@@ -10,12 +11,20 @@ from services.domain.errors import FeatureStoreDown
 from services.domain.ids import ItemId, UserId
 from services.domain.interactions import UserHistory
 
+MAX_CONNECTIONS = 64  # larger: more sockets a worker; smaller: bursts wait for one another. Beyond it calls wait.
+
 
 def connect(url: str, timeout_s: float) -> "redis.asyncio.Redis":
     """A client that fails fast: a slow store must degrade an answer, not delay it. One retry mends a stale socket."""
-    return redis.asyncio.Redis.from_url(
-        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 1)
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url,
+        max_connections=MAX_CONNECTIONS,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),  # a timeout is not tried again
     )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 class RedisHistoryReader:

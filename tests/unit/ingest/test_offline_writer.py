@@ -1,14 +1,17 @@
 """Law 1, conservation: read = logged + dead + duplicate, also after a crash between any two steps."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import pytest
 
 from services.domain.errors import TooManyDeadLetters
+from services.domain.ids import EventId
 from services.domain.interactions import DEFAULT_EVENT_TYPES
 from services.domain.streams import Counts, DeadLetter, LogBatch, Partition, Record
 from services.ingest.codec import Limits
+from services.ingest.loops import run_checkpoints
 from services.ingest.offline_writer import OfflineWriter
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_log import FakeEventLog
@@ -74,6 +77,7 @@ def writer_on(log: FakeEventLog, letters: FakeDeadLetters, max_consecutive_dead:
         types=DEFAULT_EVENT_TYPES,
         limits=Limits(4_096, 86_400_000_000),
         dedupe_window_us=86_400_000_000,
+        dedupe_max_ids=1_000,
         max_consecutive_dead=max_consecutive_dead,
     )
 
@@ -152,3 +156,35 @@ def test_only_bad_records_in_a_row_stop_the_writer() -> None:
     writer.take(good_between)
     with pytest.raises(TooManyDeadLetters, match=r"nightjar\.events\.v1/0"):
         writer.take([Record(PARTITION, 7, b"{")])
+
+
+def test_a_writer_that_stops_has_stored_what_stopped_it() -> None:
+    """Otherwise its successor would stop at the same records, for ever."""
+    log, letters = FakeEventLog(), FakeDeadLetters()
+    stream = records_of([*[b"{"] * 10, event_json("behind them")])
+    stops = 0
+    for _ in range(5):
+        writer = writer_on(log, letters, max_consecutive_dead=3)
+        source = FakeRecordSource(stream, writer, batch=5)
+        stop = threading.Event()
+        source.when_empty = stop.set
+        try:
+            run_checkpoints(source, writer, stop, max_rows=1, max_wait_s=0)
+        except TooManyDeadLetters:
+            stops += 1
+    assert stops == 2
+    assert log.progress([PARTITION])[PARTITION].counts == Counts(read=11, logged=1, dead=10)
+    assert len(letters.letters) == 10
+
+
+def test_reading_the_seen_ids_again_is_left_to_the_writers_own_thread() -> None:
+    """`assigned` is called while the group hears nothing of this member; a large log would cost it its partitions."""
+
+    class Slow(FakeEventLog):
+        def recent_ids(self, window_us: int) -> Iterator[tuple[EventId, int]]:
+            raise AssertionError("read within the callback")
+
+    writer = writer_on(Slow(), FakeDeadLetters())
+    assert writer.assigned([PARTITION]) == {}
+    with pytest.raises(AssertionError):
+        writer.take(STREAM[:1])
