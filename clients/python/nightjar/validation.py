@@ -18,7 +18,7 @@ MAX_CATEGORIES: Final = 64
 MAX_ATTRIBUTES: Final = 32
 MAX_ATTRIBUTE_BYTES: Final = 1_024
 MAX_TIME_S: Final = 253_402_300_799  # the last second of the year 9999, where Timestamp ends
-MIN_TIME_S: Final = -62_135_596_800  # the first second of the year 1
+MIN_TIME_S: Final = 0  # the first second of 1970: nothing to recommend from is older, a broken clock is
 
 
 def check_event(event: event_pb2.Event) -> None:
@@ -31,6 +31,7 @@ def check_event(event: event_pb2.Event) -> None:
     if event.HasField("value") and not math.isfinite(event.value):
         raise InvalidField("value", f"is {event.value}; it must be a finite number, or unset")
     _check_size("session_id", event.session_id, MAX_ID_BYTES)
+    _check_size("request_id", event.request_id, MAX_ID_BYTES)
     _check_size("surface", event.surface, MAX_ID_BYTES)
     if event.attributes:
         _check_attributes(event.attributes)
@@ -63,7 +64,7 @@ def _check_time(field: str, moment: Timestamp, *, is_set: bool) -> None:
     if not is_set:
         raise InvalidField(field, "is not set")
     if not MIN_TIME_S <= moment.seconds <= MAX_TIME_S or not 0 <= moment.nanos < 1_000_000_000:
-        raise InvalidField(field, "lies outside the years 1 to 9999")
+        raise InvalidField(field, "lies before 1970 or after the year 9999")
 
 
 def _check_size(field: str, value: str, max_bytes: int) -> None:

@@ -14,7 +14,7 @@ from nightjar.v1 import event_pb2, item_pb2
 from nightjar.validation import check_event, check_item
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=60)
-moments = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]))
+moments = st.datetimes(datetime(1970, 1, 2), timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]))
 attributes = st.dictionaries(words, words, max_size=5)
 
 
@@ -113,6 +113,8 @@ def test_a_time_without_a_zone_is_refused() -> None:
         ({"value": float("nan")}, "value"),
         ({"value": float("inf")}, "value"),
         ({"session_id": "x" * 257}, "session_id"),
+        ({"request_id": "x" * 257}, "request_id"),
+        ({"event_time": datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)}, "event_time"),
         ({"surface": "x" * 257}, "surface"),
         ({"attributes": {str(n): "" for n in range(33)}}, "attributes"),
         ({"attributes": {"key": "x" * 1_022}}, "attributes"),
@@ -140,7 +142,7 @@ def test_a_message_without_a_time_is_refused() -> None:
 def test_a_message_with_a_time_beyond_the_calendar_is_refused() -> None:
     event = Event("u", "i", "view").to_proto()
     event.event_time.seconds = 10**15
-    with pytest.raises(InvalidField, match="event_time lies outside"):
+    with pytest.raises(InvalidField, match="event_time lies before 1970 or after"):
         check_event(event)
 
 

@@ -68,22 +68,24 @@ class Event(_message.Message):
     item_id: _builtins.str
     """On which item. 1 to 256 bytes of UTF-8 without control characters. Required."""
     type: _builtins.str
-    """What happened, a word the operator declared in the settings, such as `view` or `rating`. Required; a word that
-    is not declared sends the event to the dead letters.
+    """What happened, a word the operator declared in the settings, such as `view` or `rating`. 1 to 256 bytes of UTF-8
+    without control characters. Required; a word that is not declared sends the event to the dead letters.
     """
     value: _builtins.float
     """A rating, a dwell time in seconds, a quantity: what the type says. Finite. Unset: the type carries no value."""
     session_id: _builtins.str
     """The producer's session, at most 256 bytes. Empty: unknown."""
     request_id: _builtins.str
-    """The request_id of the recommendation this event answers. Empty: it answers none."""
+    """The request_id of the recommendation this event answers, at most 256 bytes. Empty: it answers none."""
     position: _builtins.int
     """The 0-based place in that list. Unset: unknown."""
     surface: _builtins.str
     """Where in the product it happened, such as `home`, at most 256 bytes. Empty: unknown."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, UTC. Required; more than a day in the future sends the event to the dead letters."""
+        """When it happened, UTC, from 1970 to 9999. Required; a time before 1970, or more than a day in the future, sends the
+        event to the dead letters.
+        """
 
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:

@@ -66,7 +66,7 @@ class Item(_message.Message):
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When this state came to be, UTC. Required."""
+        """When this state came to be, UTC, from 1970 to 9999. Required."""
 
     def __init__(
         self,
