@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from services.settings import Settings
 
 FILE = "stack.json"
 Condition = Literal["starting", "running", "restarting"]
+Address = Literal["kafka", "redis", "serve"]
 
 
 @dataclass(frozen=True)
@@ -74,26 +75,39 @@ def write(home: Path, state: StackState) -> None:
     partial.replace(home / FILE)
 
 
-def connected(settings: Settings) -> Settings:
+def connected(settings: Settings, needs: Sequence[Address] = ()) -> Settings:
     """The settings with the addresses of the home's running stack wherever none are set.
 
-    Raises NotRunning when an address is needed and no stack runs.
+    needs: what the caller cannot do without. Where no stack runs, or it does not know an address that is not needed,
+    the settings stay as they are. Raises NotRunning when no stack runs and a needed address is not set, InvalidSettings
+    when the running stack uses a Redis of the operator's own, whose address it does not write down.
     """
     state = read(settings.home_folder)
-    needs_kafka, needs_redis = settings.kafka.bootstrap_servers is None, settings.redis.url is None
+    unset = {name for name in needs if not _is_set(settings, name)}
     if not state.running:
-        if needs_kafka or needs_redis:
+        if unset:
             raise NotRunning(f"No stack is running in {settings.home_folder}; start one with `nightjar up`.")
         return settings
-    if needs_redis and state.redis_url is None:
+    if "redis" in unset and state.redis_url is None:
         raise InvalidSettings("The running stack uses a Redis of your own; set NIGHTJAR_REDIS__URL here as well.")
     port_is_set = "port" in settings.serve.model_fields_set and settings.serve.port != 0
     return with_addresses(
         settings,
-        bootstrap_servers=state.bootstrap_servers if needs_kafka else None,
-        redis_url=state.redis_url if needs_redis else None,
+        bootstrap_servers=None if _is_set(settings, "kafka") else state.bootstrap_servers,
+        redis_url=None if _is_set(settings, "redis") else state.redis_url,
         serve_port=None if port_is_set else state.serve_port,
     )
+
+
+def _is_set(settings: Settings, name: Address) -> bool:
+    """Whether the operator named this server: for the gRPC service, its host or its port (0 names none)."""
+    match name:
+        case "kafka":
+            return settings.kafka.bootstrap_servers is not None
+        case "redis":
+            return settings.redis.url is not None
+        case "serve":
+            return settings.serve.port != 0 and not settings.serve.model_fields_set.isdisjoint({"host", "port"})
 
 
 def with_addresses(

@@ -71,7 +71,7 @@ def send(
         if dry_run:
             typer.echo(f"{sum(1 for _ in events)} events are well formed; nothing was sent.", err=as_json)
             return
-        kafka = connected(settings).kafka
+        kafka = connected(settings, needs=("kafka",)).kafka
         if kafka.bootstrap_servers is None:
             raise NotRunning("The stack has no Kafka yet; wait until `nightjar status` shows it running.")
         with (

@@ -5,7 +5,6 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +13,6 @@ from rich.table import Table
 
 from deploy.embedded.state import connected
 from services import logs
-from services.domain.errors import NotRunning
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model, ModelState
 from services.domain.ports import LiveModelNotice, ModelRegistry
@@ -113,9 +111,7 @@ def _settings() -> Settings:
     """With the running stack's Redis, for the notice; without a stack the database alone does."""
     settings = load()
     logs.configure(settings.log_level, "nightjar")
-    with suppress(NotRunning):
-        settings = connected(settings)
-    return settings
+    return connected(settings)
 
 
 def _opened(settings: Settings) -> tuple[ModelRegistry, LiveModelNotice]:

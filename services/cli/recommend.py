@@ -37,7 +37,7 @@ def recommend(
     """
     settings = load()
     logs.configure(settings.log_level, "nightjar")
-    settings = connected(settings)
+    settings = connected(settings, needs=("serve",))
     with as_domain_errors(), RecommenderClient(_target(settings.serve)) as client:
         started = time.perf_counter()
         answer = client.recommend(user, k, timeout_s=timeout_s)

@@ -1,7 +1,6 @@
 """`nightjar schedule`: when the next night is, how the last ones went, and one at once."""
 
 import json
-from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,6 @@ from rich.table import Table
 
 from deploy.embedded.state import connected
 from services import logs
-from services.domain.errors import NotRunning
 from services.domain.runs import Run, RunState
 from services.settings import Settings, load
 
@@ -88,9 +86,7 @@ def run_at_once(
 def _settings() -> Settings:
     settings = load()
     logs.configure(settings.log_level, "nightjar")
-    with suppress(NotRunning):
-        settings = connected(settings)
-    return settings
+    return connected(settings)
 
 
 def _document(run: Run) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.embedded import state
 from deploy.embedded.processes import Identity
-from deploy.embedded.state import Part, StackState
+from deploy.embedded.state import Address, Part, StackState
 from services.domain.errors import InvalidSettings, NotRunning, StartFailed
 from services.settings import Settings
 
@@ -65,23 +65,51 @@ def test_set_addresses_win_over_the_running_stack(tmp_path: Path) -> None:
     [StackState(), RUNNING.stopped(), replace(RUNNING, supervisor=replace(ME, start_time=ME.start_time - 60))],
     ids=["never started", "stopped", "killed"],
 )
-def test_no_running_stack_is_said_with_what_to_do(known: StackState, tmp_path: Path) -> None:
+@pytest.mark.parametrize("need", ["kafka", "redis", "serve"])
+def test_no_running_stack_is_said_with_what_to_do(need: Address, known: StackState, tmp_path: Path) -> None:
     state.write(tmp_path, known)
     with pytest.raises(NotRunning) as raised:
-        state.connected(Settings(home=tmp_path))
+        state.connected(Settings(home=tmp_path), needs=(need,))
     assert str(raised.value) == f"No stack is running in {tmp_path}; start one with `nightjar up`."
 
 
-def test_without_a_stack_the_operators_own_servers_are_enough(tmp_path: Path) -> None:
-    own = {"kafka": {"bootstrap_servers": "mine:1"}, "redis": {"url": "redis://mine"}}
+@pytest.mark.parametrize(
+    ("need", "own"),
+    [
+        ("kafka", {"kafka": {"bootstrap_servers": "mine:1"}}),
+        ("redis", {"redis": {"url": "redis://mine"}}),
+        ("serve", {"serve": {"host": "rec.internal"}}),
+        ("serve", {"serve": {"port": 50052}}),
+    ],
+)
+def test_without_a_stack_the_one_server_that_is_needed_is_enough(
+    need: Address, own: dict[str, object], tmp_path: Path
+) -> None:
+    """`NIGHTJAR_SERVE__HOST=rec.internal nightjar recommend 42` asks for no Kafka and no Redis."""
     settings = Settings.model_validate({"home": tmp_path, **own})
+    assert state.connected(settings, needs=(need,)) == settings
+
+
+def test_a_port_that_names_none_is_asked_of_the_stack(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"home": tmp_path, "serve": {"port": 0}})
+    with pytest.raises(NotRunning):
+        state.connected(settings, needs=("serve",))
+    state.write(tmp_path, RUNNING)
+    assert state.connected(settings, needs=("serve",)).serve.port == 50099
+
+
+def test_who_needs_no_server_gets_what_there_is(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
     assert state.connected(settings) == settings
+    state.write(tmp_path, replace(RUNNING, redis_url=None))
+    found = state.connected(settings)
+    assert (found.kafka.bootstrap_servers, found.redis.url) == ("127.0.0.1:9092", None)
 
 
 def test_an_address_that_was_not_written_down_is_asked_for(tmp_path: Path) -> None:
     state.write(tmp_path, replace(RUNNING, redis_url=None))
     with pytest.raises(InvalidSettings, match="NIGHTJAR_REDIS__URL"):
-        state.connected(Settings(home=tmp_path))
+        state.connected(Settings(home=tmp_path), needs=("redis",))
 
 
 def test_the_ports_are_remembered_after_a_stop() -> None:
