@@ -4,7 +4,7 @@ import enum
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,7 +16,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from deploy.embedded.state import connected
 from services import logs
 from services.cli.training_run import STAGES, TrainingOutcome, TrainingProgress, run_training
-from services.domain.errors import NotRunning
 from services.domain.models import Verdict
 from services.registry.promotion import gate_and_promote
 from services.registry.wiring import gate_rules, open_notice, open_registry
@@ -43,19 +42,29 @@ def train(
         typer.Option(callback=_is_iso, help="Train on what happened before this ISO date or time, UTC. Empty: all."),
     ] = "",
     kind: Annotated[Kind | None, typer.Option(help="The model kind. Unset: NIGHTJAR_TRAIN__KIND.")] = None,
-    no_promote: Annotated[bool, typer.Option("--no-promote", help="Train and register, but judge nothing.")] = False,
+    promote: Annotated[
+        bool | None,
+        typer.Option(
+            "--promote/--no-promote",
+            help="Whether the gate judges it and it goes live if it passes. Unset: yes, but no with --as-of, since a "
+            "model of the past would replace tonight's.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Trains a model on the log, and makes it live if it passes the gate. Exit status 1 when it does not.
 
-    Example: nightjar train --as-of 2026-01-31 --no-promote
+    With --as-of it is only registered, unless --promote is given. Waits for no night that runs, nor does a night
+    wait for it: of two that pass, the later one is live.
+
+    Example: nightjar train --as-of 2026-01-31
     """
     settings = _settings(kind)
     console = Console(stderr=as_json, highlight=False)
     with _bar(console) as show:
         outcome = run_training(settings, show, as_of)
     verdict = None
-    if not no_promote:
+    if goes_to_the_gate(promote, as_of):
         registry, notice = open_registry(settings), open_notice(settings)
         verdict = gate_and_promote(
             registry, notice, outcome.version, gate_rules(settings), f"train by uid {os.getuid()}"
@@ -64,16 +73,22 @@ def train(
         typer.echo(json.dumps(_document(outcome, verdict)))
     else:
         _tell(console, outcome, verdict)
+        if verdict is None:
+            console.print(_why_not_judged(outcome, as_of if promote is None else ""))
     if verdict is not None and not verdict.passed:
         raise typer.Exit(1)
+
+
+def goes_to_the_gate(promote: bool | None, as_of: str) -> bool:
+    """What was asked for; unasked, a model of the present does and one of the past does not."""
+    return not as_of if promote is None else promote
 
 
 def _settings(kind: Kind | None) -> Settings:
     """With the running stack's Redis, for the notice; without a stack the database alone does."""
     settings = load()
     logs.configure(settings.log_level, "nightjar")
-    with suppress(NotRunning):
-        settings = connected(settings)
+    settings = connected(settings)
     if kind is not None:
         settings = settings.model_copy(update={"train": settings.train.model_copy(update={"kind": kind.value})})
     return settings
@@ -109,6 +124,7 @@ def _document(outcome: TrainingOutcome, verdict: Verdict | None) -> dict[str, An
         "version": outcome.version,
         "wall_s": round(outcome.wall_s, 3),
         "metrics": dict(outcome.metrics),
+        "judged": verdict is not None,
         "promoted": verdict is not None and verdict.passed,
         "findings": [] if verdict is None else [asdict(finding) for finding in verdict.findings],
     }
@@ -124,12 +140,18 @@ def _tell(console: Console, outcome: TrainingOutcome, verdict: Verdict | None) -
     )
     for finding in verdict.findings if verdict else ():
         console.print(f"  {'[green]✓[/]' if finding.passed else '[red]✗[/]'} {finding.sentence}")
-    if verdict is None:
-        console.print(f"It is registered and not judged; `nightjar models promote {outcome.version}` needs a reason.")
-    elif verdict.passed:
+    if verdict is not None and verdict.passed:
         console.print("It is live. Ask it: `nightjar recommend USER`; take it back: `nightjar models rollback`.")
-    else:
+    elif verdict is not None:
         console.print(
             "The gate refused it, and nothing changed. To serve it all the same: "
             f"`nightjar models promote {outcome.version} --override-reason WHY`."
         )
+
+
+def _why_not_judged(outcome: TrainingOutcome, as_of: str) -> str:
+    because = f", since it is of {as_of}: --promote lets the gate decide" if as_of else ""
+    return (
+        f"It is registered, not judged and not live{because}. To serve it: "
+        f"`nightjar models promote {outcome.version} --override-reason WHY`."
+    )

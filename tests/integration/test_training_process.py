@@ -59,6 +59,17 @@ def test_the_command_trains_judges_and_makes_live(settings: Settings) -> None:
     assert load_serving_model(FolderBundleStore(settings.bundle_folder).fetch(model.location)).version == live.version
 
 
+def test_a_model_of_the_past_is_registered_and_does_not_go_live_unasked(settings: Settings) -> None:
+    """`--as-of` leaves tonight's model alone, and says so."""
+    command = [sys.executable, "-m", "services.cli.main", "train", "--kind", "popularity", "--as-of", "2100-01-01"]
+    done = subprocess.run(command, env=environment(settings), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "not judged and not live, since it is of 2100-01-01" in " ".join(done.stdout.split())
+    registry = open_registry(settings)
+    (model,) = registry.newest(10)
+    assert (registry.live(), model.verdict) == (None, None)
+
+
 def test_a_log_with_too_little_fails_in_one_line(tmp_path: Path) -> None:
     """No events before the as-of time: status 1, the reason on standard output, nothing published."""
     settings = load(home=tmp_path / "home")
