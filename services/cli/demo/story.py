@@ -39,6 +39,8 @@ def run_story(
 ) -> Figures:
     """Runs every stage; whatever ends it, Ctrl-C included, nothing is left running."""
     figures = Figures()
+    # People watch: what they sent shall be in the log a second later, not after the ten that keep its files large.
+    settings = settings.model_copy(update={"ingest": settings.ingest.model_copy(update={"commit_interval_s": 1.0})})
     with signals_interrupt(), Stack(settings) as stack:
         screen.heading(1, "Data and stack: Apache Kafka, Redis, the writers, the gRPC service, the scheduler")
         with figures.stage("data"), screen.waiting("fetching the data"):
@@ -185,7 +187,14 @@ class _Story:
         user_id = self._lively_users()[SHOWN_USERS]
         items = freshness.choose_items(self._dataset.items, self._dataset.events, user_id)
         with self._producer() as producer:
-            seen = freshness.measure(producer, client, user_id, items, self._dataset.events[-1].event_type, K)
+            seen = freshness.measure(
+                producer.send,
+                lambda k: client.recommend(user_id, k),
+                user_id,
+                items,
+                self._dataset.events[-1].event_type,
+                K,
+            )
         self._figures.changed_answers_ms = list(seen.changed_ms)
         self._figures.changed_answer_ms = sorted(seen.changed_ms)[len(seen.changed_ms) // 2]
         self._screen.freshness(seen)
@@ -215,7 +224,9 @@ class _Story:
         """Users of middling activity, the most recent first: enough history to be known, enough left to offer."""
         activity = Counter(event.user_id for event in self._dataset.events)
         last_seen = {event.user_id: event.event_time_us for event in self._dataset.events}
-        lively = [user_id for user_id, number in activity.items() if 20 <= number <= 150] or list(activity)
+        lively = [user_id for user_id, number in activity.items() if 20 <= number <= 150]
+        if len(lively) <= SHOWN_USERS:
+            lively = list(activity)
         return sorted(lively, key=lambda user_id: (-last_seen[user_id], user_id))
 
     def _producer(self) -> EventProducer:
