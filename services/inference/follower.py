@@ -1,28 +1,37 @@
-"""The follower: keeps the model slot on the live assignment, woken by notices and by its own clock."""
+"""The follower: keeps the model slot on the live assignment, woken by notices and by its own clock.
+
+A worker that starts while the database is away gets the last bundle that served on its host (law 6).
+"""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import structlog
 
 from services.domain.errors import CatalogDown
 from services.domain.models import Assignment
 from services.domain.ports import Clock, LiveModelNotices, ModelRegistry
+from services.inference.live_bundle import LiveBundle, LiveBundleFile, locate
 from services.inference.model_slot import ModelSlot
 from services.inference.recorder import Recorder
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 FIRST_RETRY: Final = timedelta(seconds=1)  # smaller: a broken bundle is hashed over and over; larger: slow to mend
 LONGEST_RETRY: Final = timedelta(seconds=60)  # larger: a mended store is noticed late; smaller: log and disk noise
+REGISTRY_TIMEOUT_S: Final = 5.0  # larger: a silent database holds polling up; smaller: a busy one counts as down
 
 
 class Follower:
     """One task of a worker. A failed load leaves the old model serving and is tried again, each time later.
 
+    remembered: where the bundle of each swap is noted, for workers that start without a database.
     on_swap is awaited after each swap, e.g. to tell the health service.
     """
 
@@ -33,6 +42,7 @@ class Follower:
         notices: LiveModelNotices,
         clock: Clock,
         recorder: Recorder,
+        remembered: LiveBundleFile,
         on_swap: Callable[[], Awaitable[None]],
     ) -> None:
         self._slot = slot
@@ -40,7 +50,10 @@ class Follower:
         self._notices = notices
         self._clock = clock
         self._recorder = recorder
+        self._remembered = remembered
         self._on_swap = on_swap
+        self._tried = asyncio.Event()
+        self._has_recalled = False
         self._catalog_is_down = False
         self._failed_generation = 0
         self._retry_pause = FIRST_RETRY
@@ -54,30 +67,52 @@ class Follower:
             woken = False
             try:
                 await self.catch_up()
+                self._tried.set()
                 woken = await self._notices.wait(poll_interval_s)
             except Exception:
                 log.exception("follower_failed")
+                self._tried.set()
             if not woken:  # a wait that cannot wait, or a fault at once, would be an endless loop at full speed
                 await asyncio.sleep(next_poll - loop.time())
 
+    async def tried(self) -> None:
+        """Returns when the first try to get a model is over, whatever came of it."""
+        await self._tried.wait()
+
     async def catch_up(self) -> None:
         """Reads the live assignment once and swaps when its generation is not the one that serves."""
-        assignment = await self._live_assignment()
-        if assignment is not None and assignment.generation != self._slot.generation and self._is_due(assignment):
-            await self._swap_to(assignment)
-
-    async def _live_assignment(self) -> Assignment | None:
         try:
-            assignment = await asyncio.to_thread(self._registry.live)
+            assignment = await self._ask(self._registry.live)
         except CatalogDown as error:
-            if not self._catalog_is_down:  # said once, not at every poll
-                log.warning("catalog_down", error=str(error), still_serving=self._slot.version)
-            self._catalog_is_down = True
-            return None
+            self._catalog_went(error)
+            await self._fall_back()
+            return
+        self._catalog_came_back()
+        if assignment is not None and assignment.generation != self._slot.generation and self._is_due(assignment):
+            await self._follow(assignment)
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        """Asks the registry in a thread; raises CatalogDown also when it is silent, so that polling goes on.
+
+        The thread stays until the driver gives up, whose own limits are a few times ours: a handful at most wait.
+        """
+        try:
+            async with asyncio.timeout(REGISTRY_TIMEOUT_S):
+                return await asyncio.to_thread(question)
+        except TimeoutError as error:
+            raise CatalogDown(
+                f"The catalog database gave no answer within {REGISTRY_TIMEOUT_S:g} s; check it and the way to it."
+            ) from error
+
+    def _catalog_went(self, error: CatalogDown) -> None:
+        if not self._catalog_is_down:  # said once, not at every poll
+            log.warning("catalog_down", error=str(error), still_serving=self._slot.version)
+        self._catalog_is_down = True
+
+    def _catalog_came_back(self) -> None:
         if self._catalog_is_down:
             log.info("catalog_back")
         self._catalog_is_down = False
-        return assignment
 
     def _is_due(self, assignment: Assignment) -> bool:
         """A new generation at once; one that failed when its pause is over."""
@@ -85,25 +120,48 @@ class Follower:
             return True
         return self._clock.now() >= self._retry_time
 
-    async def _swap_to(self, assignment: Assignment) -> None:
-        start, old_version = time.perf_counter(), self._slot.version
+    async def _follow(self, assignment: Assignment) -> None:
         try:
-            await self._slot.swap_to(assignment)
+            bundle = await self._ask(partial(locate, self._registry, assignment))
+            await self._swap_to(bundle, "model_swapped")
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a new model, the old one goes on serving
             self._failed(assignment, error)
+            await self._fall_back()
             return
         self._retry_time, self._retry_pause, self._failed_generation = None, FIRST_RETRY, 0
+        await self._on_swap()
+        try:
+            await asyncio.to_thread(self._remembered.remember, bundle)
+        except OSError as error:
+            log.warning("live_bundle_not_remembered", version=bundle.version, error=str(error))
+
+    async def _fall_back(self) -> None:
+        """Without any model: the last one that served on this host, if it is another than the one that failed.
+
+        Tried once: a bundle that does not load now will not load at the next poll either, and would be hashed anew.
+        """
+        if self._slot.version is not None or self._has_recalled:
+            return
+        self._has_recalled = True
+        bundle = await asyncio.to_thread(self._remembered.recall)
+        if bundle is None or bundle.generation == self._failed_generation:
+            return
+        try:
+            await self._swap_to(bundle, "last_known_model_loaded")
+        except Exception as error:  # noqa: BLE001 - it is the last resort; polling goes on
+            log.error("last_known_model_broken", version=bundle.version, error=f"{type(error).__name__}: {error}")
+        else:
+            await self._on_swap()
+
+    async def _swap_to(self, bundle: LiveBundle, event: str) -> None:
+        start, old_version = time.perf_counter(), self._slot.version
+        await self._slot.swap_to(bundle)
         self._recorder.model_swap(succeeded=True)
-        self._recorder.model_generation(assignment.generation)
+        self._recorder.model_generation(bundle.generation)
         load_s = round(time.perf_counter() - start, 3)
         log.info(
-            "model_swapped",
-            old_version=old_version,
-            new_version=assignment.version,
-            generation=assignment.generation,
-            load_s=load_s,
+            event, old_version=old_version, new_version=bundle.version, generation=bundle.generation, load_s=load_s
         )
-        await self._on_swap()
 
     def _failed(self, assignment: Assignment, error: Exception) -> None:
         again = assignment.generation == self._failed_generation

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from services.domain.bundles import MANIFEST, sha256_of
 from services.domain.errors import BundleBroken, ModelNotReady
 from services.domain.ids import ModelVersion
-from services.domain.models import Assignment
-from services.domain.ports import BundleStore, ModelRegistry
+from services.domain.ports import BundleStore
+from services.inference.live_bundle import LiveBundle
 from services.inference.serving_model import ServingModel, load_serving_model
 
 
@@ -23,10 +23,10 @@ class LiveModel:
 class ModelSlot:
     """Holds the live model. A swap is one assignment; the old model is freed by the last request that uses it.
 
-    load: gives the model of an assignment, verified and warmed up; blocks, so it runs in a thread.
+    load: gives the model of a bundle, verified and warmed up; blocks, so it runs in a thread.
     """
 
-    def __init__(self, load: Callable[[Assignment], ServingModel]) -> None:
+    def __init__(self, load: Callable[[LiveBundle], ServingModel]) -> None:
         self._load = load
         self._live: LiveModel | None = None
 
@@ -46,26 +46,22 @@ class ModelSlot:
             raise ModelNotReady("No model is loaded yet; train and promote one, or try again in a few seconds.")
         return self._live.model
 
-    async def swap_to(self, assignment: Assignment) -> None:
-        """Makes the assigned version serve. Whatever `load` raises leaves the present model serving."""
+    async def swap_to(self, bundle: LiveBundle) -> None:
+        """Makes the bundle's version serve. Whatever `load` raises leaves the present model serving."""
         live = self._live
-        if live is not None and live.model.version == assignment.version:
+        if live is not None and live.model.version == bundle.version:
             model = live.model  # promoted anew: what is loaded is what is asked for
         else:
-            model = await asyncio.to_thread(self._load, assignment)
-        self._live = LiveModel(model, assignment.generation)
+            model = await asyncio.to_thread(self._load, bundle)
+        self._live = LiveModel(model, bundle.generation)
 
 
-def load_assigned(registry: ModelRegistry, bundles: BundleStore, assignment: Assignment) -> ServingModel:
-    """Fetches, verifies and warms up the version of an assignment; blocks.
-
-    Raises BundleBroken also when the manifest is not the registered one, UnknownVersion, and CatalogDown.
-    """
-    registered = registry.get(assignment.version)
-    folder = bundles.fetch(registered.location)
-    if sha256_of(folder / MANIFEST) != registered.digest:
-        raise BundleBroken(f"the manifest in {folder} is not the one registered as {assignment.version}")
+def load_bundle(bundles: BundleStore, bundle: LiveBundle) -> ServingModel:
+    """Fetches, verifies and warms up a bundle; blocks. Raises BundleBroken, also when it is not the registered one."""
+    folder = bundles.fetch(bundle.location)  # compares every file with its sum
+    if sha256_of(folder / MANIFEST) != bundle.digest:
+        raise BundleBroken(f"the manifest in {folder} is not the one registered as {bundle.version}")
     model = load_serving_model(folder)
-    if model.version != assignment.version:
-        raise BundleBroken(f"the bundle in {folder} is version {model.version}, not {assignment.version}")
+    if model.version != bundle.version:
+        raise BundleBroken(f"the bundle in {folder} is version {model.version}, not {bundle.version}")
     return model

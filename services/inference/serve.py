@@ -8,12 +8,14 @@ from typing import Final
 import structlog
 
 from services.domain.errors import StartFailed
+from services.inference.follower import Follower
 from services.inference.rpc.server import build_server
 from services.inference.wiring import build
 from services.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+FIRST_TRY_S: Final = 30.0  # larger: on a hung disk models cannot be managed; smaller: large bundles come too late
 CLOSE_GRACE_S: Final = 2.0  # beyond the drain; a database call that hangs in a thread must not keep the process
 
 
@@ -25,13 +27,14 @@ async def serve(settings: Settings, address: str, channel: socket.socket) -> Non
         loop.add_signal_handler(number, stop.set)
     parts = build(settings)
     await parts.health.starting()
+    follower = asyncio.create_task(parts.follower.run(settings.serve.poll_interval_s))
+    await _first_try(parts.follower, stop)
     server = build_server(parts.recommender, parts.models, parts.health, parts.recorder)
     try:
         server.add_insecure_port(address)
     except RuntimeError as error:
         raise StartFailed(f"A serving worker cannot listen on {address}: {error}") from error
     await server.start()
-    follower = asyncio.create_task(parts.follower.run(settings.serve.poll_interval_s))
     await _tell_and_watch(channel, stop)
     log.info("worker_listening", address=address)
     await stop.wait()
@@ -42,6 +45,18 @@ async def serve(settings: Settings, address: str, channel: socket.socket) -> Non
     follower.cancel()
     await parts.close()
     log.info("worker_stopped")
+
+
+async def _first_try(follower: Follower, stop: asyncio.Event) -> None:
+    """Waits until the follower had its first try, or until told to stop.
+
+    From the moment it listens the kernel gives a worker its share of the calls, and without a model each of them
+    fails, though the other workers could answer. The try goes on when the wait is over.
+    """
+    waits = [asyncio.create_task(follower.tried()), asyncio.create_task(stop.wait())]
+    await asyncio.wait(waits, timeout=FIRST_TRY_S, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 async def _tell_and_watch(channel: socket.socket, stop: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""The serving model: one immutable, verified, warmed-up bundle; everything an answer needs besides the request.
+"""The serving model: one immutable, warmed-up bundle; everything an answer needs besides the request.
 
 It is loaded as a whole and swapped as a whole; whoever answers takes one reference and keeps it to the end.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from services.domain.bundles import ENCODER, TABLES, VOCABULARY, Manifest, verify
+from services.domain.bundles import ENCODER, TABLES, VOCABULARY, Manifest, read_manifest
 from services.domain.errors import BundleBroken
 from services.domain.history_input import encoder_input
 from services.domain.ids import EventId, ItemId, ModelVersion
@@ -55,13 +55,17 @@ class ServingModel:
 
 
 def load_serving_model(folder: Path) -> ServingModel:
-    """Verifies, loads and warms up a bundle; blocks. Raises BundleBroken, and then nothing has changed anywhere."""
-    manifest = verify(folder)
+    """Loads and warms up a bundle; blocks. Raises BundleBroken, and then nothing has changed anywhere.
+
+    folder: verified, as BundleStore.fetch gives it. Nothing is hashed again here: a swap under load has no core to
+    spare. What the parts say of one another is checked all the same.
+    """
+    manifest = read_manifest(folder)
     with_encoder = manifest.kind != POPULARITY
     for name in (TABLES, VOCABULARY, *((ENCODER,) if with_encoder else ())):
         if name not in manifest.sha256:
             raise BundleBroken(f"the manifest of {manifest.model_version} has no sum for {name}")
-    vocabulary = Vocabulary.from_json((folder / VOCABULARY).read_text(encoding="utf-8"))
+    vocabulary = _vocabulary(folder / VOCABULARY)
     index = _item_index(folder / TABLES, manifest)
     if len(vocabulary.item_ids) != index.num_items:
         raise BundleBroken(f"{VOCABULARY} names {len(vocabulary.item_ids)} items, {TABLES} holds {index.num_items}")
@@ -69,6 +73,13 @@ def load_serving_model(folder: Path) -> ServingModel:
     model = ServingModel(manifest, vocabulary, index, encoder)
     _warm_up(model)
     return model
+
+
+def _vocabulary(path: Path) -> Vocabulary:
+    try:
+        return Vocabulary.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleBroken(f"{path.name} cannot be read: {error}") from error
 
 
 def _item_index(path: Path, manifest: Manifest) -> ItemIndex:

@@ -17,7 +17,8 @@ from services.domain.clock import SystemClock
 from services.inference.addresses import redis_url
 from services.inference.background import BackgroundTasks
 from services.inference.follower import Follower
-from services.inference.model_slot import ModelSlot, load_assigned
+from services.inference.live_bundle import LiveBundleFile
+from services.inference.model_slot import ModelSlot, load_bundle
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
 from services.inference.rpc.model_servicer import ModelServicer
@@ -63,7 +64,8 @@ def build(settings: Settings) -> Parts:
     notices, notice = RedisLiveModelNotices(url), RedisLiveModelNotice(url, timeout_s)
     registry = SqlModelRegistry(connect(settings.database_url), SystemClock())
     recorder, background, health = Recorder(), BackgroundTasks(MAX_CACHE_WRITES), Health()
-    slot = ModelSlot(partial(load_assigned, registry, FolderBundleStore(settings.bundle_folder)))
+    slot = ModelSlot(partial(load_bundle, FolderBundleStore(settings.bundle_folder)))
+    remembered = LiveBundleFile(settings.live_bundle_file)
     return Parts(
         recommender=RecommenderServicer(Recommender(slot.model, histories, cache, background, recorder)),
         models=ModelServicer(
@@ -72,7 +74,7 @@ def build(settings: Settings) -> Parts:
             rollback=partial(promotion.rollback, registry, notice),
         ),
         health=health,
-        follower=Follower(slot, registry, notices, SystemClock(), recorder, health.model_loaded),
+        follower=Follower(slot, registry, notices, SystemClock(), recorder, remembered, health.model_loaded),
         recorder=recorder,
         background=background,
         connections=(histories, cache, notices),

@@ -18,7 +18,8 @@ from services.domain.bundles import MANIFEST, Manifest, sha256_of, verify
 from services.domain.models import Verdict
 from services.inference.background import BackgroundTasks
 from services.inference.follower import Follower
-from services.inference.model_slot import ModelSlot, load_assigned
+from services.inference.live_bundle import LiveBundleFile
+from services.inference.model_slot import ModelSlot, load_bundle
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
 from services.inference.rpc.model_servicer import ModelServicer
@@ -78,9 +79,15 @@ class ServingBench:
         self.cache = FakeResultCache()
         self.recorder = Recorder()
         self.health = Health()
-        self.slot = ModelSlot(partial(load_assigned, self.registry, FolderPerVersion()))
+        self.slot = ModelSlot(partial(load_bundle, FolderPerVersion()))
         self.follower = Follower(
-            self.slot, self.registry, self.notices, FakeClock(), self.recorder, self.health.model_loaded
+            self.slot,
+            self.registry,
+            self.notices,
+            FakeClock(),
+            self.recorder,
+            LiveBundleFile(folder / "live-model.json"),
+            self.health.model_loaded,
         )
         self.background = BackgroundTasks(limit=64)
         self.recommender = Recommender(self.slot.model, self.histories, self.cache, self.background, self.recorder)

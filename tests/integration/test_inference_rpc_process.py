@@ -1,13 +1,11 @@
 """The real process, `python -m services.inference`: two workers on one port, a real Redis, a real catalog database."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,109 +17,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deploy.embedded.ports import any_free
-from nightjar.v1 import model_service_pb2 as model_wire
 from nightjar.v1 import recommender_service_pb2 as wire
-from nightjar.v1.model_service_pb2_grpc import ModelServiceStub
-from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
-from services.adapters.bundle_folder import FolderBundleStore
-from services.adapters.redis_store import HistoryLimits, RedisHistoryWriter
-from services.domain.bundles import MANIFEST, sha256_of
-from services.domain.clock import SystemClock
-from services.domain.ids import EventId, ItemId, ModelVersion, UserId
-from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction
-from services.domain.models import Model
-from services.registry.wiring import open_registry
-from services.settings import Settings
-from tests.fakes.model_registry import PASSED
-from tests.fakes.tiny_bundle import item_vectors, write_draft
+from tests.fakes.tiny_bundle import item_vectors
+from tests.integration.serving_process import NUM_WORKERS, Serving, environment, start, write_events
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.redis
 
-NUM_WORKERS = 2
 ALL_SERVICES = ("", "nightjar.v1.RecommenderService", "nightjar.v1.ModelService")
-
-
-def environment(home: Path, **settings: str) -> dict[str, str]:
-    """The environment of a process under test: nothing of this one's settings, and a home of its own."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTJAR_")}
-    prefixed = {f"NIGHTJAR_{name}": value for name, value in settings.items()}
-    return {**inherited, "NIGHTJAR_HOME": str(home), "NIGHTJAR_SERVE__POLL_INTERVAL_S": "0.2", **prefixed}
-
-
-@dataclass
-class Serving:
-    """A running serving process and what a test needs to reach it."""
-
-    process: subprocess.Popen[bytes]
-    ready_file: Path
-    log: Path
-    home: Path
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{json.loads(self.ready_file.read_text())['port']}"
-
-    def channel(self) -> grpc.Channel:
-        """A channel with a connection of its own, so that several reach different workers."""
-        return grpc.insecure_channel(self.address, options=[("grpc.use_local_subchannel_pool", 1)])
-
-    def workers(self) -> list[psutil.Process]:
-        """Its running worker processes."""
-        children = psutil.Process(self.process.pid).children()
-        return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-
-    def publish(self, drafts: Path, version: str, seed: int) -> None:
-        """A bundle in the store this process reads, registered as passed by the gate."""
-        settings = Settings(home=self.home)
-        store, registry = FolderBundleStore(settings.bundle_folder), open_registry(settings)
-        manifest = write_draft(drafts / version, version, vectors=item_vectors(seed))
-        location = store.publish(drafts / version, manifest)
-        digest = sha256_of(store.fetch(location) / MANIFEST)
-        created_time = SystemClock().now()
-        model = Model(manifest.model_version, manifest.kind, created_time, location, digest, manifest.data_version)
-        registry.register(model)
-        registry.judge(ModelVersion(version), PASSED)
-
-    def promote(self, version: str) -> None:
-        with self.channel() as channel:
-            request = model_wire.PromoteModelRequest(version=version, actor="test")
-            ModelServiceStub(channel).PromoteModel(request, timeout=10)
-
-    def recommend(self, user_id: str) -> wire.RecommendResponse:
-        """One call on a connection of its own."""
-        with self.channel() as channel:
-            request = wire.RecommendRequest(user_id=user_id, k=3)
-            return RecommenderServiceStub(channel).Recommend(request, timeout=10)
-
-    def versions(self) -> set[str]:
-        """The versions that many connections, spread over the workers by the kernel, find serving."""
-        return {self.recommend("nobody").model_version for _ in range(8)}
-
-
-def start(home: Path, redis_url: str) -> Serving:
-    """Starts the process and waits until every worker listens."""
-    home.mkdir(parents=True)
-    ready_file, log = home / "ready.json", home / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.inference", "--ready-file", str(ready_file)],
-            env=environment(home, REDIS__URL=redis_url, SERVE__PORT="0", SERVE__NUM_WORKERS=str(NUM_WORKERS)),
-            cwd=home,
-            stderr=out,
-        )
-
-    def is_ready() -> bool:
-        assert process.poll() is None, log.read_text()
-        return ready_file.exists()
-
-    try:
-        wait_until(is_ready, timeout_s=60, what="every worker listens")
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    return Serving(process, ready_file, log, home)
 
 
 @pytest.fixture
@@ -153,7 +56,7 @@ def test_it_serves_swaps_and_stops(serving: Serving, tmp_path: Path, redis_url: 
         states = [health.Check(health_pb2.HealthCheckRequest(service=name)).status for name in ALL_SERVICES]
     assert states == [health_pb2.HealthCheckResponse.NOT_SERVING] * 2 + [health_pb2.HealthCheckResponse.SERVING]
 
-    serving.publish(tmp_path / "drafts", "v1", seed=1)
+    serving.publish(tmp_path / "drafts", "v1", item_vectors(1))
     serving.promote("v1")
     wait_until(lambda: is_serving(serving), what="both workers have loaded v1")
     assert serving.recommend("nobody").source == wire.SOURCE_POPULAR
@@ -161,12 +64,12 @@ def test_it_serves_swaps_and_stops(serving: Serving, tmp_path: Path, redis_url: 
         assert {*ALL_SERVICES[1:], "grpc.health.v1.Health"} <= reflected(channel)
 
     user_id = f"user-{uuid4().hex}"
-    write_event(redis_url, user_id, "item-4")
+    write_events(redis_url, user_id, "item-4")
     first = serving.recommend(user_id)
     assert (first.source, first.model_version) == (wire.SOURCE_MODEL, "v1")
     assert first.history_version
 
-    serving.publish(tmp_path / "drafts", "v2", seed=2)
+    serving.publish(tmp_path / "drafts", "v2", item_vectors(2))
     serving.promote("v2")
     wait_until(lambda: serving.versions() == {"v2"}, what="both workers serve v2")
     assert serving.recommend(user_id).model_version == "v2"
@@ -194,17 +97,11 @@ def reflected(channel: grpc.Channel) -> set[str]:
     return {service.name for reply in replies for service in reply.list_services_response.service}
 
 
-def write_event(redis_url: str, user_id: str, item_id: str) -> None:
-    writer = RedisHistoryWriter(redis_url, DEFAULT_EVENT_TYPES, HistoryLimits(10, 10, 600))
-    writer.apply([Interaction(EventId(uuid4().hex), UserId(user_id), ItemId(item_id), "view", 1_700_000_000_000_000)])
-    writer.close()
-
-
 def test_faults_around_it(tmp_path: Path) -> None:
     """One process through three faults: no Redis from the start, a worker that dies, and its own violent end."""
     serving = start(tmp_path / "home", f"redis://127.0.0.1:{any_free()}/0")
     try:
-        serving.publish(tmp_path / "drafts", "v1", seed=1)
+        serving.publish(tmp_path / "drafts", "v1", item_vectors(1))
         serving.promote("v1")
         wait_until(lambda: is_serving(serving), what="both workers have found v1 without a notice")
         answer = serving.recommend("ann")
@@ -224,6 +121,47 @@ def _replaces_a_dead_worker(serving: Serving) -> None:
     wait_until(lambda: len({worker.pid for worker in serving.workers()} - before) == 1, what="a new worker")
     assert len(serving.workers()) == NUM_WORKERS
     assert serving.recommend("ann").model_version == "v1"  # by the other one, or already by both
+
+
+def move_away(home: Path, elsewhere: Path) -> None:
+    """The database is gone for whoever connects from now on."""
+    elsewhere.mkdir()
+    for path in home.glob("catalog.db*"):
+        path.rename(elsewhere / path.name)
+
+
+def test_a_worker_that_starts_without_the_database_fails_no_call(
+    serving: Serving, tmp_path: Path, redis_url: str
+) -> None:
+    """Law 6: one worker after the other dies, until all have started without a database; no call fails meanwhile."""
+    serving.publish(tmp_path / "drafts", "v1", item_vectors(1))
+    serving.promote("v1")
+    wait_until(lambda: is_serving(serving), what="both workers have loaded v1")
+    user_id = f"user-{uuid4().hex}"
+    write_events(redis_url, user_id, "item-4")
+    move_away(serving.home, tmp_path / "elsewhere")
+
+    answers = []
+    for worker in serving.workers():
+        answers += replace_and_ask(serving, worker, user_id)
+    assert {(answer.model_version, answer.source, answer.degraded) for answer in answers} == {
+        ("v1", wire.SOURCE_MODEL, False)
+    }
+    assert serving.log.read_text().count("last_known_model_loaded") == NUM_WORKERS
+
+
+def replace_and_ask(serving: Serving, worker: psutil.Process, user_id: str) -> list[wire.RecommendResponse]:
+    """Kills a worker and asks, each time on a new connection, until another listens, and some more."""
+    answers, num_before = [], serving.num_started()
+    worker.kill()
+    worker.wait(timeout=10)
+
+    def another_listens() -> bool:
+        answers.append(serving.recommend(user_id))
+        return serving.num_started() > num_before
+
+    wait_until(another_listens, timeout_s=60, what="another worker listens")
+    return answers + [serving.recommend(user_id) for _ in range(10)]
 
 
 def test_a_port_in_use_ends_the_start_with_one_sentence(tmp_path: Path, redis_url: str) -> None:

@@ -58,10 +58,8 @@ def without_tables(folder: Path, manifest: Manifest) -> None:
     (folder / TABLES).unlink()
 
 
-def with_a_flipped_byte(folder: Path, manifest: Manifest) -> None:
-    content = bytearray((folder / TABLES).read_bytes())
-    content[-1] ^= 1
-    (folder / TABLES).write_bytes(bytes(content))
+def without_vocabulary(folder: Path, manifest: Manifest) -> None:
+    (folder / VOCABULARY).unlink()
 
 
 def without_manifest(folder: Path, manifest: Manifest) -> None:
@@ -135,7 +133,7 @@ def of_another_format(folder: Path, manifest: Manifest) -> None:
     "damage",
     [
         without_tables,
-        with_a_flipped_byte,
+        without_vocabulary,
         without_manifest,
         without_a_sum_for_the_encoder,
         with_text_for_an_encoder,

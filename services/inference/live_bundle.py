@@ -1,0 +1,88 @@
+"""Which bundle is live and where it lies; and the file that knows it while the database is away.
+
+The file is a memory, not an authority: it is read by a worker that has no model and gets none by the registry.
+"""
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from services.domain.ids import ModelVersion
+from services.domain.models import Assignment
+from services.domain.ports import ModelRegistry
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBundle:
+    """An assignment and its bundle: all it takes to load the live model."""
+
+    generation: int
+    change_time: datetime
+    version: ModelVersion
+    location: str
+    digest: str
+    """SHA-256 of the manifest, hexadecimal, as registered."""
+
+
+def locate(registry: ModelRegistry, assignment: Assignment) -> LiveBundle:
+    """The bundle of an assignment; blocks. Raises UnknownVersion and CatalogDown."""
+    registered = registry.get(assignment.version)
+    return LiveBundle(
+        assignment.generation, assignment.change_time, registered.version, registered.location, registered.digest
+    )
+
+
+class LiveBundleFile:
+    """The newest bundle that served on this host: one small file, shared by all workers of a home."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def remember(self, bundle: LiveBundle) -> None:
+        """Replaces the file in one step, unless it knows a newer assignment; blocks. Raises OSError.
+
+        Newer is a higher generation, or a later change: a database made anew counts from 1 again.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a slow worker must not write over a quick one; closing lets go
+            known = self.recall()
+            if known and known.generation >= bundle.generation and known.change_time >= bundle.change_time:
+                return
+            draft = self._path.with_name(f".{self._path.name}.draft")
+            with draft.open("w", encoding="utf-8") as file:
+                json.dump(asdict(bundle) | {"change_time": bundle.change_time.isoformat()}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._path)
+
+    def recall(self) -> LiveBundle | None:
+        """What was remembered; None when nothing was, or nothing that can be read, which the log then says."""
+        try:
+            return _from_json(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            log.warning("live_bundle_file_unreadable", path=str(self._path), error=repr(error))
+            return None
+
+
+def _from_json(text: str) -> LiveBundle:
+    stored = json.loads(text)
+    change_time = datetime.fromisoformat(stored["change_time"])
+    if change_time.tzinfo is None:
+        raise ValueError("change_time has no time zone")
+    return LiveBundle(
+        generation=int(stored["generation"]),
+        change_time=change_time,
+        version=ModelVersion(str(stored["version"])),
+        location=str(stored["location"]),
+        digest=str(stored["digest"]),
+    )

@@ -1,0 +1,132 @@
+"""The real serving process under test: `python -m services.inference`, its workers, its log and its bundles."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from nightjar.v1 import model_service_pb2 as model_wire
+from nightjar.v1 import recommender_service_pb2 as wire
+from nightjar.v1.model_service_pb2_grpc import ModelServiceStub
+from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
+from services.adapters.bundle_folder import FolderBundleStore
+from services.adapters.redis_store import HistoryLimits, RedisHistoryWriter
+from services.domain.bundles import MANIFEST, sha256_of
+from services.domain.clock import SystemClock
+from services.domain.ids import EventId, ItemId, ModelVersion, UserId
+from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction
+from services.domain.models import Model
+from services.registry.wiring import open_registry
+from services.settings import Settings
+from tests.fakes.model_registry import PASSED
+from tests.fakes.tiny_bundle import write_draft
+from tests.waiting import wait_until
+
+NUM_WORKERS = 2
+
+
+def environment(home: Path, **settings: str) -> dict[str, str]:
+    """The environment of a process under test: nothing of this one's settings, and a home of its own."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTJAR_")}
+    prefixed = {f"NIGHTJAR_{name}": value for name, value in settings.items()}
+    return {**inherited, "NIGHTJAR_HOME": str(home), "NIGHTJAR_SERVE__POLL_INTERVAL_S": "0.2", **prefixed}
+
+
+@dataclass
+class Serving:
+    """A running serving process and what a test needs to reach it."""
+
+    process: subprocess.Popen[bytes]
+    ready_file: Path
+    log: Path
+    home: Path
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{json.loads(self.ready_file.read_text())['port']}"
+
+    def channel(self) -> grpc.Channel:
+        """A channel with a connection of its own, so that several reach different workers."""
+        return grpc.insecure_channel(self.address, options=[("grpc.use_local_subchannel_pool", 1)])
+
+    def workers(self) -> list[psutil.Process]:
+        """Its running worker processes."""
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+
+    def publish(self, drafts: Path, version: str, vectors: npt.NDArray[np.float32]) -> None:
+        """A bundle in the store this process reads, registered as passed by the gate."""
+        settings = Settings(home=self.home)
+        store, registry = FolderBundleStore(settings.bundle_folder), open_registry(settings)
+        manifest = write_draft(drafts / version, version, vectors=vectors)
+        location = store.publish(drafts / version, manifest)
+        digest = sha256_of(store.fetch(location) / MANIFEST)
+        created_time = SystemClock().now()
+        model = Model(manifest.model_version, manifest.kind, created_time, location, digest, manifest.data_version)
+        registry.register(model)
+        registry.judge(ModelVersion(version), PASSED)
+
+    def promote(self, version: str) -> None:
+        with self.channel() as channel:
+            request = model_wire.PromoteModelRequest(version=version, actor="test")
+            ModelServiceStub(channel).PromoteModel(request, timeout=10)
+
+    def num_started(self) -> int:
+        """How many workers have listened so far, the dead ones too."""
+        return self.log.read_text().count("worker_listening")
+
+    def recommend(self, user_id: str) -> wire.RecommendResponse:
+        """One call on a connection of its own."""
+        with self.channel() as channel:
+            request = wire.RecommendRequest(user_id=user_id, k=3)
+            return RecommenderServiceStub(channel).Recommend(request, timeout=10)
+
+    def versions(self) -> set[str]:
+        """The versions that many connections, spread over the workers by the kernel, find serving."""
+        return {self.recommend("nobody").model_version for _ in range(8)}
+
+
+def start(home: Path, redis_url: str) -> Serving:
+    """Starts the process and waits until every worker listens."""
+    home.mkdir(parents=True)
+    ready_file, log = home / "ready.json", home / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.inference", "--ready-file", str(ready_file)],
+            env=environment(home, REDIS__URL=redis_url, SERVE__PORT="0", SERVE__NUM_WORKERS=str(NUM_WORKERS)),
+            cwd=home,
+            stderr=out,
+        )
+
+    def is_ready() -> bool:
+        assert process.poll() is None, log.read_text()
+        return ready_file.exists()
+
+    try:
+        wait_until(is_ready, timeout_s=60, what="every worker listens")
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return Serving(process, ready_file, log, home)
+
+
+def write_events(redis_url: str, user_id: str, *item_ids: str) -> None:
+    """Views, in this order."""
+    writer = RedisHistoryWriter(redis_url, DEFAULT_EVENT_TYPES, HistoryLimits(10, 10, 600))
+    start_us = 1_700_000_000_000_000
+    writer.apply(
+        [
+            Interaction(EventId(uuid4().hex), UserId(user_id), ItemId(item_id), "view", start_us + number)
+            for number, item_id in enumerate(item_ids)
+        ]
+    )
+    writer.close()
