@@ -13,11 +13,12 @@ class GateRules:
 
     min_gain_over_popularity: float = 0.0
     min_coverage: float = 0.01
+    min_holdout_users: int = 30
 
 
 def judge(metrics: Mapping[str, float], rules: GateRules) -> Verdict:
     """The verdict on a model's metrics, one finding a rule; a figure that is missing or NaN fails its rule."""
-    return Verdict((_gain(metrics, rules), _coverage(metrics, rules), _vectors(metrics)))
+    return Verdict((_gain(metrics, rules), _holdout(metrics, rules), _coverage(metrics, rules), _vectors(metrics)))
 
 
 def _gain(metrics: Mapping[str, float], rules: GateRules) -> Finding:
@@ -32,6 +33,17 @@ def _gain(metrics: Mapping[str, float], rules: GateRules) -> Finding:
         f"the lower end is {'above' if passed else 'not above'} {_signed(threshold)}."
     )
     return _finding("gain_over_popularity", "ndcg_gain_at_10_low", low, threshold, passed, sentence)
+
+
+def _holdout(metrics: Mapping[str, float], rules: GateRules) -> Finding:
+    """The gain's interval comes from resampling users: of one user it has no width, of a few it is too narrow."""
+    num_users = _figure(metrics, "num_holdout_users")
+    passed = num_users >= rules.min_holdout_users
+    sentence = (
+        f"The figures rest on {num_users:.0f} held-out users; "
+        f"{'at least' if passed else 'fewer than'} {rules.min_holdout_users}."
+    )
+    return _finding("holdout_users", "num_holdout_users", num_users, rules.min_holdout_users, passed, sentence)
 
 
 def _coverage(metrics: Mapping[str, float], rules: GateRules) -> Finding:

@@ -29,7 +29,8 @@ def open_registry(settings: Settings) -> SqlModelRegistry:
 
 def gate_rules(settings: Settings) -> GateRules:
     """The operator's thresholds."""
-    return GateRules(settings.gate.min_gain_over_popularity, settings.gate.min_coverage)
+    gate = settings.gate
+    return GateRules(gate.min_gain_over_popularity, gate.min_coverage, gate.min_holdout_users)
 
 
 def open_notice(settings: Settings) -> LiveModelNotice:

@@ -39,7 +39,8 @@ def bootstrap_mean(
     """The percentile interval of the mean of `values`, resampling users with all their events.
 
     values: one figure an event; for a paired comparison, the difference of the two models on that event. Users are
-    what is drawn because the events of one user are not independent. Source: Efron & Tibshirani, 1993, chapter 13.
+    what is drawn because the events of one user are not independent; of one user the interval has no width, so the
+    gate asks for enough of them. Source: Efron & Tibshirani, 1993, chapter 13.
     """
     users, members = np.unique(user_rows, return_inverse=True)
     sums, counts = np.bincount(members, weights=values), np.bincount(members)

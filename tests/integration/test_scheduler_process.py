@@ -36,7 +36,7 @@ from services.domain.ids import ModelVersion
 from services.domain.models import Model
 from services.registry.wiring import open_registry
 from services.settings import load
-metrics = {"ndcg_gain_at_10_low": 0.02, "coverage_at_10": 0.5, "num_bad_vectors": 0.0}
+metrics = {"ndcg_gain_at_10_low": 0.02, "num_holdout_users": 80.0, "coverage_at_10": 0.5, "num_bad_vectors": 0.0}
 model = Model(ModelVersion("tonight"), "popularity", datetime.now(UTC), "/bundles/tonight", "0" * 64, 3, metrics)
 open_registry(load()).register(model)
 print(json.dumps({"event": "done", "version": "tonight"}))

@@ -130,7 +130,9 @@ def test_a_notice_that_fails_does_not_fail_the_promotion(registry: FakeModelRegi
 def test_gate_and_promote_stores_the_verdict_and_promotes_what_passed(
     registry: FakeModelRegistry, notice: RecordingNotice
 ) -> None:
-    registry.register(model("c", ndcg_gain_at_10_low=0.02, coverage_at_10=0.5, num_bad_vectors=0.0))
+    registry.register(
+        model("c", ndcg_gain_at_10_low=0.02, coverage_at_10=0.5, num_bad_vectors=0.0, num_holdout_users=80.0)
+    )
     verdict = gate_and_promote(registry, notice, ModelVersion("c"), GateRules(), "scheduler")
     assert verdict.passed
     assert registry.get(ModelVersion("c")).verdict == verdict
@@ -143,7 +145,9 @@ def test_gate_and_promote_leaves_the_champion_when_the_challenger_is_refused(
     registry: FakeModelRegistry, notice: RecordingNotice
 ) -> None:
     champion = promote(registry, notice, A, "ada")
-    registry.register(model("c", ndcg_gain_at_10_low=-0.02, coverage_at_10=0.5, num_bad_vectors=0.0))
+    registry.register(
+        model("c", ndcg_gain_at_10_low=-0.02, coverage_at_10=0.5, num_bad_vectors=0.0, num_holdout_users=80.0)
+    )
     verdict = gate_and_promote(registry, notice, ModelVersion("c"), GateRules(), "scheduler")
     assert not verdict.passed
     assert registry.get(ModelVersion("c")).verdict == verdict
