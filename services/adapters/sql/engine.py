@@ -1,7 +1,8 @@
 """How the catalog database is reached, and the one place where its failures become CatalogDown.
 
 SQLite is opened in WAL mode with foreign keys on; transactions begin when SQLAlchemy says so (the driver's own habit
-of beginning late would leave DDL outside of them). PostgreSQL is spoken to through psycopg 3.
+of beginning late would leave DDL outside of them). PostgreSQL is spoken to through psycopg 3, and every wait for it has
+an end: for a server that does not answer, a network that swallows packets, and a statement that hangs.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -18,6 +19,13 @@ from services.domain.errors import CatalogDown, InvalidSettings
 
 CONNECT_TIMEOUT_S: Final = 5  # larger: a dead server holds every caller up; smaller: a busy one looks dead
 BUSY_TIMEOUT_S: Final = 10  # larger: a stuck writer blocks readers of its lock; smaller: spurious "database is locked"
+STATEMENT_TIMEOUT_S: Final = 10  # larger: a lock held by others stalls us for longer; smaller: large batches fail
+TCP_USER_TIMEOUT_S: Final = 10  # sent, unacknowledged; larger: a lost network is seen late; smaller: a hiccup cuts
+    10  # sent and not acknowledged; larger: a lost network is noticed late; smaller: a hiccup cuts
+)
+KEEPALIVE_IDLE_S: Final = 5  # silence before the first probe; larger: as above; smaller: traffic for nothing
+KEEPALIVE_INTERVAL_S: Final = 3  # between probes; larger: as above; smaller: probes are lost with one hiccup
+KEEPALIVE_COUNT: Final = 3  # unanswered probes that end a connection; larger and smaller: as above
 UNDEFINED_TABLE: Final = "42P01"  # PostgreSQL's SQLSTATE; SQLite reports it as an OperationalError
 BEGIN_OPTION: Final = "sqlite_begin"
 """Execution option of a connection: the statement its SQLite transactions begin with."""
@@ -31,11 +39,7 @@ def connect(url: str) -> Engine:
     address = _parse(url)
     if address.get_backend_name() == "sqlite":
         return _open_sqlite(address)
-    return create_engine(
-        address,
-        pool_pre_ping=True,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "nightjar"},
-    )
+    return _open_postgres(address)
 
 
 @contextmanager
@@ -52,6 +56,12 @@ def exclusive_transaction(engine: Engine) -> Iterator[Connection]:
         connection.execution_options(**{BEGIN_OPTION: "BEGIN IMMEDIATE"})
         with connection.begin():
             yield connection
+
+
+def without_statement_timeout(connection: Connection) -> None:
+    """Lets the statements of this transaction take as long as they need, as migrations may."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
 
 
 def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -89,6 +99,29 @@ def _open_sqlite(address: URL) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _open_postgres(address: URL) -> Engine:
+    limits = {
+        "application_name": "nightjar",
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "keepalives": 1,
+        "keepalives_idle": KEEPALIVE_IDLE_S,
+        "keepalives_interval": KEEPALIVE_INTERVAL_S,
+        "keepalives_count": KEEPALIVE_COUNT,
+        "tcp_user_timeout": TCP_USER_TIMEOUT_S * 1_000,  # libpq takes milliseconds
+    }
+    ours = {name: value for name, value in limits.items() if name not in address.query}  # the operator's URL wins
+    engine = create_engine(address, pool_pre_ping=True, connect_args=ours)
+    event.listen(engine, "connect", _prepare_postgres)
+    return engine
+
+
+def _prepare_postgres(connection: Any, record: object) -> None:
+    del record
+    # Not as an option of the connection: poolers such as PgBouncer refuse those they don't know.
+    connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:

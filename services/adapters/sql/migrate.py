@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import func, select
 
-from services.adapters.sql.engine import connect, exclusive_transaction
+from services.adapters.sql.engine import connect, exclusive_transaction, without_statement_timeout
 from services.domain.errors import StartFailed
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -23,6 +23,7 @@ def upgrade(url: str) -> None:
     engine = connect(url)
     try:
         with exclusive_transaction(engine) as connection:
+            without_statement_timeout(connection)  # neither the lock's wait nor a large table is a fault
             if connection.dialect.name == "postgresql":
                 connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
             config = Config()
