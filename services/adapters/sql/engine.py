@@ -21,8 +21,6 @@ CONNECT_TIMEOUT_S: Final = 5  # larger: a dead server holds every caller up; sma
 BUSY_TIMEOUT_S: Final = 10  # larger: a stuck writer blocks readers of its lock; smaller: spurious "database is locked"
 STATEMENT_TIMEOUT_S: Final = 10  # larger: a lock held by others stalls us for longer; smaller: large batches fail
 TCP_USER_TIMEOUT_S: Final = 10  # sent, unacknowledged; larger: a lost network is seen late; smaller: a hiccup cuts
-    10  # sent and not acknowledged; larger: a lost network is noticed late; smaller: a hiccup cuts
-)
 KEEPALIVE_IDLE_S: Final = 5  # silence before the first probe; larger: as above; smaller: traffic for nothing
 KEEPALIVE_INTERVAL_S: Final = 3  # between probes; larger: as above; smaller: probes are lost with one hiccup
 KEEPALIVE_COUNT: Final = 3  # unanswered probes that end a connection; larger and smaller: as above
