@@ -15,6 +15,7 @@ from scheduler import timetable
 from scheduler.wiring import TRAINING, SchedulerProcess, scheduler_process
 from services import process
 from services.domain.errors import InvalidSettings, NightjarError
+from services.ready_file import ReadyFile
 from services.settings import Settings, load
 
 TICK_S: Final = 1.0  # larger: a night asked for by another process starts later; smaller: idle queries
@@ -27,9 +28,9 @@ def run(settings: Settings, ready_file: Path | None, training: Sequence[str] = T
     """Blocks until SIGTERM or SIGINT; a night that is running then is ended and recorded. Raises CatalogDown."""
     process.begin("scheduler", settings)
     stopping = process.stop_on_signals()
-    with scheduler_process(settings, stopping, training) as parts:
+    with ReadyFile(ready_file) as ready, scheduler_process(settings, stopping, training) as parts:
         next_time = parts.timetable.get_job(timetable.NIGHTLY).next_run_time.isoformat()
-        process.announce_ready(ready_file, pid=os.getpid(), next_run_time=next_time)
+        ready.announce(pid=os.getpid(), next_run_time=next_time)
         try:
             _serve(parts, stopping)
         finally:
@@ -49,7 +50,7 @@ def _serve(parts: SchedulerProcess, stopping: threading.Event) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scheduler", description="Starts the nightly runs.")
-    parser.add_argument("--ready-file", type=Path, help="where to write a line of JSON once it is ready")
+    parser.add_argument("--ready-file", type=Path, help="a line of JSON, there while it is ready")
     arguments = parser.parse_args()
     try:
         run(load(), arguments.ready_file)

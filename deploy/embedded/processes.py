@@ -1,14 +1,11 @@
 """Child processes that are never left behind: started in their own session, ended with their parent, stopped in time.
 
-On Linux a child gets SIGTERM when its parent dies, even by SIGKILL (see `leash`). The signal belongs to the parent
-*thread*, so every child is started by one thread that lives as long as this process.
+On Linux a child gets SIGTERM when its parent dies, even by SIGKILL (see `services.children.leash`). The signal
+belongs to the parent *thread*, so every child is started by one thread that lives as long as this process.
 """
 
 import contextlib
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +15,11 @@ from pathlib import Path
 import psutil
 
 from deploy.embedded import logfiles
+from services.children.groups import kill_group
+from services.children.leash import leashed
 from services.domain.errors import StartFailed
 
 POLL_S = 0.05  # larger: a start is seen later; smaller: idle CPU
-_LEASH = Path(__file__).with_name("leash.py")
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
@@ -151,12 +149,6 @@ def end(found: psutil.Process, timeout_s: float) -> None:
             found.wait(timeout_s)
 
 
-def kill_group(pid: int) -> None:
-    """SIGKILL to the group that a process leads; nothing when it leads none or all of it is gone."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
 @contextlib.contextmanager
 def running(program: Program) -> Iterator[Child]:
     """A program that is ready inside the block and gone after it."""
@@ -168,13 +160,6 @@ def running(program: Program) -> Iterator[Child]:
         stop([child])
 
 
-def leashed(command: Sequence[str]) -> list[str]:
-    """The command, ended with this process where the system can do that."""
-    if sys.platform != "linux":
-        return list(command)
-    return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
-
-
 def _spawn(program: Program, register: Callable[[Child], None] | None) -> Child:
     logfiles.trim(program.log)
     if program.ready_file is not None:
@@ -182,7 +167,7 @@ def _spawn(program: Program, register: Callable[[Child], None] | None) -> Child:
     with logfiles.open_for_append(program.log) as log:
         try:
             popen = subprocess.Popen(
-                list(program.command) if program.outlives_us else leashed(program.command),
+                list(program.command) if program.outlives_us else leashed(list(program.command)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

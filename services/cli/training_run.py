@@ -1,24 +1,18 @@
 """A training run as a child process, listened to line by line and never left behind; no screen here."""
 
-import contextlib
-import json
-import signal
-import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import Any, Final
 
-from deploy.embedded.processes import kill_group, leashed
 from deploy.embedded.services import environment, log_of
+from services.children.speaking import run_speaking
 from services.domain.errors import CatalogDown, MissingDependency, NightjarError, NotEnoughData, TrainingFailed
 from services.domain.ids import ModelVersion
 from services.settings import Settings
 
 TRAINING: Final = (sys.executable, "-m", "services.training", "--trigger", "manual")
-STOP_TIMEOUT_S: Final = 5.0  # larger: a slow Ctrl-C; smaller: drafts are left in the temporary folder
 STAGES: Final[Mapping[str, str]] = {
     "read": "reading the log",
     "fit": "fitting",
@@ -81,66 +75,34 @@ def run_training(
     Raises what the run failed of: NotEnoughData, CatalogDown, MissingDependency, or TrainingFailed. Whatever ends it,
     Ctrl-C included, the child is gone before this returns.
     """
-    started = time.monotonic()
+    started, progress = time.monotonic(), _Progress(on_progress)
     log_path = log_of(settings, "training")
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
-        child = subprocess.Popen(
-            leashed([*command, *(("--as-of", as_of) if as_of else ())]),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=environment(settings),
-            encoding="utf-8",
-            start_new_session=True,  # Ctrl-C in the terminal reaches us alone, and we end the child
+        end = run_speaking(
+            [*command, *(("--as-of", as_of) if as_of else ())],
+            progress.note,
+            log=log,
+            environment=environment(settings),
         )
-    with _ended_after(child):
-        last = _follow(child.stdout, on_progress) if child.stdout else {}
-        status = child.wait()
-    if status == 0 and last.get("event") == "done":
+    last = end.last_line
+    if end.status == 0 and last.get("event") == "done":
         return TrainingOutcome(ModelVersion(last["version"]), last["metrics"], time.monotonic() - started)
     if last.get("event") == "failed":
         raise _ERRORS.get(last["reason"], TrainingFailed)(last["message"])
-    ended = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-    raise TrainingFailed(f"The training process {ended} and said nothing; its log is {log_path}.")
+    raise TrainingFailed(f"The training process {end.sentence_end} and said nothing; its log is {log_path}.")
 
 
-def _follow(lines: IO[str], on_progress: Callable[[TrainingProgress], object]) -> Mapping[str, Any]:
-    """Passes progress on until the child closes its output; returns its last line."""
-    progress, last = TrainingProgress(), deque[Mapping[str, Any]]([{}], maxlen=1)
-    on_progress(progress)
-    for said in map(_parsed, lines):
-        last.append(said)
+class _Progress:
+    """Turns what the child says into how far it is; what is no progress is passed over."""
+
+    def __init__(self, on_progress: Callable[[TrainingProgress], object]) -> None:
+        self._on_progress = on_progress
+        on_progress(TrainingProgress())
+
+    def note(self, said: Mapping[str, Any]) -> None:
         if said.get("event") == "stage":
-            progress = TrainingProgress(stage=said["name"])
+            self._on_progress(TrainingProgress(stage=said["name"]))
         elif said.get("event") == "epoch":
-            progress = TrainingProgress("fit", **{name: value for name, value in said.items() if name != "event"})
-        else:
-            continue
-        on_progress(progress)
-    return last[0]
-
-
-def _parsed(line: str) -> Mapping[str, Any]:
-    try:
-        said = json.loads(line)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-@contextlib.contextmanager
-def _ended_after(child: "subprocess.Popen[str]") -> Iterator[None]:
-    try:
-        yield
-    finally:
-        try:
-            if child.poll() is None:
-                child.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(STOP_TIMEOUT_S)
-        finally:  # also when a second Ctrl-C cuts the wait short
-            kill_group(child.pid)
-            child.wait()
-            if child.stdout:
-                child.stdout.close()
+            figures = {name: value for name, value in said.items() if name != "event"}
+            self._on_progress(TrainingProgress("fit", **figures))

@@ -14,8 +14,8 @@ import structlog
 from services import logs
 from services.domain.errors import InvalidSettings, NightjarError
 from services.inference.addresses import redis_url, reserve_port
-from services.inference.ready_file import ReadyFile
 from services.inference.supervisor import Supervisor, worker_command
+from services.ready_file import ReadyFile
 from services.settings import Settings, load
 
 log = structlog.get_logger(__name__)
@@ -50,15 +50,10 @@ async def _supervise(settings: Settings, ready_file: ReadyFile) -> None:
     log.info("serving_starts", host=serve.host, port=port, settings=settings.model_dump(mode="json"))
 
     def on_ready() -> None:
-        log.info("serving_ready", host=serve.host, port=port)
-        ready_file.announce(port)
+        ready_file.announce(port=port)
 
-    with reserved:
-        ready_file.prepare()
-        try:
-            await Supervisor(worker_command(serve.host, port), serve.num_workers, serve.drain_s, on_ready).run(stop)
-        finally:
-            ready_file.remove()
+    with reserved, ready_file:
+        await Supervisor(worker_command(serve.host, port), serve.num_workers, serve.drain_s, on_ready).run(stop)
     log.info("serving_stopped")
 
 

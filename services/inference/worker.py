@@ -1,14 +1,11 @@
 """The entry of one worker process: `python -m services.inference.worker`, started by the supervisor, ended with it."""
 
 import argparse
-import ctypes
 import os
-import signal
 import socket
 import sys
-from typing import Final
 
-_PR_SET_PDEATHSIG: Final = 1
+from services.children.leash import end_with_parent  # cheap, unlike what _serve imports
 
 
 def main(arguments: list[str]) -> int:
@@ -18,16 +15,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--channel", type=int, required=True, help="file descriptor of the socket to the supervisor")
     options = parser.parse_args(arguments)
-    _end_with_parent()
+    end_with_parent()  # even while this process still starts; where the system can't, the channel tells
     # One request is one core's work, as in the encoder; and sums over threads could differ in the last bit (law 2).
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     return _serve(options.host, options.port, socket.socket(fileno=options.channel))
-
-
-def _end_with_parent() -> None:
-    """Linux sends SIGTERM when the parent dies, even while this process still starts; else the channel tells."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _serve(host: str, port: int, channel: socket.socket) -> int:

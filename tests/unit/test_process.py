@@ -1,11 +1,9 @@
-"""What long-running processes share: they stop on a signal, and say whole or not at all that they are ready."""
+"""What long-running processes share: they stop on a signal."""
 
-import json
 import os
 import signal
-from pathlib import Path
 
-from services.process import announce_ready, stop_on_signals
+from services.process import stop_on_signals
 
 
 def test_sigterm_and_sigint_ask_the_process_to_stop() -> None:
@@ -19,9 +17,3 @@ def test_sigterm_and_sigint_ask_the_process_to_stop() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def test_the_ready_file_appears_whole_and_alone(tmp_path: Path) -> None:
-    announce_ready(tmp_path / "ready.json", port=5)
-    assert [path.name for path in tmp_path.iterdir()] == ["ready.json"]
-    assert json.loads((tmp_path / "ready.json").read_text()) == {"port": 5}

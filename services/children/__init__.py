@@ -1,0 +1,1 @@
+"""Child processes that are never left behind: tied to their parent, and ended with everything they started."""
