@@ -119,13 +119,13 @@ def start(home: Path, redis_url: str) -> Serving:
     return Serving(process, ready_file, log, home)
 
 
-def write_events(redis_url: str, user_id: str, *item_ids: str) -> None:
-    """Views, in this order."""
+def write_events(redis_url: str, user_id: str, *item_ids: str, kind: str = "view") -> None:
+    """One event an item, in this order."""
     writer = RedisHistoryWriter(redis_url, DEFAULT_EVENT_TYPES, HistoryLimits(10, 10, 600))
     start_us = 1_700_000_000_000_000
     writer.apply(
         [
-            Interaction(EventId(uuid4().hex), UserId(user_id), ItemId(item_id), "view", start_us + number)
+            Interaction(EventId(uuid4().hex), UserId(user_id), ItemId(item_id), kind, start_us + number)
             for number, item_id in enumerate(item_ids)
         ]
     )
