@@ -29,7 +29,8 @@ class Figures:
     popularity_recall_at_20: float = 0.0
     holdout_events: int = 0
     changed_answer_ms: float = 0.0
-    """Median over the live events, from before the produce call to the first changed answer in hand."""
+    """Median over the live events, from before the produce call to the first answer in hand whose list is another one:
+    the ids of its 50 best items, in their order; scores are not compared."""
     changed_answers_ms: list[float] = field(default_factory=list)
     swapped_to_version: str = ""
     swap_calls: int = 0

@@ -42,15 +42,16 @@ def run_story(
     # People watch: what they sent shall be in the log a second later, not after the ten that keep its files large.
     settings = settings.model_copy(update={"ingest": settings.ingest.model_copy(update={"commit_interval_s": 1.0})})
     with signals_interrupt(), Stack(settings) as stack:
-        screen.heading(1, "Data and stack: Apache Kafka, Redis, the writers, the gRPC service, the scheduler")
+        screen.heading(1, "Stack and data: Kafka, Redis, the writers, the gRPC service, the scheduler")
         with figures.stage("data"), screen.waiting("fetching the data"):
             dataset = make_dataset(datetime.now(UTC))
-            screen.know_items(dataset.items)
+            screen.know(dataset)
         figures.dataset = dataset.name
         screen.say(f"{dataset.name}: {len(dataset.events):,} events, {len(dataset.items):,} items")
         with figures.stage("start"), screen.waiting("starting; the first time, Kafka's jars are fetched"):
             stack.start()
         screen.say(f"ready in {figures.stage_seconds['start']:.1f} s")
+        screen.explain("Real servers on this machine, no stand-ins. The newest event is from just now.")
         _Story(stack.settings, screen, figures, dataset).tell(load_s)
         with screen.waiting("stopping"):
             stack.stop()
@@ -69,23 +70,32 @@ class _Story:
         self._servers = settings.kafka.bootstrap_servers
 
     def tell(self, load_s: float) -> None:
-        self._screen.heading(2, "Events: produced to Kafka in time order, stored in the log and in users' histories")
+        self._screen.heading(2, "Events: into Kafka in time order, and on into the log and users' histories")
         with self._figures.stage("events"):
             self._send_and_catch_up()
-        self._screen.heading(3, "Training: a model from the log; the gate holds it against popularity")
+        self._screen.heading(3, "Training: a model from the log, and a gate before it may serve")
         with self._figures.stage("train"):
             first = self._train()
             self._judge(first)
         self._note_quality(first)
+        self._screen.explain(
+            f"It was tried on the newest {self._figures.holdout_events:,} events, kept from it, against offering what "
+            "is popular. NDCG@10 is 1 when what a user chose next always leads the list of 10. Only a model that "
+            "passes goes live."
+        )
         with RecommenderClient(self._target) as client:
             self._screen.heading(4, "Serving: answers over gRPC, computed from each user's history")
             with self._figures.stage("serve"):
                 client.wait_until_serving(60.0)
                 self._show_answers(client)
-            self._screen.heading(5, "Live: three events for one user; the next answer is another one")
+            self._screen.explain(
+                "Users are their histories, nothing else: one unseen in training is answered as well. What they "
+                "consumed is left out; what they only viewed may come again."
+            )
+            self._screen.heading(5, "Live: one user acts three times, and each time the next answer is another")
             with self._figures.stage("live events"):
                 self._live_events(client)
-        self._screen.heading(6, "Tomorrow: training again with the newer events, then a swap under a running load")
+        self._screen.heading(6, "Tomorrow: training again with the newer events, and a swap under load")
         with self._figures.stage("train again"):
             second = self._train()
         with self._figures.stage("swap under load"):
@@ -107,6 +117,10 @@ class _Story:
         self._screen.say(
             f"{total:,} produced, {figures.events_logged:,} logged, {counts.dead} dead, {counts.duplicate} duplicates; "
             f"the histories of {figures.users_online:,} users in Redis hold exactly what was sent"
+        )
+        self._screen.explain(
+            "Nothing is lost or counted twice on the way. The log is what models learn from; the histories are what "
+            "answers are computed from."
         )
 
     def _catch_up(self, total: int, show: Callable[[str, int], None]) -> None:
@@ -180,8 +194,8 @@ class _Story:
 
     def _show_answers(self, client: RecommenderClient) -> None:
         for user_id in self._lively_users()[:SHOWN_USERS]:
-            liked = [event.item_id for event in self._dataset.events if event.user_id == user_id][::-1]
-            self._screen.recommendations(user_id, liked, client.recommend(user_id, K))
+            chosen = [event.item_id for event in self._dataset.events if event.user_id == user_id][::-1]
+            self._screen.recommendations(user_id, chosen, client.recommend(user_id, K))
 
     def _live_events(self, client: RecommenderClient) -> None:
         user_id = self._lively_users()[SHOWN_USERS]
@@ -198,6 +212,10 @@ class _Story:
         self._figures.changed_answers_ms = list(seen.changed_ms)
         self._figures.changed_answer_ms = sorted(seen.changed_ms)[len(seen.changed_ms) // 2]
         self._screen.freshness(seen)
+        self._screen.explain(
+            "Time from before the event is produced to an answer in hand whose 50 best items are others or in another "
+            "order. Nothing was trained in between: only the model's input moved."
+        )
 
     def _swap_under_load(self, first: TrainingOutcome, second: TrainingOutcome, load_s: float) -> None:
         users = self._lively_users()[:PROBED_USERS]
@@ -218,6 +236,10 @@ class _Story:
         figures.latency_ms = {"p50": round(report.percentile_ms(50), 2), "p99": round(report.percentile_ms(99), 2)}
         self._screen.say(
             f"{report.calls:,} calls through the swap: {report.failures} failed, {report.wrong} of a wrong version"
+        )
+        self._screen.explain(
+            "Callers kept asking while the new model took over. Each reply was compared with what the version that it "
+            "names must answer that user."
         )
 
     def _lively_users(self) -> Sequence[UserId]:
