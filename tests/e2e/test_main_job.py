@@ -33,8 +33,10 @@ def test_the_model_beats_popularity_beyond_chance(figures: dict[str, Any]) -> No
 
 
 def test_an_event_changes_the_next_answer(figures: dict[str, Any]) -> None:
+    """Each of the three events, not only the median one, within the second that the project promises."""
     assert len(figures["changed_answers_ms"]) == 3
-    assert 0 < figures["changed_answer_ms"] < 10_000
+    assert all(0 < changed_ms < 1_000 for changed_ms in figures["changed_answers_ms"]), figures["changed_answers_ms"]
+    assert figures["changed_answer_ms"] == sorted(figures["changed_answers_ms"])[1]
 
 
 def test_a_swap_under_load_fails_no_call_and_mixes_no_versions(figures: dict[str, Any]) -> None:
