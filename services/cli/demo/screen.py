@@ -116,7 +116,8 @@ class Screen:
         for name, value in rows:
             table.add_row(name, value)
         table.add_section()
-        table.add_row("seconds of each stage", "\n".join(_pairs_of(figures.stage_seconds)))
+        spent = [f"{name} {seconds:.1f}" for name, seconds in figures.stage_seconds.items()]
+        table.add_row("seconds of each stage", "\n".join(spent))
         self.console.print()
         self.console.print(table)
         self.console.print(
@@ -146,12 +147,6 @@ class Screen:
             return escape(item_id)
         title = escape(item.title)
         return f"{title} [dim]({escape(', '.join(item.categories[:3]))})[/]" if item.categories else title
-
-
-def _pairs_of(stage_seconds: Mapping[str, float]) -> Iterator[str]:
-    """Two stages a line."""
-    spent = [f"{name} {seconds:.1f}" for name, seconds in stage_seconds.items()]
-    return (", ".join(spent[row : row + 2]) for row in range(0, len(spent), 2))
 
 
 def _activation() -> Sequence[str]:
