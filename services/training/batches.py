@@ -27,9 +27,9 @@ def plan_epoch(starts: Rows, max_history: int, batch_size: int, random: np.rando
     """One pass over every event, as batches of windows: each int64 (batch, 2), where a window starts and stops.
 
     A window is at most max_history events of one user. Where a long history is cut moves from epoch to epoch, so each
-    event is learned from with short and long pasts: augmentation, since a target's context is what serving would have
-    read at its moment, or the newest part of it where the window begins later. It never holds anything else.
-    Windows of like length share a batch; batches come in any order.
+    event is learned from with short and long pasts. That is augmentation: before a target a window shows the newest
+    part of what `dataset` puts there, and nothing else. Windows of like length share a batch; batches come in any
+    order.
     """
     windows = _windows(starts, max_history, random)
     lengths = windows[:, 1] - windows[:, 0]

@@ -152,20 +152,24 @@ def _positive_rows(event_types: EventTypes) -> dict[str, int]:
 
 def _training_sequences(histories: Histories, end_us: int, positive_types: Rows) -> TrainingSequences:
     items, types, times_us, starts = histories.sequences_before(end_us)
-    asked, positive = _targets(times_us, np.isin(types, positive_types), starts)
-    return TrainingSequences(items, types, starts, asked, items[positive])
+    asked, wanted = _targets(times_us, np.isin(types, positive_types), starts)
+    return TrainingSequences(items, types, starts, asked, items[wanted])
 
 
 def _targets(times_us: Rows, positive: npt.NDArray[np.bool_], starts: Rows) -> tuple[Rows, Rows]:
-    """Every positive event is asked for once, at its user's last event strictly before its moment.
+    """Where each positive event is asked for: (asked, wanted), positions int64 (num_targets,), asked ascending.
 
-    Returns (asked, positive), positions of equal length, ascending: where it is asked, and the event asked for. That
-    is what evaluation and serving see of the user at that moment (law 8): of several events of one moment none knows
-    another, and a user's first moment is asked nowhere.
+    Every one is asked for at its user's last event strictly before its moment: exactly what evaluation and serving know
+    of the user then (law 8), so a user's first moment is not asked for there. Augmentation: a positive event that has
+    its moment in common with the event before it is asked for after that one as well, an example of which items go
+    together. It knows nothing later than its moment and is never measured on; ADR 0008 says why it is no leak.
     """
     positions = np.arange(len(times_us))
     user_starts = np.repeat(starts[:-1], np.diff(starts))
     begins = (positions == user_starts) | np.diff(times_us, prepend=-1).astype(bool)
     moment_starts = np.maximum.accumulate(np.where(begins, positions, 0))
-    chosen = positive & (moment_starts > user_starts)
-    return moment_starts[chosen] - 1, positions[chosen]
+    later, tied = positive & (moment_starts > user_starts), positive & ~begins
+    asked = np.concatenate((moment_starts[later] - 1, positions[tied] - 1))
+    wanted = np.concatenate((positions[later], positions[tied]))
+    order = np.argsort(asked, kind="stable")
+    return asked[order], wanted[order]

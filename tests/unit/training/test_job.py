@@ -13,7 +13,7 @@ from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed
 from services.domain.interactions import DEFAULT_EVENT_TYPES
 from services.inference.serving_model import load_serving_model
 from services.training.job import Recipe, TrainingJob, new_version
-from services.training.model import TrainableModel
+from services.training.model import FitEnd, TrainableModel
 from services.training.popularity import Popularity
 from services.training.sequence_encoder import EncoderOptions, SequenceEncoder
 from tests.fakes.bundle_store import FakeBundleStore
@@ -117,7 +117,7 @@ def test_events_after_the_as_of_time_change_nothing(tmp_path: Path, quick: Calla
 
 
 class Broken(Popularity):
-    def fit(self, dataset: Any, on_epoch: Any) -> None:
+    def fit(self, dataset: Any, on_epoch: Any) -> FitEnd:
         raise TrainingFailed("The loss became nan in epoch 1; lower NIGHTJAR_TRAIN__LEARNING_RATE and train again.")
 
 
