@@ -28,7 +28,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
 def test_the_proposed_commands_name_what_the_data_holds(screen: Screen, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = synthetic(60, 60, 500, now=datetime(2026, 1, 1, tzinfo=UTC))
     screen.know(dataset)
-    screen.summary(FIGURES, Path("/home/ada/.nightjar"))
+    screen.summary(FIGURES, Path("/data/nightjar"))
     shown = capsys.readouterr().out
     assert f"nightjar recommend {dataset.events[-1].user_id} " in shown
     assert f"--user {dataset.events[-1].user_id} --item {dataset.items[0].item_id} --type view" in shown
