@@ -81,10 +81,11 @@ def test_the_child_gets_exactly_these_settings(settings: Settings, tmp_path: Pat
 def test_ctrl_c_leaves_no_child_behind(settings: Settings) -> None:
     """The child has a child of its own; both are gone when the interrupt comes through."""
     children: list[psutil.Process] = []
+    of_other_tests = psutil.Process().children(recursive=True)  # a session's Kafka, say
 
     def interrupt(progress: TrainingProgress) -> None:
         if progress.epoch:
-            children.extend(psutil.Process().children(recursive=True))
+            children.extend(set(psutil.Process().children(recursive=True)).difference(of_other_tests))
             raise KeyboardInterrupt
 
     parent = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
@@ -98,9 +99,11 @@ def test_ctrl_c_leaves_no_child_behind(settings: Settings) -> None:
 def test_sigterm_to_the_child_is_told_as_a_failure(settings: Settings) -> None:
     """Somebody ends the training process: the command says so instead of waiting."""
 
+    of_other_tests = psutil.Process().children()
+
     def end_it(progress: TrainingProgress) -> None:
         if progress.epoch:
-            for child in psutil.Process().children():
+            for child in set(psutil.Process().children()).difference(of_other_tests):
                 threading.Thread(target=os.kill, args=(child.pid, signal.SIGTERM)).start()
 
     with pytest.raises(TrainingFailed, match="SIGTERM"):
