@@ -49,14 +49,15 @@ def test_its_log_goes_where_it_is_told(tmp_path: Path) -> None:
 def test_whatever_the_listener_raises_the_child_and_its_children_are_gone() -> None:
     family: list[psutil.Process] = []
 
-    def refuse(_: Mapping[str, Any]) -> None:
-        family.extend(psutil.Process().children(recursive=True))
+    def refuse(said: Mapping[str, Any]) -> None:
+        child = psutil.Process(said["pid"])
+        family.extend([child, *child.children(recursive=True)])
         raise KeyboardInterrupt
 
     script = """
-import subprocess, sys, time
+import json, os, subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print("{}", flush=True); time.sleep(600)
+print(json.dumps({"pid": os.getpid()}), flush=True); time.sleep(600)
 """
     with pytest.raises(KeyboardInterrupt):
         run_speaking([sys.executable, "-c", script], refuse)
