@@ -37,6 +37,7 @@ from deploy.embedded.supervisor import Stack
 from services import logs
 from services.settings import load
 logs.configure("info", "test")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests may have had it ignored
 with Stack(load(), programs={{"steady": {steady!r}}}) as stack:
     stack.start_infrastructure()
     stack.start_services()
