@@ -6,9 +6,10 @@ from services.domain.interactions import Item
 from services.domain.ports import Clock, DeadLetters, ItemCatalog
 from services.domain.streams import DeadLetter, Partition, Record
 from services.ingest.codec import Limits, decode_item
+from services.ingest.partitions import FromCommittedOffsets
 
 
-class CatalogWriter:
+class CatalogWriter(FromCommittedOffsets):
     """Stores item records; goes on from the group's committed offsets, and repeating a record changes nothing."""
 
     def __init__(self, catalog: ItemCatalog, dead_letters: DeadLetters, clock: Clock, *, limits: Limits) -> None:
@@ -16,13 +17,6 @@ class CatalogWriter:
         self._dead_letters = dead_letters
         self._clock = clock
         self._limits = limits
-
-    def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        del partitions
-        return {}
-
-    def revoked(self, partitions: Sequence[Partition]) -> None:
-        del partitions
 
     def apply(self, records: Sequence[Record]) -> Mapping[Partition, int]:
         """Stores the items among the records; returns the offsets then done. Raises CatalogDown or BrokerDown."""

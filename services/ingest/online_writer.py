@@ -10,9 +10,10 @@ from services.domain.interactions import EventTypes, Interaction
 from services.domain.ports import Clock, HistoryWriter
 from services.domain.streams import Partition, Record
 from services.ingest.codec import Limits, decode_event
+from services.ingest.partitions import FromCommittedOffsets
 
 
-class OnlineWriter:
+class OnlineWriter(FromCommittedOffsets):
     """Applies records to the histories; goes on from the group's committed offsets."""
 
     def __init__(self, histories: HistoryWriter, clock: Clock, *, types: EventTypes, limits: Limits) -> None:
@@ -20,13 +21,6 @@ class OnlineWriter:
         self._clock = clock
         self._types = types
         self._limits = limits
-
-    def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        del partitions
-        return {}
-
-    def revoked(self, partitions: Sequence[Partition]) -> None:
-        del partitions
 
     def apply(self, records: Sequence[Record]) -> Mapping[Partition, int]:
         """Applies the events among the records; returns the offsets that are then done. Raises FeatureStoreDown."""
