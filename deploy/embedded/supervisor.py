@@ -122,17 +122,6 @@ class Stack:
         ]
         processes.wait_until_ready(started, self._note_ready)
 
-    def start_service(self, name: str) -> None:
-        """Starts one service; see start_services."""
-        self.start_services([name])
-
-    def stop_service(self, name: str) -> None:
-        """Stops one part and leaves it stopped; nothing when it does not run."""
-        child = self._children.pop(name, None)
-        if child is not None:
-            processes.stop([child])
-            self._write_state()
-
     def stop(self) -> None:
         """Stops the services, then what they stand on. May be repeated; a second Ctrl-C cuts the waiting short."""
         if self._lock is None:
