@@ -6,50 +6,20 @@ transactions and is refused. Format: the Delta transaction protocol, action `txn
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from services.adapters.delta_log.rows import DAY_US, SCHEMA, LogColumns, to_arrow, to_columns
 from services.domain.errors import EventLogConflict, EventLogDown
 from services.domain.ids import EventId
 from services.domain.streams import Counts, LogBatch, Partition, Progress
 
-_SCHEMA: Final = pa.schema(
-    [
-        ("event_date", pa.date32()),
-        ("event_time", pa.timestamp("us", "UTC")),
-        ("event_id", pa.string()),
-        ("user_id", pa.string()),
-        ("item_id", pa.string()),
-        ("event_type", pa.string()),
-        ("value", pa.float64()),
-        ("session_id", pa.string()),
-        ("request_id", pa.string()),
-        ("position", pa.int64()),
-        ("surface", pa.string()),
-        ("attributes", pa.map_(pa.string(), pa.string())),
-    ]
-)
 _COUNTERS: Final = ("next_offset", "logged", "dead", "duplicate", "read")
-_DAY_US: Final = 86_400_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class LogColumns:
-    """Implements the EventColumns port: equal lengths, sorted by (event_time, event_id)."""
-
-    user_ids: npt.NDArray[np.object_]
-    item_ids: npt.NDArray[np.object_]
-    event_types: npt.NDArray[np.object_]
-    event_times_us: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
 
 
 class DeltaEventLog:
@@ -78,7 +48,7 @@ class DeltaEventLog:
         ]
         properties = CommitProperties(app_transactions=transactions)
         try:
-            write_deltalake(table, _to_arrow(batch), mode="append", commit_properties=properties)
+            write_deltalake(table, to_arrow(batch), mode="append", commit_properties=properties)
         except CommitFailedError as error:
             raise self._conflict(str(error)) from error
         except (DeltaError, OSError) as error:
@@ -108,7 +78,7 @@ class DeltaEventLog:
         if table is None or newest_us is None:
             return
         since_us = newest_us - window_us
-        in_window = (pc.field("event_date") >= pa.scalar(since_us // _DAY_US, pa.int32()).cast(pa.date32())) & (
+        in_window = (pc.field("event_date") >= pa.scalar(since_us // DAY_US, pa.int32()).cast(pa.date32())) & (
             pc.field("event_time") >= pa.scalar(since_us, pa.timestamp("us", "UTC"))
         )
         for batch in table.to_pyarrow_dataset().to_batches(columns=["event_id", "event_time"], filter=in_window):
@@ -124,17 +94,17 @@ class DeltaEventLog:
 
     def read(self, version: int, until_us: int | None = None) -> LogColumns:
         if version < 0:
-            return _to_columns(_SCHEMA.empty_table())
+            return to_columns(SCHEMA.empty_table())
         condition = None
         if until_us is not None:
             condition = pc.field("event_time") < pa.scalar(until_us, pa.timestamp("us", "UTC"))
         dataset = DeltaTable(self._folder, version=version).to_pyarrow_dataset()
         columns = ["event_time", "event_id", "user_id", "item_id", "event_type", "value"]
-        return _to_columns(dataset.to_table(columns=columns, filter=condition))
+        return to_columns(dataset.to_table(columns=columns, filter=condition))
 
     def _create(self) -> DeltaTable:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._table = DeltaTable.create(self._folder, schema=_SCHEMA, mode="ignore", partition_by=["event_date"])
+        self._table = DeltaTable.create(self._folder, schema=SCHEMA, mode="ignore", partition_by=["event_date"])
         return self._table
 
     def _newest(self) -> DeltaTable | None:
@@ -173,43 +143,3 @@ def _newest_event_time_us(table: DeltaTable) -> int | None:
     dataset = table.to_pyarrow_dataset(file_pruning_predicate=[("event_date", "=", str(max(dates)))])
     newest = pc.max(dataset.to_table(columns=["event_time"])["event_time"])
     return int(newest.cast(pa.int64()).as_py())
-
-
-def _to_arrow(batch: LogBatch) -> pa.Table:
-    rows = batch.interactions
-    times = pa.array([row.event_time_us for row in rows], pa.int64())
-    days = pa.array([row.event_time_us // _DAY_US for row in rows], pa.int32())
-    columns = [
-        days.cast(pa.date32()),
-        times.cast(pa.timestamp("us", "UTC")),
-        pa.array([row.event_id for row in rows], pa.string()),
-        pa.array([row.user_id for row in rows], pa.string()),
-        pa.array([row.item_id for row in rows], pa.string()),
-        pa.array([row.event_type for row in rows], pa.string()),
-        pa.array([row.value for row in rows], pa.float64()),
-        pa.array([row.session_id for row in rows], pa.string()),
-        pa.array([row.request_id for row in rows], pa.string()),
-        pa.array([row.position for row in rows], pa.int64()),
-        pa.array([row.surface for row in rows], pa.string()),
-        pa.array([list(row.attributes.items()) for row in rows], pa.map_(pa.string(), pa.string())),
-    ]
-    return pa.table(columns, schema=_SCHEMA)
-
-
-def _to_columns(table: pa.Table) -> LogColumns:
-    ordered = table.sort_by([("event_time", "ascending"), ("event_id", "ascending")])
-
-    def objects(name: str) -> npt.NDArray[np.object_]:
-        # Dictionary-encoded first: one Python string for each distinct value, not for each row.
-        encoded = ordered[name].combine_chunks().cast(pa.string()).dictionary_encode()
-        distinct = np.array(encoded.dictionary.to_pylist(), dtype=object)
-        indices = encoded.indices.to_numpy(zero_copy_only=False)
-        return distinct[indices] if len(distinct) else np.empty(0, dtype=object)
-
-    return LogColumns(
-        user_ids=objects("user_id"),
-        item_ids=objects("item_id"),
-        event_types=objects("event_type"),
-        event_times_us=ordered["event_time"].cast(pa.int64()).to_numpy(),
-        values=ordered["value"].to_numpy(),
-    )

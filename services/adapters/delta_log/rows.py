@@ -1,0 +1,79 @@
+"""The rows of the log: their Arrow schema, and how interactions become rows and rows become columns."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from services.domain.streams import LogBatch
+
+SCHEMA: Final = pa.schema(
+    [
+        ("event_date", pa.date32()),
+        ("event_time", pa.timestamp("us", "UTC")),
+        ("event_id", pa.string()),
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("event_type", pa.string()),
+        ("value", pa.float64()),
+        ("session_id", pa.string()),
+        ("request_id", pa.string()),
+        ("position", pa.int64()),
+        ("surface", pa.string()),
+        ("attributes", pa.map_(pa.string(), pa.string())),
+    ]
+)
+DAY_US: Final = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogColumns:
+    """Implements the EventColumns port: equal lengths, sorted by (event_time, event_id)."""
+
+    user_ids: npt.NDArray[np.object_]
+    item_ids: npt.NDArray[np.object_]
+    event_types: npt.NDArray[np.object_]
+    event_times_us: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+
+def to_arrow(batch: LogBatch) -> pa.Table:
+    rows = batch.interactions
+    times = pa.array([row.event_time_us for row in rows], pa.int64())
+    days = pa.array([row.event_time_us // DAY_US for row in rows], pa.int32())
+    columns = [
+        days.cast(pa.date32()),
+        times.cast(pa.timestamp("us", "UTC")),
+        pa.array([row.event_id for row in rows], pa.string()),
+        pa.array([row.user_id for row in rows], pa.string()),
+        pa.array([row.item_id for row in rows], pa.string()),
+        pa.array([row.event_type for row in rows], pa.string()),
+        pa.array([row.value for row in rows], pa.float64()),
+        pa.array([row.session_id for row in rows], pa.string()),
+        pa.array([row.request_id for row in rows], pa.string()),
+        pa.array([row.position for row in rows], pa.int64()),
+        pa.array([row.surface for row in rows], pa.string()),
+        pa.array([list(row.attributes.items()) for row in rows], pa.map_(pa.string(), pa.string())),
+    ]
+    return pa.table(columns, schema=SCHEMA)
+
+
+def to_columns(table: pa.Table) -> LogColumns:
+    ordered = table.sort_by([("event_time", "ascending"), ("event_id", "ascending")])
+
+    def objects(name: str) -> npt.NDArray[np.object_]:
+        # Dictionary-encoded first: one Python string for each distinct value, not for each row.
+        encoded = ordered[name].combine_chunks().cast(pa.string()).dictionary_encode()
+        distinct = np.array(encoded.dictionary.to_pylist(), dtype=object)
+        indices = encoded.indices.to_numpy(zero_copy_only=False)
+        return distinct[indices] if len(distinct) else np.empty(0, dtype=object)
+
+    return LogColumns(
+        user_ids=objects("user_id"),
+        item_ids=objects("item_id"),
+        event_types=objects("event_type"),
+        event_times_us=ordered["event_time"].cast(pa.int64()).to_numpy(),
+        values=ordered["value"].to_numpy(),
+    )

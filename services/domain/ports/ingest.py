@@ -1,0 +1,90 @@
+"""The way in: records of the broker, the offline log, the dead letters."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from services.domain.ids import EventId
+from services.domain.streams import DeadLetter, LogBatch, Partition, Progress, Record
+
+
+class EventColumns(Protocol):
+    """Events of the log as columns of equal length, sorted by (event_time, event_id)."""
+
+    @property
+    def user_ids(self) -> npt.NDArray[np.object_]: ...
+    @property
+    def item_ids(self) -> npt.NDArray[np.object_]: ...
+    @property
+    def event_types(self) -> npt.NDArray[np.object_]: ...
+    @property
+    def event_times_us(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """NaN where an event has none."""
+        ...
+
+
+class EventLog(Protocol):
+    """The offline log. Appends are atomic: rows and progress together or not at all."""
+
+    def progress(self, partitions: Iterable[Partition]) -> Mapping[Partition, Progress]:
+        """The stored progress; a partition never appended to is left out."""
+        ...
+
+    def append(self, batch: LogBatch) -> int:
+        """Appends and returns the new version.
+
+        Raises EventLogConflict when a partition's stored progress is not the one this instance last read or wrote, so
+        that another writer owns it now; EventLogDown when it cannot be written.
+        """
+        ...
+
+    def recent_ids(self, window_us: int) -> Iterator[tuple[EventId, int]]:
+        """Id and event_time_us of the events at most `window_us` of event time behind the newest one, in no order."""
+        ...
+
+    def version(self) -> int:
+        """The newest version; -1 for a log that does not exist yet."""
+        ...
+
+    def num_events(self) -> int: ...
+
+    def read(self, version: int, until_us: int | None = None) -> EventColumns:
+        """All events of a pinned version before `until_us`."""
+        ...
+
+
+class RecordSource(Protocol):
+    """Records of one consumer group. Partitions come and go; `start` says where a new one is read from."""
+
+    def poll(self, timeout_s: float) -> Sequence[Record]:
+        """The next records, in order within a partition; may call the listener it was built with before it returns."""
+        ...
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Tells the brokers how far this group is, for the lag others see; best effort."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class PartitionListener(Protocol):
+    """What a RecordSource tells its user when partitions come and go, while that user waits in `poll`.
+
+    Must be quick: the group hears nothing of this member meanwhile.
+    """
+
+    def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Returns the offsets to read on from; a partition left out goes on from the group's committed offset."""
+        ...
+
+    def revoked(self, partitions: Sequence[Partition]) -> None: ...
+
+
+class DeadLetters(Protocol):
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Blocks until the letters are stored; raises BrokerDown when they cannot be."""
+        ...

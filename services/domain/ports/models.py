@@ -1,0 +1,88 @@
+"""Models: versions, the live assignment and its notice, and published bundles."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from services.domain.bundles import Manifest
+from services.domain.ids import ModelVersion
+from services.domain.models import Assignment, Model, Verdict
+
+
+class ModelRegistrar(Protocol):
+    """What training needs of the registry."""
+
+    def register(self, model: Model) -> None:
+        """Adds a version; may be repeated. Raises ValueError when it exists with other content, and CatalogDown."""
+        ...
+
+
+class ModelRegistry(ModelRegistrar, Protocol):
+    """Versions, verdicts and the live assignment. Methods block; they raise CatalogDown when the database is gone."""
+
+    def get(self, version: ModelVersion) -> Model:
+        """Raises UnknownVersion."""
+        ...
+
+    def newest(self, limit: int) -> Sequence[Model]:
+        """Newest first."""
+        ...
+
+    def judge(self, version: ModelVersion, verdict: Verdict) -> None:
+        """Stores the gate's verdict; raises UnknownVersion."""
+        ...
+
+    def live(self) -> Assignment | None: ...
+
+    def assignments(self, limit: int) -> Sequence[Assignment]:
+        """The changes of the live model, newest first: the audit log."""
+        ...
+
+    def assign(
+        self,
+        version: ModelVersion,
+        *,
+        actor: str,
+        reason: str,
+        override: bool,
+        expected_generation: int,
+        restores: int | None = None,
+    ) -> Assignment | None:
+        """Makes a version live if the generation is still the expected one (0: there never was one), else None.
+
+        `restores` marks a rollback, see Assignment. Raises UnknownVersion.
+        """
+        ...
+
+
+class LiveModelNotice(Protocol):
+    """Tells serving at once that the assignment changed. Losing a notice only delays: workers also poll."""
+
+    def announce(self, generation: int) -> None: ...
+
+
+class LiveModelNotices(Protocol):
+    """The receiving side of LiveModelNotice."""
+
+    async def wait(self, timeout_s: float) -> bool:
+        """True as soon as a notice came, False after the timeout or while notices cannot be received."""
+        ...
+
+
+class BundleStore(Protocol):
+    """Published bundles, immutable once published."""
+
+    def publish(self, draft: Path, manifest: Manifest) -> str:
+        """Stores a folder of files under the manifest's version and returns its location.
+
+        Sums are computed here and the manifest, with them, is written last; what was published never changes.
+        Raises FileExistsError for a version that exists.
+        """
+        ...
+
+    def fetch(self, location: str) -> Path:
+        """A local folder whose every file was just compared with its sum, so no reader needs to hash it again.
+
+        Raises BundleBroken, naming the file at fault.
+        """
+        ...

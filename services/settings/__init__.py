@@ -1,0 +1,29 @@
+"""Every setting of every process: one frozen object, from the environment (prefix `NIGHTJAR_`, `__` between levels)
+and an optional TOML file (`NIGHTJAR_CONFIG`, else `nightjar.toml` in the working folder when it exists).
+
+Built once per process, in its `wiring.py` or in the CLI; use cases receive the few values they need. The environment
+wins over the file. Nothing else reads the environment.
+
+A section is a file: stores, ingest, serving, training; `root` puts them together.
+"""
+
+from services.settings.ingest import EventTypeSettings, IngestSettings
+from services.settings.root import PREFIX, Settings, load
+from services.settings.serving import ServeSettings
+from services.settings.stores import DatabaseSettings, KafkaSettings, RedisSettings
+from services.settings.training import GateSettings, ScheduleSettings, TrainSettings
+
+__all__ = [
+    "PREFIX",
+    "DatabaseSettings",
+    "EventTypeSettings",
+    "GateSettings",
+    "IngestSettings",
+    "KafkaSettings",
+    "RedisSettings",
+    "ScheduleSettings",
+    "ServeSettings",
+    "Settings",
+    "TrainSettings",
+    "load",
+]

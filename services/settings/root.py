@@ -1,0 +1,154 @@
+"""All settings of every process as one frozen object, and how it is loaded."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from services.domain.errors import InvalidSettings
+from services.domain.interactions import DEFAULT_EVENT_TYPES, EventType, EventTypes
+from services.settings.ingest import EventTypeSettings, IngestSettings
+from services.settings.serving import ServeSettings
+from services.settings.stores import DatabaseSettings, KafkaSettings, RedisSettings
+from services.settings.training import GateSettings, ScheduleSettings, TrainSettings
+
+PREFIX = "NIGHTJAR_"
+CONFIG_VARIABLE = "NIGHTJAR_CONFIG"
+
+
+class Settings(BaseSettings):
+    """See the module's head. `load` is the way to build one."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    home: Path = Path(".nightjar")
+    """The one folder where all local state lives."""
+    cache: Path = Path("~/.cache/nightjar")
+    """Folder of what can be fetched again: Kafka's jars, sample data. May be shared by several homes."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log line that is written."""
+    event_types: tuple[EventTypeSettings, ...] = tuple(
+        EventTypeSettings(name=kind.name, role=kind.role, weight=kind.weight, consumes=kind.consumes)
+        for kind in DEFAULT_EVENT_TYPES.declared
+    )
+    """The operator's words for what users do; a TOML array or JSON."""
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    ingest: IngestSettings = IngestSettings()
+    serve: ServeSettings = ServeSettings()
+    train: TrainSettings = TrainSettings()
+    gate: GateSettings = GateSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+
+    @field_validator("event_types")
+    @classmethod
+    def _event_types_differ(cls, kinds: tuple[EventTypeSettings, ...]) -> tuple[EventTypeSettings, ...]:
+        names = [kind.name for kind in kinds]
+        if not names or len(set(names)) < len(names):
+            raise ValueError("event types must have different names, and there must be at least one")
+        return kinds
+
+    @model_validator(mode="after")
+    def _serving_keeps_what_the_model_looks_at(self) -> Self:
+        """Law 8: serving computes what training saw only if the online store keeps at least as much."""
+        if self.train.max_history > self.redis.max_history:
+            raise ValueError(
+                f"train.max_history ({self.train.max_history}) is larger than redis.max_history "
+                f"({self.redis.max_history}); serving would see less of a user than training did"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over environment over file."""
+        sources = (init_settings, env_settings)
+        path = _config_file()
+        return sources if path is None else (*sources, TomlConfigSettingsSource(settings_cls, toml_file=path))
+
+    @property
+    def home_folder(self) -> Path:
+        return self.home.expanduser().absolute()
+
+    @property
+    def cache_folder(self) -> Path:
+        return self.cache.expanduser().absolute()
+
+    @property
+    def log_folder(self) -> Path:
+        """The offline log: the Delta Lake table of all events."""
+        return self.home_folder / "log" / "events"
+
+    @property
+    def bundle_folder(self) -> Path:
+        """Published model bundles, one folder a version."""
+        return self.home_folder / "bundles"
+
+    @property
+    def live_bundle_file(self) -> Path:
+        """Which bundle served last on this host; what a worker starts from while the database is away."""
+        return self.home_folder / "run" / "live-model.json"
+
+    @property
+    def database_url(self) -> str:
+        if self.database.url is not None:
+            return self.database.url.get_secret_value()
+        return f"sqlite:///{self.home_folder / 'catalog.db'}"
+
+    def declared_event_types(self) -> EventTypes:
+        return EventTypes(EventType(kind.name, kind.role, kind.weight, kind.consumes) for kind in self.event_types)
+
+
+def _config_file() -> Path | None:
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise InvalidSettings(f"NIGHTJAR_CONFIG names {named}, which is not a file; name one or unset it.")
+        return Path(named)
+    return Path("nightjar.toml") if Path("nightjar.toml").is_file() else None
+
+
+def load(**overrides: Any) -> Settings:
+    """Builds the settings; raises InvalidSettings with every problem listed, one a line."""
+    problems = [f"  {name}: no setting has this name" for name in _unknown_variables()]
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        problems += [
+            f"  {_variable(problem['loc'])}: {problem['msg']}{_given(problem['loc'], problem.get('input'))}"
+            for problem in error.errors()
+        ]
+    except ValueError as error:
+        raise InvalidSettings(f"The settings cannot be read: {error}") from error
+    if problems:
+        raise InvalidSettings("These settings are wrong; mend them and start again:\n" + "\n".join(problems))
+    return settings
+
+
+def _unknown_variables() -> list[str]:
+    """A misspelt variable that does nothing is worse than one that stops the start."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    ours = (name for name in os.environ if name.upper().startswith(PREFIX) and name != CONFIG_VARIABLE)
+    return sorted(name for name in ours if name.upper().partition("__")[0] not in known)
+
+
+def _given(location: tuple[int | str, ...], value: object) -> str:
+    """The value at fault, unless it may hold a secret: an address may, and so may whole sections."""
+    if "url" in location or not isinstance(value, str | int | float):
+        return ""
+    return f" (got {value!r})"
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return PREFIX + "__".join(str(part) for part in location).upper() if location else "several settings"

@@ -1,0 +1,86 @@
+"""The night: training, the gate, and when it happens."""
+
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, model_validator
+
+from services.settings.section import Section
+
+
+def _known_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is not a time zone name such as 'Europe/Berlin'") from error
+    return name
+
+
+def _known_crontab(expression: str) -> str:
+    from services.crontab import night_trigger  # its library is slow to import
+
+    night_trigger(expression, "UTC")
+    return expression
+
+
+class TrainSettings(Section):
+    kind: Literal["sequence", "popularity"] = "sequence"
+    """The model kind to train."""
+    dim: int = Field(default=64, ge=4, le=4096, multiple_of=4)
+    """Dimension of user and item vectors."""
+    num_blocks: int = Field(default=1, ge=1, le=24)
+    """Transformer blocks."""
+    num_heads: int = Field(default=2, ge=1, le=64)
+    """Attention heads; must divide dim into even parts."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout probability while training."""
+    max_history: int = Field(default=100, ge=1, le=2048)
+    """Events of a user the model looks at, the newest ones."""
+    batch_users: int = Field(default=16, ge=1, le=65_536)
+    """Windows of a user's history in one optimiser step."""
+    learning_rate: float = Field(default=3e-3, gt=0, lt=1)
+    """Peak learning rate of AdamW; it warms up briefly, then falls to 0 over max_epochs."""
+    weight_decay: float = Field(default=0.01, ge=0, lt=10)
+    """Weight decay of AdamW, not on embeddings and norms."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the target spread over the whole catalogue; 0 is off."""
+    max_epochs: int = Field(default=6, ge=1, le=10_000)
+    """Epochs at most; the learning rate falls to 0 over them. Training stops earlier when validation gets worse."""
+    patience: int = Field(default=3, ge=1, le=1_000)
+    """Epochs without a better validation NDCG@10 before training stops."""
+    holdout_fraction: float = Field(default=0.1, gt=0, lt=0.9)
+    """Share of the events, the last in time, that are held out to measure the model."""
+    validation_fraction: float = Field(default=0.05, gt=0, lt=0.9)
+    """Share of the events before the holdout, the last in time, that say when to stop training."""
+    min_item_events: int = Field(default=1, ge=1)
+    """Items with fewer events in the part the model learns from are left out of the vocabulary."""
+    seed: int = Field(default=42, ge=0, le=2**31 - 1)
+    """Seed of everything random in a run."""
+    max_seconds: float = Field(default=3_600.0, gt=0)
+    """Training stops after the epoch in which this many seconds have passed."""
+
+    @model_validator(mode="after")
+    def _heads_divide_dim(self) -> Self:
+        if self.dim % (2 * self.num_heads):
+            raise ValueError(f"num_heads ({self.num_heads}) must divide dim ({self.dim}) into even parts")
+        return self
+
+
+class GateSettings(Section):
+    min_gain_over_popularity: float = Field(default=0.0, ge=-1, le=1)
+    """The lower end of the interval of NDCG@10 minus popularity's must be above this."""
+    min_coverage: float = Field(default=0.01, ge=0, le=1)
+    """Least share of the catalogue that appears in somebody's top 10."""
+    min_holdout_users: int = Field(default=30, ge=1, le=10_000_000)
+    """Least users in the holdout. Smaller: the interval rests on so few that chance passes a model; 1 is off."""
+
+
+class ScheduleSettings(Section):
+    nightly_cron: Annotated[str, AfterValidator(_known_crontab)] = "0 2 * * *"
+    """When the nightly run starts: minute hour day month weekday."""
+    time_zone: Annotated[str, AfterValidator(_known_time_zone)] = "UTC"
+    """The time zone of that cron expression."""
+    misfire_grace_s: int = Field(default=3_600, ge=1)
+    """A run missed by at most this many seconds still starts, e.g. after a restart; several missed start one."""
+    train_timeout_s: int = Field(default=6 * 3_600, ge=1)
+    """Seconds after which a training process is ended, with everything it started."""
