@@ -16,8 +16,9 @@ from deploy.embedded import valkey
 from deploy.embedded.ports import LOOPBACK, any_free
 from deploy.embedded.processes import running
 from services.adapters.redis_store import HistoryLimits, RedisHistoryWriter
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction
+from services.domain.interactions import Interaction
 
 NUM_USERS = 1_000
 EVENTS_EACH = (1, 20, 50, 200, 1_000)

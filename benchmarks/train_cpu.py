@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from services.cli.datasets import movielens
-from services.domain.interactions import DEFAULT_EVENT_TYPES
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.settings import Settings, TrainSettings
 from services.training.dataset import Dataset, build_dataset
 from services.training.holdout import measure

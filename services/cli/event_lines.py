@@ -10,7 +10,7 @@ from nightjar.events import new_event_id
 from nightjar.v1 import event_pb2
 from nightjar.validation import check_event
 from services.domain.errors import InvalidRequest
-from services.domain.interactions import EventTypes
+from services.domain.event_types import EventTypes
 
 
 def read_events(lines: Iterable[str], declared: EventTypes) -> Iterator[event_pb2.Event]:

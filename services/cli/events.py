@@ -18,7 +18,7 @@ from services import logs
 from services.cli.event_lines import completed, read_events
 from services.cli.sdk_errors import as_domain_errors
 from services.domain.errors import InvalidRequest, NotRunning
-from services.domain.interactions import EventTypes
+from services.domain.event_types import EventTypes
 from services.settings import load
 
 MAX_BLOCK_S: Final = 5.0  # larger: a missing topic is told late; smaller: a busy broker looks like a missing one

@@ -19,7 +19,7 @@ from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.cli.sdk_errors import as_domain_errors
 from services.domain.errors import CatalogDown
 from services.domain.ids import ItemId
-from services.domain.interactions import Item
+from services.domain.items import Item
 from services.settings import ServeSettings, load
 
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - addresses to listen on, which nobody can call

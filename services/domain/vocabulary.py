@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Self
 
 from services.domain.errors import BundleBroken
+from services.domain.event_types import EventTypes
 from services.domain.ids import ItemId
-from services.domain.interactions import EventTypes
 
 
 def input_event_types(event_types: EventTypes) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from services.domain.interactions import EventTypes
+from services.domain.event_types import EventTypes
 from services.domain.ports import EventColumns
 from services.domain.vocabulary import Vocabulary
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from services.domain.interactions import Item
+from services.domain.items import Item
 from services.domain.ports import Clock, DeadLetters, ItemCatalog
 from services.domain.streams import DeadLetter, Partition, Record
 from services.ingest.codec import Limits, decode_item

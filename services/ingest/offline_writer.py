@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from services.domain.errors import TooManyDeadLetters
-from services.domain.interactions import EventTypes, Interaction
+from services.domain.event_types import EventTypes
+from services.domain.interactions import Interaction
 from services.domain.ports import Clock, DeadLetters, EventLog, RecordSource
 from services.domain.streams import Counts, DeadLetter, LogBatch, Partition, Progress, Record
 from services.ingest.codec import Limits, decode_event

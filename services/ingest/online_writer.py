@@ -6,7 +6,8 @@ committed after the write, and a crash between the two only repeats it.
 
 from collections.abc import Mapping, Sequence
 
-from services.domain.interactions import EventTypes, Interaction
+from services.domain.event_types import EventTypes
+from services.domain.interactions import Interaction
 from services.domain.ports import Clock, HistoryWriter
 from services.domain.streams import Partition, Record
 from services.ingest.codec import Limits, decode_event

@@ -14,9 +14,10 @@ from services.domain.clock import SystemClock
 from services.domain.errors import InvalidSettings
 from services.domain.ports import PartitionListener
 from services.domain.streams import Partition
+from services.ingest.applying import run_applying
 from services.ingest.catalog_writer import CatalogWriter
+from services.ingest.checkpointing import run_checkpoints
 from services.ingest.codec import Limits
-from services.ingest.loops import run_applying, run_checkpoints
 from services.ingest.offline_writer import OfflineWriter
 from services.ingest.online_writer import OnlineWriter
 from services.settings import Settings

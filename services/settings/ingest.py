@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from services.domain.interactions import Role
+from services.domain.event_types import Role
 from services.settings.section import Section
 
 

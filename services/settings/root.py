@@ -8,7 +8,7 @@ from pydantic import ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from services.domain.errors import InvalidSettings
-from services.domain.interactions import DEFAULT_EVENT_TYPES, EventType, EventTypes
+from services.domain.event_types import DEFAULT_EVENT_TYPES, EventType, EventTypes
 from services.settings.ingest import EventTypeSettings, IngestSettings
 from services.settings.serving import ServeSettings
 from services.settings.stores import DatabaseSettings, KafkaSettings, RedisSettings

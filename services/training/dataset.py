@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.domain.errors import NotEnoughData
+from services.domain.event_types import EventTypes, Role
 from services.domain.ids import ItemId
-from services.domain.interactions import EventTypes, Role
 from services.domain.ports import EventColumns
 from services.domain.vocabulary import Vocabulary, input_event_types
 from services.features.history import Histories, Rows, rows_of

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import structlog
 
 from services.domain.bundles import MANIFEST, Manifest, sha256_of
+from services.domain.event_types import EventTypes
 from services.domain.ids import ModelVersion
-from services.domain.interactions import EventTypes
 from services.domain.models import Model
 from services.domain.ports import BundleStore, Clock, EventLog, ModelRegistrar
 from services.training.dataset import Dataset, build_dataset

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from services.adapters.redis_store import HistoryLimits, RedisHistoryReader, RedisHistoryWriter
 from services.domain.errors import FeatureStoreDown
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction, UserHistory
+from services.domain.interactions import Interaction, UserHistory
 from services.domain.ports import HistoryReader, HistoryWriter
 from tests.fakes.histories import FakeHistories
 

@@ -11,7 +11,7 @@ from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.adapters.sql.migrate import upgrade
 from services.domain.errors import CatalogDown
 from services.domain.ids import ItemId
-from services.domain.interactions import Item
+from services.domain.items import Item
 from services.domain.ports import ItemCatalog
 from tests.fakes.item_catalog import FakeItemCatalog
 

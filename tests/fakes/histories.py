@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from services.domain.event_types import EventTypes
 from services.domain.ids import ItemId, UserId
-from services.domain.interactions import EventTypes, HistoryEntry, Interaction, UserHistory
+from services.domain.interactions import HistoryEntry, Interaction, UserHistory
 
 
 class FakeHistories:

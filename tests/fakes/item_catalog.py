@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from services.domain.ids import ItemId
-from services.domain.interactions import Item
+from services.domain.items import Item
 
 
 class FakeItemCatalog:

@@ -21,8 +21,9 @@ from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.redis_store import HistoryLimits, RedisHistoryWriter
 from services.domain.bundles import MANIFEST, sha256_of
 from services.domain.clock import SystemClock
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, ModelVersion, UserId
-from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction
+from services.domain.interactions import Interaction
 from services.domain.models import Model
 from services.registry.wiring import open_registry
 from services.settings import Settings

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from services.adapters.delta_log import DeltaEventLog
 from services.adapters.redis_store import HistoryLimits, RedisHistoryReader, RedisHistoryWriter
 from services.domain.bundles import Manifest
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, ModelVersion, UserId
-from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction, UserHistory
+from services.domain.interactions import Interaction, UserHistory
 from services.domain.streams import LogBatch
 from services.domain.vocabulary import Vocabulary, input_event_types
 from services.features.history import Histories

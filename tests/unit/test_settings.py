@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.domain.errors import InvalidSettings
-from services.domain.interactions import Role
+from services.domain.event_types import Role
 from services.settings import Settings, load
 
 

@@ -11,8 +11,9 @@ from redis.retry import Retry
 
 from services.adapters.redis_store.keys import to_member, user_keys
 from services.domain.errors import FeatureStoreDown
+from services.domain.event_types import EventTypes
 from services.domain.ids import UserId
-from services.domain.interactions import EventTypes, Interaction
+from services.domain.interactions import Interaction
 
 _SCRIPT = resources.files(__package__).joinpath("history.lua").read_text(encoding="utf-8")
 _USERS_A_TRIP = 500  # larger: Redis answers nobody else meanwhile; smaller: more round trips

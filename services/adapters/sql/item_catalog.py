@@ -8,7 +8,7 @@ from sqlalchemy import Engine, func, select
 from services.adapters.sql.engine import insert_into, transaction
 from services.adapters.sql.tables import items as table
 from services.domain.ids import ItemId
-from services.domain.interactions import Item
+from services.domain.items import Item
 
 _T = TypeVar("_T")
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.domain.interactions import Interaction, Item
+from services.domain.interactions import Interaction
+from services.domain.items import Item
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from services.cli.datasets.dataset import Dataset, microseconds
 from services.cli.datasets.fetch import fetch
 from services.domain.errors import DatasetUnavailable
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import Interaction, Item
+from services.domain.interactions import Interaction
+from services.domain.items import Item
 
 NAME: Final = "ml-100k"
 REQUIREMENT: Final = "recbole==1.2.1"

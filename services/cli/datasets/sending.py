@@ -6,7 +6,8 @@ from typing import Final
 from nightjar import EventProducer
 from nightjar.v1 import event_pb2, item_pb2
 from services.cli.datasets.dataset import Dataset
-from services.domain.interactions import Interaction, Item
+from services.domain.interactions import Interaction
+from services.domain.items import Item
 
 REPORT_EVERY: Final = 1_000
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from services.cli.datasets.dataset import Dataset, microseconds
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import Interaction, Item
+from services.domain.interactions import Interaction
+from services.domain.items import Item
 
 NAME: Final = "synthetic"
 GENRES: Final = ("Dusk", "Harbour", "Meadow", "Granite", "Lantern", "Thicket", "Tundra", "Delta")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from nightjar import Event, Recommendation
 from services.domain.errors import NotEnoughData, StartFailed
 from services.domain.ids import ItemId, UserId
-from services.domain.interactions import Interaction, Item
+from services.domain.interactions import Interaction
+from services.domain.items import Item
 
 NUM_LIVE_EVENTS = 3
 CHANGE_TIMEOUT_S = 10.0

@@ -20,7 +20,7 @@ from services.cli.datasets import Dataset
 from services.cli.demo.figures import Figures
 from services.cli.demo.freshness import Freshness
 from services.domain.ids import ItemId, UserId
-from services.domain.interactions import Item
+from services.domain.items import Item
 
 SHOWN_ITEMS = 4
 ORIGINS = {"model": "recommended by the model", "popular": "popular items"}

@@ -1,6 +1,6 @@
 """The ports: what the use cases ask of the outside. One contract suite each, run on the fake and on the real one."""
 
-from services.domain.ports.catalog import ItemCatalog
+from services.domain.ports.catalog import ItemCatalog, UserDirectory
 from services.domain.ports.clock import Clock
 from services.domain.ports.features import HistoryReader, HistoryWriter, ResultCache
 from services.domain.ports.ingest import DeadLetters, EventColumns, EventLog, PartitionListener, RecordSource
@@ -22,4 +22,5 @@ __all__ = [
     "PartitionListener",
     "RecordSource",
     "ResultCache",
+    "UserDirectory",
 ]

@@ -3,8 +3,9 @@
 import math
 
 from nightjar.v1 import event_pb2
+from services.domain.event_types import EventTypes
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import EventTypes, Interaction
+from services.domain.interactions import Interaction
 from services.domain.streams import DeadLetter, DeadReason, Record
 from services.ingest.codec.records import (
     MAX_WORD_BYTES,

@@ -2,7 +2,7 @@
 
 from nightjar.v1 import item_pb2
 from services.domain.ids import ItemId
-from services.domain.interactions import Item
+from services.domain.items import Item
 from services.domain.streams import DeadLetter, DeadReason, Record
 from services.ingest.codec.records import (
     MAX_CATEGORIES,

@@ -6,7 +6,7 @@ import pytest
 
 from services.cli.event_lines import read_events
 from services.domain.errors import InvalidRequest
-from services.domain.interactions import DEFAULT_EVENT_TYPES
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 
 
 def test_a_line_is_an_event_in_the_contracts_names() -> None:

@@ -22,7 +22,7 @@ from services.adapters.sql.migrate import upgrade
 from services.cli import recommend
 from services.domain.errors import NotRunning
 from services.domain.ids import ItemId
-from services.domain.interactions import Item
+from services.domain.items import Item
 
 Ask = Callable[..., Result]
 

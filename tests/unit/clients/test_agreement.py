@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from nightjar import InvalidField
 from nightjar.v1 import event_pb2, item_pb2
 from nightjar.validation import check_event, check_item
-from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction, Item
+from services.domain.event_types import DEFAULT_EVENT_TYPES
+from services.domain.interactions import Interaction
+from services.domain.items import Item
 from services.domain.streams import DeadLetter, DeadReason, Record
 from services.ingest.codec import Limits, decode_event, decode_item
 from services.settings import IngestSettings

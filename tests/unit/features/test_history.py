@@ -6,9 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.history_input import encoder_input
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import DEFAULT_EVENT_TYPES, HistoryEntry, Interaction
+from services.domain.interactions import HistoryEntry, Interaction
 from services.domain.vocabulary import Vocabulary, input_event_types
 from services.features.history import Histories
 from tests.fakes.event_log import columns_of

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightjar.v1 import event_pb2, item_pb2
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction, Item
+from services.domain.interactions import Interaction
+from services.domain.items import Item
 from services.domain.streams import DeadLetter, DeadReason, Record
 from services.ingest.codec import Limits, decode_event, decode_item
 from tests.fakes.streams import PARTITION, event_json

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import pytest
+from services.ingest.checkpointing import run_checkpoints
 
 from services.domain.errors import TooManyDeadLetters
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId
-from services.domain.interactions import DEFAULT_EVENT_TYPES
 from services.domain.streams import Counts, DeadLetter, LogBatch, Partition, Record
 from services.ingest.codec import Limits
-from services.ingest.loops import run_checkpoints
 from services.ingest.offline_writer import OfflineWriter
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_log import FakeEventLog

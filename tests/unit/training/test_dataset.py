@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.domain.errors import NotEnoughData
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.history_input import encoder_input
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import DEFAULT_EVENT_TYPES, HistoryEntry, Interaction
+from services.domain.interactions import HistoryEntry, Interaction
 from services.training.dataset import Dataset, build_dataset
 from tests.fakes.event_log import columns_of
 from tests.fakes.planted import planted_events

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from services.domain.errors import TrainingFailed
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction
+from services.domain.interactions import Interaction
 from services.domain.vocabulary import Vocabulary, input_event_types
 from services.features.history import Histories
 from services.training.dataset import Moments

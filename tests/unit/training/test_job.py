@@ -10,7 +10,7 @@ import pytest
 
 from services.domain.bundles import MANIFEST, Manifest, sha256_of
 from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed
-from services.domain.interactions import DEFAULT_EVENT_TYPES
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.inference.serving_model import load_serving_model
 from services.training.job import Recipe, TrainingJob, new_version
 from services.training.model import FitEnd, TrainableModel

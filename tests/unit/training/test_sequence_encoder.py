@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from services.domain.errors import NotEnoughData, TrainingFailed
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import DEFAULT_EVENT_TYPES, Interaction
+from services.domain.interactions import Interaction
 from services.features.history import Rows
 from services.training.dataset import Dataset, build_dataset
 from services.training.holdout import measure

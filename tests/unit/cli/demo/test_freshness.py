@@ -7,7 +7,8 @@ from nightjar.answers import ScoredItem
 from services.cli.demo import freshness
 from services.domain.errors import NotEnoughData, StartFailed
 from services.domain.ids import EventId, ItemId, UserId
-from services.domain.interactions import Interaction, Item
+from services.domain.interactions import Interaction
+from services.domain.items import Item
 
 ADA = UserId("ada")
 
