@@ -1,4 +1,4 @@
-"""`nightjar events`: sends events from the command line."""
+"""`nightjar events send`: one event of the options, or a file of them."""
 
 import json
 import sys
@@ -24,20 +24,7 @@ from services.settings import load
 MAX_BLOCK_S: Final = 5.0  # larger: a missing topic is told late; smaller: a busy broker looks like a missing one
 MAX_WAITING: Final = 10_000  # larger: memory, and late reports; smaller: the file waits for Kafka
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="""Events into Kafka.
 
-    Example: `nightjar events send --user 42 --item 50 --type view`.""",
-)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `send` a subcommand while it is the only one."""
-
-
-@app.command("send")
 def send(
     user: Annotated[str | None, typer.Option(help="Who acted.")] = None,
     item: Annotated[str | None, typer.Option(help="On which item.")] = None,
