@@ -77,6 +77,20 @@ class KafkaRecordSource:
         self._rebalance.check_it_ends()
         return [_to_record(message) for messages in by_partition.values() for message in messages]
 
+    def seek(self, offsets: Mapping[Partition, int]) -> None:
+        mine = self._consumer.assignment()
+        for partition, offset in offsets.items():
+            if _to_kafka(partition) in mine:
+                self._consumer.seek(_to_kafka(partition), offset)
+
+    def pause(self) -> None:
+        self._rebalance.paused = True
+        self._consumer.pause(*self._consumer.assignment())
+
+    def resume(self) -> None:
+        self._rebalance.paused = False
+        self._consumer.resume(*self._consumer.assignment())
+
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         try:
             self._consumer.commit(
@@ -135,6 +149,7 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
     def __init__(self, consumer: KafkaConsumer, listener: PartitionListener) -> None:
         self._consumer = consumer
         self._listener = listener
+        self.paused = False
         self._began_at: float | None = time.monotonic()
 
     def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
@@ -142,6 +157,8 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
         log.info("partitions_assigned", partitions=[f"{each.topic}/{each.number}" for each in partitions])
         for partition, offset in self._listener.assigned(partitions).items():
             self._consumer.seek(_to_kafka(partition), offset)
+        if self.paused:
+            self._consumer.pause(*assigned)
         self._began_at = None
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:

@@ -66,6 +66,8 @@ class Progress:
 
     next_offset: int
     counts: Counts
+    watermark_us: int | None = None
+    """The newest event_time_us among its logged events; None before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +76,5 @@ class LogBatch:
 
     interactions: Sequence[Interaction]
     progress: Mapping[Partition, Progress] = field(default_factory=dict)
+    sources: Sequence[tuple[int, int]] = ()
+    """Partition number and offset of each interaction; empty when they came from elsewhere, such as a file."""

@@ -58,6 +58,14 @@ def test_rows_and_progress_are_there_after_a_restart(open_log: OpenLog) -> None:
     }
 
 
+def test_the_watermark_of_a_partition_is_part_of_its_progress(open_log: OpenLog) -> None:
+    """Not the newest of the log: each partition is read at its own speed."""
+    log = open_log()
+    log.append(LogBatch([event("a", START_US)], {FIRST: Progress(1, Counts(read=1, logged=1), START_US)}))
+    log.append(LogBatch([], {SECOND: done(1, read=1, dead=1)}))
+    assert [open_log().progress([each])[each].watermark_us for each in (FIRST, SECOND)] == [START_US, None]
+
+
 def test_progress_without_rows_is_stored(open_log: OpenLog) -> None:
     """A batch of dead letters only must not be read again."""
     open_log().append(LogBatch([], {FIRST: done(2, read=2, dead=2)}))

@@ -164,3 +164,43 @@ def test_a_group_of_one_joins_once_and_gets_its_partitions(kafka_servers: str) -
 def test_no_broker_is_one_clear_error() -> None:
     with pytest.raises(BrokerDown, match=r"127\.0\.0\.1:1"):
         KafkaRecordSource("127.0.0.1:1", "group", ["topic"], Listener(), connect_timeout_s=0.5)
+
+
+def test_a_paused_source_gives_nothing_and_loses_nothing(open_source: OpenSource) -> None:
+    """Back-pressure: the log is away, the membership goes on."""
+    source = open_source(Listener())
+    first = read(source, 1)
+    source.pause()
+    assert [record for _ in range(3) for record in source.poll(0.05)] == []
+    source.resume()
+    rest = read(source, len(VALUES) - len(first))
+    source.close()
+    assert [record.value for record in [*first, *rest]] == VALUES
+
+
+def test_a_seek_reads_again_from_there(open_source: OpenSource) -> None:
+    source = open_source(Listener())
+    partition = read(source, len(VALUES))[0].partition
+    source.seek({partition: 5, Partition("not mine", 3): 0})
+    records = read(source, 2)
+    source.close()
+    assert [record.offset for record in records] == [5, 6]
+
+
+@pytest.mark.kafka
+def test_partitions_that_come_during_a_pause_wait_too(kafka_servers: str) -> None:
+    with kafka_topic(kafka_servers) as (topic, group):
+        source = KafkaRecordSource(kafka_servers, group, [topic], listener := Listener())
+        source.pause()
+        polled: list[Record] = []
+
+        def joined() -> bool:
+            polled.extend(source.poll(0.2))
+            return bool(listener.assigned_partitions)
+
+        wait_until(joined, timeout_s=30, what="the partition")
+        polled.extend(source.poll(0.5))
+        assert polled == []
+        source.resume()
+        assert len(read(source, len(VALUES))) == len(VALUES)
+        source.close()

@@ -19,14 +19,26 @@ class FakeRecordSource:
         self.when_empty: Callable[[], object] = lambda: None
         partitions = sorted({record.partition for record in records})
         self._offsets = dict.fromkeys(partitions, 0) | dict(listener.assigned(partitions))
+        self._paused = False
 
     def poll(self, timeout_s: float) -> Sequence[Record]:
+        if self._paused:
+            return []
         ready = [each for each in self._records if each.offset >= self._offsets[each.partition]][: self._batch]
         if not ready:
             self.when_empty()
         for record in ready:
             self._offsets[record.partition] = record.offset + 1
         return ready
+
+    def seek(self, offsets: Mapping[Partition, int]) -> None:
+        self._offsets.update({each: offset for each, offset in offsets.items() if each in self._offsets})
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         self.committed.update(offsets)

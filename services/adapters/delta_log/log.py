@@ -19,7 +19,7 @@ from services.domain.errors import EventLogConflict, EventLogDown
 from services.domain.ids import EventId
 from services.domain.streams import Counts, LogBatch, Partition, Progress
 
-_COUNTERS: Final = ("next_offset", "logged", "dead", "duplicate", "read")
+_COUNTERS: Final = ("next_offset", "logged", "dead", "duplicate", "read", "watermark_us")
 
 
 class DeltaEventLog:
@@ -45,6 +45,7 @@ class DeltaEventLog:
             Transaction(_transaction_id(partition, counter), value)
             for partition, progress in batch.progress.items()
             for counter, value in zip(_COUNTERS, _counter_values(progress), strict=True)
+            if value is not None
         ]
         properties = CommitProperties(app_transactions=transactions)
         try:
@@ -122,17 +123,18 @@ def _transaction_id(partition: Partition, counter: str) -> str:
     return f"nightjar/{partition.topic}/{partition.number}/{counter}"
 
 
-def _counter_values(progress: Progress) -> tuple[int, int, int, int, int]:
+def _counter_values(progress: Progress) -> tuple[int | None, ...]:
+    """In the order of `_COUNTERS`."""
     counts = progress.counts
-    return progress.next_offset, counts.logged, counts.dead, counts.duplicate, counts.read
+    return progress.next_offset, counts.logged, counts.dead, counts.duplicate, counts.read, progress.watermark_us
 
 
 def _progress_of(table: DeltaTable, partition: Partition) -> Progress | None:
     values = [table.transaction_version(_transaction_id(partition, counter)) for counter in _COUNTERS]
     if values[0] is None:
         return None
-    next_offset, logged, dead, duplicate, read = (value or 0 for value in values)
-    return Progress(next_offset, Counts(read=read, logged=logged, dead=dead, duplicate=duplicate))
+    next_offset, logged, dead, duplicate, read = (value or 0 for value in values[:5])
+    return Progress(next_offset, Counts(read=read, logged=logged, dead=dead, duplicate=duplicate), values[5])
 
 
 def _newest_event_time_us(table: DeltaTable) -> int | None:

@@ -1,5 +1,6 @@
 """The rows of the log: their Arrow schema, and how interactions become rows and rows become columns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,8 @@ SCHEMA: Final = pa.schema(
         ("position", pa.int64()),
         ("surface", pa.string()),
         ("attributes", pa.map_(pa.string(), pa.string())),
+        ("source_partition", pa.int32()),  # where in the events topic it came from; null for an imported event
+        ("source_offset", pa.int64()),
     ]
 )
 DAY_US: Final = 86_400_000_000
@@ -41,6 +44,7 @@ class LogColumns:
 
 def to_arrow(batch: LogBatch) -> pa.Table:
     rows = batch.interactions
+    sources: Sequence[tuple[int | None, int | None]] = batch.sources or [(None, None)] * len(rows)
     times = pa.array([row.event_time_us for row in rows], pa.int64())
     days = pa.array([row.event_time_us // DAY_US for row in rows], pa.int32())
     columns = [
@@ -56,6 +60,8 @@ def to_arrow(batch: LogBatch) -> pa.Table:
         pa.array([row.position for row in rows], pa.int64()),
         pa.array([row.surface for row in rows], pa.string()),
         pa.array([list(row.attributes.items()) for row in rows], pa.map_(pa.string(), pa.string())),
+        pa.array([partition for partition, _ in sources], pa.int32()),
+        pa.array([offset for _, offset in sources], pa.int64()),
     ]
     return pa.table(columns, schema=SCHEMA)
 

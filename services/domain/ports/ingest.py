@@ -64,6 +64,18 @@ class RecordSource(Protocol):
         """The next records, in order within a partition; may call the listener it was built with before it returns."""
         ...
 
+    def seek(self, offsets: Mapping[Partition, int]) -> None:
+        """Reads on from there; partitions that are not this member's are passed over."""
+        ...
+
+    def pause(self) -> None:
+        """From now on polls return nothing, of partitions that come later neither; the membership goes on."""
+        ...
+
+    def resume(self) -> None:
+        """Ends a pause; nothing was lost meanwhile."""
+        ...
+
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Tells the brokers how far this group is, for the lag others see; best effort."""
         ...
