@@ -1,12 +1,15 @@
-"""The operator's words for what users do, and what each says about their taste."""
+"""The operator's words for what users do, and what each event says about their taste."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+DEFAULT_HALF_LIFE_S: Final = 30 * 86_400.0  # larger: last month's fashion stays; smaller: one busy day decides
 
 
 class Role(StrEnum):
-    """What an event type says about the user's taste."""
+    """What an event type, or one event of it, says about the user's taste."""
 
     IMPRESSION = "impression"
     POSITIVE = "positive"
@@ -15,20 +18,58 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one event says: about whose taste, and how much."""
+
+    role: Role
+    weight: float
+    """Signed: above 0 for a positive event, below 0 for a negative one, 0 for a neutral one and for an impression."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventType:
     """One of the operator's words for what a user can do with an item."""
 
     name: str
     role: Role
+    """What an event says that carries no value, or whose type has no thresholds."""
     weight: float = 1.0
-    """How much one such event says; 1.0 is a plain view."""
+    """How much one such event says; 1.0 is a plain view. Its size alone counts: the sign is that of the judgement."""
     consumes: bool = False
     """True when the item is done with and is not recommended again."""
+    half_life_s: float = DEFAULT_HALF_LIFE_S
+    """Seconds after which one such event counts half in what is popular and trending online."""
+    positive_from: float | None = None
+    """An event with this value or a larger one is positive; None: no value makes it so."""
+    negative_to: float | None = None
+    """An event with this value or a smaller one is negative; None: no value makes it so."""
 
     @property
     def enters_history(self) -> bool:
         """True when such an event becomes part of the user's history: it tells something the user did."""
         return self.role is not Role.IMPRESSION
+
+    def judge(self, value: float | None) -> Judgement:
+        """What one event of this type says; value: that of the event, None when it carries none."""
+        role = judged_role(self.role, self.positive_from, self.negative_to, value)
+        return Judgement(role, _SIGNS[role] * abs(self.weight))
+
+
+_SIGNS: Final = {Role.POSITIVE: 1.0, Role.NEGATIVE: -1.0, Role.NEUTRAL: 0.0, Role.IMPRESSION: 0.0}
+
+
+def judged_role(declared: Role, positive_from: float | None, negative_to: float | None, value: float | None) -> Role:
+    """The role of one event: its value against the thresholds, or the declared role without a value or thresholds.
+
+    A value that reaches neither threshold is neutral, also where only one is declared.
+    """
+    if value is None or (positive_from is None and negative_to is None):
+        return declared
+    if positive_from is not None and value >= positive_from:
+        return Role.POSITIVE
+    if negative_to is not None and value <= negative_to:
+        return Role.NEGATIVE
+    return Role.NEUTRAL
 
 
 class EventTypes:
