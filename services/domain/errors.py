@@ -22,6 +22,7 @@ class Reason(StrEnum):
     FEATURE_STORE_DOWN = "FEATURE_STORE_DOWN"
     CATALOG_DOWN = "CATALOG_DOWN"
     BROKER_DOWN = "BROKER_DOWN"
+    OVERLOADED = "OVERLOADED"
     EVENT_LOG_CONFLICT = "EVENT_LOG_CONFLICT"
     EVENT_LOG_DOWN = "EVENT_LOG_DOWN"
     TOO_MANY_DEAD_LETTERS = "TOO_MANY_DEAD_LETTERS"
@@ -113,6 +114,13 @@ class CatalogDown(NightjarError):
 
 class BrokerDown(NightjarError):
     reason = Reason.BROKER_DOWN
+    retryable = True
+
+
+class Overloaded(NightjarError):
+    """More is under way than a bounded buffer holds; nothing of the request was done, and it may be sent again."""
+
+    reason = Reason.OVERLOADED
     retryable = True
 
 

@@ -25,10 +25,12 @@ REQUEST_SECONDS = Metric("nightjar_request_seconds", Kind.HISTOGRAM, "time to an
 CACHE_LOOKUPS = Metric("nightjar_cache_lookups_total", Kind.COUNTER, "result cache look-ups", ("outcome",))
 MODEL_SWAPS = Metric("nightjar_model_swaps_total", Kind.COUNTER, "model swaps tried by a worker", ("outcome",))
 MODEL_GENERATION = Metric("nightjar_model_generation", Kind.GAUGE, "the generation this worker serves")
+PUBLISHED_EVENTS = Metric("nightjar_published_events_total", Kind.COUNTER, "events that came over gRPC", ("status",))
 
 CATALOGUE = (
     REQUESTS,
     REQUEST_SECONDS,
+    PUBLISHED_EVENTS,
     CACHE_LOOKUPS,
     MODEL_SWAPS,
     MODEL_GENERATION,

@@ -13,9 +13,10 @@ import structlog
 
 from services import logs
 from services.domain.errors import InvalidSettings, NightjarError
-from services.inference.addresses import redis_url, reserve_port
+from services.inference.addresses import redis_url
 from services.inference.supervisor import Supervisor, worker_command
 from services.ready_file import ReadyFile
+from services.rpc.listening import reserve_port
 from services.settings import Settings, load
 
 log = structlog.get_logger(__name__)
@@ -46,7 +47,7 @@ async def _supervise(settings: Settings, ready_file: ReadyFile) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     serve = settings.serve
-    reserved, port = reserve_port(serve.host, serve.port)
+    reserved, port = reserve_port(serve.host, serve.port, "NIGHTJAR_SERVE")
     log.info("serving_starts", host=serve.host, port=port, settings=settings.model_dump(mode="json"))
 
     def on_ready() -> None:

@@ -27,8 +27,8 @@ def _serve(host: str, port: int, channel: socket.socket) -> int:
 
     from services import logs
     from services.domain.errors import InvalidSettings, NightjarError
-    from services.inference.addresses import grpc_address
     from services.inference.serve import serve
+    from services.rpc.listening import grpc_address
     from services.settings import load
 
     try:

@@ -10,9 +10,9 @@ from nightjar.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_serve
 from nightjar.v1.recommender_service_pb2_grpc import add_RecommenderServiceServicer_to_server
 from services.inference.recorder import Recorder
 from services.inference.rpc import model_servicer, recommender_servicer
-from services.inference.rpc.interceptor import CallInterceptor
 from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
+from services.rpc.interceptor import CallInterceptor
 
 MAX_REQUEST_BYTES: Final = 65_536  # requests hold a few ids; larger ones are a mistake or an attack
 MAX_CONCURRENT_CALLS: Final = 1_024  # larger: memory grows under overload; smaller: bursts are refused too early

@@ -30,6 +30,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.FEATURE_STORE_DOWN: StatusCode.UNAVAILABLE,
         Reason.CATALOG_DOWN: StatusCode.UNAVAILABLE,
         Reason.BROKER_DOWN: StatusCode.UNAVAILABLE,
+        Reason.OVERLOADED: StatusCode.RESOURCE_EXHAUSTED,
         Reason.EVENT_LOG_DOWN: StatusCode.UNAVAILABLE,
         Reason.EVENT_LOG_CONFLICT: StatusCode.ABORTED,
         Reason.TOO_MANY_DEAD_LETTERS: StatusCode.INTERNAL,

@@ -9,8 +9,8 @@ from grpc import StatusCode
 from structlog.testing import capture_logs
 
 from services.domain.errors import ModelNotReady
-from services.inference.recorder import Recorder
-from services.inference.rpc.interceptor import CallInterceptor
+from services.rpc.interceptor import CallInterceptor
+from services.rpc.recorder import CallRecorder
 
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 FAULTS: dict[bytes, Exception] = {
@@ -55,7 +55,7 @@ HANDLERS: dict[str, Callable[..., Any]] = {
 class Bench:
     """Calls a method of one kind with one request and returns the last reply."""
 
-    def __init__(self, channel: grpc.aio.Channel, recorder: Recorder) -> None:
+    def __init__(self, channel: grpc.aio.Channel, recorder: CallRecorder) -> None:
         self._channel = channel
         self.recorder = recorder
 
@@ -72,7 +72,7 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    recorder = Recorder()
+    recorder = CallRecorder()
     server = grpc.aio.server(interceptors=[CallInterceptor(recorder)])
     handlers = {kind: getattr(grpc, f"{kind}_rpc_method_handler")(HANDLERS[kind]) for kind in KINDS}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Echo", handlers)])

@@ -13,8 +13,8 @@ import structlog
 from grpc import StatusCode
 
 from services.domain.errors import NightjarError
-from services.inference.recorder import Recorder
-from services.inference.rpc.errors import domain_status, unknown_status
+from services.rpc.errors import domain_status, unknown_status
+from services.rpc.recorder import CallRecorder
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +26,7 @@ _WORDS = {code.value[0]: code.name for code in StatusCode}
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Put it first, so that nothing is raised outside of it."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: CallRecorder) -> None:
         self._recorder = recorder
 
     async def intercept_service(

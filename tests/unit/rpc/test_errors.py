@@ -5,8 +5,8 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc import StatusCode
 
-from services.domain.errors import InvalidRequest, ModelNotReady, NightjarError, Reason
-from services.inference.rpc.errors import DOMAIN, STATUS_CODES, domain_status, unknown_status
+from services.domain.errors import InvalidRequest, ModelNotReady, NightjarError, Overloaded, Reason
+from services.rpc.errors import DOMAIN, STATUS_CODES, domain_status, unknown_status
 
 
 def kinds(of: type[NightjarError] = NightjarError) -> Iterator[type[NightjarError]]:
@@ -43,9 +43,10 @@ def test_every_reason_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in kinds() if kind.retryable], ids=lambda kind: kind.__name__)
-def test_what_may_be_tried_again_is_unavailable(kind: type[NightjarError]) -> None:
-    """Clients retry UNAVAILABLE by themselves."""
-    assert STATUS_CODES[kind.reason] is StatusCode.UNAVAILABLE
+def test_what_may_be_tried_again_says_so(kind: type[NightjarError]) -> None:
+    """Clients retry UNAVAILABLE by themselves; RESOURCE_EXHAUSTED tells them to slow down first."""
+    wanted = StatusCode.RESOURCE_EXHAUSTED if kind is Overloaded else StatusCode.UNAVAILABLE
+    assert STATUS_CODES[kind.reason] is wanted
 
 
 def test_a_bad_field_is_named_in_a_bad_request() -> None:
