@@ -96,9 +96,8 @@ class Stack:
         kafka = self.settings.kafka
         if kafka.bootstrap_servers is None:
             raise NotRunning("Kafka has not been started yet; call start_infrastructure first.")
-        created = ensure_topics(
-            kafka.bootstrap_servers, topic_specs(kafka.events_topic, kafka.items_topic, kafka.num_partitions)
-        )
+        specs = topic_specs(kafka.events_topic, kafka.items_topic, kafka.users_topic, kafka.num_partitions)
+        created = ensure_topics(kafka.bootstrap_servers, specs)
         log.info("topics_ready", created=created)
 
     def migrate(self) -> None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from kafka import KafkaAdminClient, OffsetSpec, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
+from services.domain.dead_letters import DEAD_LETTER_SUFFIX
 from services.domain.errors import BrokerDown
-
-DEAD_LETTER_SUFFIX = ".dlq"
 
 
 @dataclass(frozen=True)
@@ -22,13 +21,19 @@ class TopicSpec:
     configs: Mapping[str, str] = field(default_factory=dict)
 
 
-def topic_specs(events_topic: str, items_topic: str, num_partitions: int) -> list[TopicSpec]:
-    """The topics of the project. Items are few and their newest state is what counts; dead letters are rare."""
+# A tombstone must outlast a catalog writer that is down, or the erasure it asks for never happens; this is Kafka's own
+# default for how long events are kept. Larger: erased ids stay on the topic for longer.
+_TOMBSTONES_KEPT_MS = 7 * 86_400_000
+
+
+def topic_specs(events_topic: str, items_topic: str, users_topic: str, num_partitions: int) -> list[TopicSpec]:
+    """The topics of the project. Of items and users the newest state is what counts; dead letters are rare."""
+    compacted = {"cleanup.policy": "compact", "delete.retention.ms": str(_TOMBSTONES_KEPT_MS)}
     return [
         TopicSpec(events_topic, num_partitions),
-        TopicSpec(items_topic, 1, {"cleanup.policy": "compact"}),
-        TopicSpec(events_topic + DEAD_LETTER_SUFFIX, 1),
-        TopicSpec(items_topic + DEAD_LETTER_SUFFIX, 1),
+        TopicSpec(items_topic, 1, compacted),
+        TopicSpec(users_topic, 1, compacted),
+        *(TopicSpec(topic + DEAD_LETTER_SUFFIX, 1) for topic in (events_topic, items_topic, users_topic)),
     ]
 
 
@@ -82,15 +87,20 @@ def cluster_answers(bootstrap_servers: str, timeout_s: float) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def _admin(bootstrap_servers: str, timeout_s: float) -> Iterator[KafkaAdminClient]:
+def open_admin(bootstrap_servers: str, timeout_s: float) -> KafkaAdminClient:
+    """A client for the brokers; raises KafkaError when none answers in time. The caller closes it."""
     timeout_ms = int(timeout_s * 1000)
-    admin = KafkaAdminClient(
+    return KafkaAdminClient(
         bootstrap_servers=bootstrap_servers.split(","),
         client_id="nightjar-admin",
         bootstrap_timeout_ms=timeout_ms,
         request_timeout_ms=timeout_ms,
     )
+
+
+@contextlib.contextmanager
+def _admin(bootstrap_servers: str, timeout_s: float) -> Iterator[KafkaAdminClient]:
+    admin = open_admin(bootstrap_servers, timeout_s)
     try:
         yield admin
     finally:

@@ -1,4 +1,4 @@
-"""Items: what there is to recommend."""
+"""Items: what there is to recommend, and when."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,11 +7,52 @@ from services.domain.ids import ItemId
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """An exact amount of money: units + nanos / 10^9 of a currency named by three capital letters."""
+
+    currency_code: str
+    units: int
+    nanos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """When an item may be recommended: from `from_us` on and before `until_us`, unless it is hidden."""
+
+    hidden: bool = False
+    from_us: int | None = None
+    until_us: int | None = None
+
+    @property
+    def is_restricted(self) -> bool:
+        """False for an item that may always be recommended."""
+        return self != ALWAYS
+
+
+ALWAYS = Availability()
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
-    """The present state of one catalogue item."""
+    """The present state of one catalogue item. Times are microseconds since the epoch, UTC."""
 
     item_id: ItemId
     title: str = ""
     categories: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     update_time_us: int = 0
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    price: Price | None = None
+    availability: Availability = ALWAYS
+    embedding: tuple[float, ...] = ()
+    """The producer's own vector, float32 numbers; empty for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityChanges:
+    """What became of the items' availability up to a version of the catalog."""
+
+    version: int
+    """Counts up by one whenever the availability of any item changes; 0 while none ever has."""
+    items: Mapping[ItemId, Availability]

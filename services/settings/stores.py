@@ -31,7 +31,9 @@ class KafkaSettings(Section):
     events_topic: str = Field(default="nightjar.events.v1", min_length=1, max_length=200)
     """Topic of the events; its dead letters go to the same name with `.dlq` behind."""
     items_topic: str = Field(default="nightjar.items.v1", min_length=1, max_length=200)
-    """Compacted topic of the items."""
+    """Compacted topic of the items; dead letters as above."""
+    users_topic: str = Field(default="nightjar.users.v1", min_length=1, max_length=200)
+    """Compacted topic of the users; dead letters as above."""
     num_partitions: int = Field(default=4, ge=1, le=1024)
     """Partitions of the events topic when the project creates it; the most writers of one kind that can share work."""
     consumer_group_prefix: str = Field(default="nightjar", min_length=1, max_length=100)

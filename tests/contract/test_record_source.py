@@ -38,7 +38,7 @@ VALUES = [f"value {n}".encode() for n in range(7)]
 def kafka_topic(servers: str) -> Iterator[tuple[str, str]]:
     """A topic of one partition that holds VALUES; and a group's name."""
     name = uuid.uuid4().hex
-    ensure_topics(servers, topic_specs(name, f"items-{name}", 1))
+    ensure_topics(servers, topic_specs(name, f"items-{name}", f"users-{name}", 1))
     producer = KafkaProducer(bootstrap_servers=servers, metrics_enabled=False)
     for value in VALUES:
         producer.send(name, key=b"ada", value=value, headers=[("Content-Type", b"application/json")])

@@ -45,17 +45,19 @@ class Pipeline:
         self.servers = servers
         self.redis_url = redis_url
         self.topic, self.items_topic = f"events-{self.name}", f"items-{self.name}"
+        self.users_topic = f"users-{self.name}"
         self.settings = Settings(home=home)
         self.environment = {
             "NIGHTJAR_HOME": str(home),
             "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS": servers,
             "NIGHTJAR_KAFKA__EVENTS_TOPIC": self.topic,
             "NIGHTJAR_KAFKA__ITEMS_TOPIC": self.items_topic,
+            "NIGHTJAR_KAFKA__USERS_TOPIC": self.users_topic,
             "NIGHTJAR_KAFKA__CONSUMER_GROUP_PREFIX": self.name,
             "NIGHTJAR_REDIS__URL": redis_url,
             "NIGHTJAR_INGEST__COMMIT_INTERVAL_S": "0.2",
         }
-        ensure_topics(servers, topic_specs(self.topic, self.items_topic, 2))
+        ensure_topics(servers, topic_specs(self.topic, self.items_topic, self.users_topic, 2))
         self.producer = KafkaProducer(bootstrap_servers=servers, metrics_enabled=False)
 
     def send(self, value: bytes, *, key: str = "ada", content_type: str = "", topic: str = "") -> None:

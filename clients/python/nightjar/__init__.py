@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nightjar.aio_client import AsyncRecommenderClient
     from nightjar.answers import Recommendation, ScoredItem, SimilarItems
+    from nightjar.catalog import Item, Price, User
     from nightjar.client import RecommenderClient
     from nightjar.delivery import Delivery, DeliveryReport
     from nightjar.errors import (
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
         NightjarClientError,
         RecommenderError,
     )
-    from nightjar.events import Event, Item
+    from nightjar.events import Event
     from nightjar.producer import EventProducer
 
 __all__ = [
@@ -36,16 +37,19 @@ __all__ = [
     "InvalidField",
     "Item",
     "NightjarClientError",
+    "Price",
     "Recommendation",
     "RecommenderClient",
     "RecommenderError",
     "ScoredItem",
     "SimilarItems",
+    "User",
 ]
 
 _HOMES = {
     "aio_client": ("AsyncRecommenderClient",),
     "answers": ("Recommendation", "ScoredItem", "SimilarItems"),
+    "catalog": ("Item", "Price", "User"),
     "client": ("RecommenderClient",),
     "delivery": ("Delivery", "DeliveryReport"),
     "errors": (
@@ -57,7 +61,7 @@ _HOMES = {
         "NightjarClientError",
         "RecommenderError",
     ),
-    "events": ("Event", "Item"),
+    "events": ("Event",),
     "producer": ("EventProducer",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,4 +1,4 @@
-"""EventProducer: sends events and items to Kafka, in order a user, each with a report, within a bounded buffer."""
+"""EventProducer: sends events, items and users to Kafka, each with a report, within a bounded buffer."""
 
 import functools
 import threading
@@ -10,16 +10,18 @@ import kafka
 from kafka.codec import has_lz4
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
+from nightjar.catalog import Item, User
 from nightjar.delivery import Delivery, DeliveryReport, OnDelivery, failure
 from nightjar.errors import BrokerUnreachable, DeliveryFailed, FlushTimedOut, InvalidField, NightjarClientError
-from nightjar.events import Event, Item
+from nightjar.events import Event
 from nightjar.in_flight import InFlight, Reservation
 from nightjar.partitioning import KeyPartitioner
-from nightjar.v1 import event_pb2, item_pb2
-from nightjar.validation import check_event, check_item
+from nightjar.v1 import event_pb2, item_pb2, user_pb2
+from nightjar.validation import check_event, check_id, check_item, check_user
 
 EVENTS_TOPIC: Final = "nightjar.events.v1"
 ITEMS_TOPIC: Final = "nightjar.items.v1"
+USERS_TOPIC: Final = "nightjar.users.v1"
 HEADERS: Final = [("content-type", b"application/x-protobuf")]
 
 BATCH_BYTES: Final = 262_144  # larger: requests near Kafka's limit of 1 MiB; smaller: more round trips a partition
@@ -48,6 +50,7 @@ class EventProducer:
         *,
         events_topic: str = EVENTS_TOPIC,
         items_topic: str = ITEMS_TOPIC,
+        users_topic: str = USERS_TOPIC,
         on_delivery: OnDelivery | None = None,
         linger_s: float = 0.005,
         max_buffer_bytes: int = 64 * 1_048_576,
@@ -60,6 +63,7 @@ class EventProducer:
         self._servers = bootstrap_servers
         self._events_topic = events_topic
         self._items_topic = items_topic
+        self._users_topic = users_topic
         self._on_delivery = on_delivery
         self._max_block_s = max_block_s
         self._in_flight = InFlight(max_buffer_bytes)
@@ -103,6 +107,17 @@ class EventProducer:
         check_item(message)
         return self._send(self._items_topic, message.item_id, message.item_id, message.SerializeToString())
 
+    def send_user(self, user: User | user_pb2.User) -> Delivery:
+        """Queues a user's present state, keyed by the user; otherwise as `send`."""
+        message = user.to_proto() if isinstance(user, User) else user
+        check_user(message)
+        return self._send(self._users_topic, message.user_id, message.user_id, message.SerializeToString())
+
+    def erase_user(self, user_id: str) -> Delivery:
+        """Asks that all be forgotten that the user did until now; otherwise as `send`. May be repeated."""
+        check_id("user_id", user_id)
+        return self._send(self._users_topic, user_id, user_id, None)
+
     def flush(self, timeout_s: float = 60.0) -> None:
         """Blocks until everything sent before has its report.
 
@@ -144,12 +159,12 @@ class EventProducer:
             if error is None:
                 raise
 
-    def _send(self, topic: str, record_id: str, key: str, value: bytes) -> Delivery:
+    def _send(self, topic: str, record_id: str, key: str, value: bytes | None) -> Delivery:
         if self._closed:
             raise NightjarClientError("This EventProducer is closed; make a new one.")
         key_bytes = key.encode()
         reservation = self._in_flight.reserve(
-            len(key_bytes) + len(value) + RECORD_OVERHEAD_BYTES, timeout_s=self._max_block_s
+            len(key_bytes) + len(value or b"") + RECORD_OVERHEAD_BYTES, timeout_s=self._max_block_s
         )
         try:
             future = self._kafka.send(topic, value=value, key=key_bytes, headers=HEADERS)

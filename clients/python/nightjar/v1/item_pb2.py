@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nightjar/v1/item.proto\x12\x0bnightjar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x01\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\ncategories\x18\x03 \x03(\t\x12\x35\n\nattributes\x18\x04 \x03(\x0b\x32!.nightjar.v1.Item.AttributesEntry\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16nightjar/v1/item.proto\x12\x0bnightjar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x03\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\ncategories\x18\x03 \x03(\t\x12\x35\n\nattributes\x18\x04 \x03(\x0b\x32!.nightjar.v1.Item.AttributesEntry\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12!\n\x05price\x18\x08 \x01(\x0b\x32\x12.nightjar.v1.Price\x12\x37\n\x13\x61vailable_from_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x14\x61vailable_until_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06hidden\x18\x0b \x01(\x08\x12\x11\n\tembedding\x18\x0c \x03(\x02\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x05Price\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\x03\x12\r\n\x05nanos\x18\x03 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ITEM_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_ITEM_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_ITEM']._serialized_start=73
-  _globals['_ITEM']._serialized_end=286
-  _globals['_ITEM_ATTRIBUTESENTRY']._serialized_start=237
-  _globals['_ITEM_ATTRIBUTESENTRY']._serialized_end=286
+  _globals['_ITEM']._serialized_end=506
+  _globals['_ITEM_ATTRIBUTESENTRY']._serialized_start=457
+  _globals['_ITEM_ATTRIBUTESENTRY']._serialized_end=506
+  _globals['_PRICE']._serialized_start=508
+  _globals['_PRICE']._serialized_end=568
 # @@protoc_insertion_point(module_scope)

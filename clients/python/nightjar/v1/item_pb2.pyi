@@ -22,7 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class Item(_message.Message):
     """Item is the present state of one item in the catalogue, as a producer puts it on the compacted topic
-    `nightjar.items.v1`, keyed by item_id. The newest update_time wins. Encoded like Event.
+    `nightjar.items.v1`, keyed by item_id. The newest update_time wins, and its record replaces the whole state: a field
+    left out is empty from then on. Encoded like Event, at most 65,536 bytes unless the operator allows more. A record
+    without a value is a dead letter: an item leaves every list by `hidden`, or by the end of its window.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -52,10 +54,21 @@ class Item(_message.Message):
     CATEGORIES_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FROM_TIME_FIELD_NUMBER: _builtins.int
+    AVAILABLE_UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    HIDDEN_FIELD_NUMBER: _builtins.int
+    EMBEDDING_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """Which item. 1 to 256 bytes of UTF-8 without control characters. Required."""
     title: _builtins.str
     """What people call it, at most 1,024 bytes. Empty: shown by its id."""
+    description: _builtins.str
+    """What it is, in prose, at most 8,192 bytes. Empty: not described."""
+    hidden: _builtins.bool
+    """True takes it out of every answer within a second, whatever its window says. Unset: false."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The categories it belongs to, at most 64 of at most 256 bytes. Empty: none."""
@@ -68,6 +81,30 @@ class Item(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When this state came to be, UTC, from 1970 to 9999. Required."""
 
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Free words about it, at most 64 of at most 256 bytes. Empty: none."""
+
+    @_builtins.property
+    def price(self) -> Global___Price:
+        """What one costs. Unset: unknown; an amount of 0 is free of charge."""
+
+    @_builtins.property
+    def available_from_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it may be recommended, UTC, from 1970 to 9999. Unset: it always might."""
+
+    @_builtins.property
+    def available_until_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it may be recommended no more, UTC, from 1970 to 9999, at least a microsecond later than
+        available_from_time. Unset: never.
+        """
+
+    @_builtins.property
+    def embedding(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The producer's own vector for its content, such as a text embedding: at most 4,096 finite numbers, of one length
+        and one making for all items. Empty: none.
+        """
+
     def __init__(
         self,
         *,
@@ -76,11 +113,50 @@ class Item(_message.Message):
         categories: _abc.Iterable[_builtins.str] | None = ...,
         attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        description: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        price: Global___Price | None = ...,
+        available_from_time: _timestamp_pb2.Timestamp | None = ...,
+        available_until_time: _timestamp_pb2.Timestamp | None = ...,
+        hidden: _builtins.bool = ...,
+        embedding: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available_from_time", b"available_from_time", "available_until_time", b"available_until_time", "price", b"price", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "categories", b"categories", "item_id", b"item_id", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "available_from_time", b"available_from_time", "available_until_time", b"available_until_time", "categories", b"categories", "description", b"description", "embedding", b"embedding", "hidden", b"hidden", "item_id", b"item_id", "price", b"price", "tags", b"tags", "title", b"title", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Item: _TypeAlias = Item  # noqa: Y015
+
+@_typing.final
+class Price(_message.Message):
+    """Price is an exact amount of money, units + nanos / 1,000,000,000: 12.99 is units 12 and nanos 990,000,000. Binary
+    floating point cannot say 12.99.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    NANOS_FIELD_NUMBER: _builtins.int
+    currency_code: _builtins.str
+    """The currency: three capital letters A to Z, as ISO 4217 has them, such as `EUR`. Required."""
+    units: _builtins.int
+    """The whole units, 0 or more. Unset: 0."""
+    nanos: _builtins.int
+    """The billionths of a unit, 0 to 999,999,999. Unset: 0."""
+    def __init__(
+        self,
+        *,
+        currency_code: _builtins.str = ...,
+        units: _builtins.int = ...,
+        nanos: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "nanos", b"nanos", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Price: _TypeAlias = Price  # noqa: Y015

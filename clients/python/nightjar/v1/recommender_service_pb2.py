@@ -24,27 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nightjar/v1/recommender_service.proto\x12\x0bnightjar.v1\"9\n\x10RecommendRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x04\n\x02_k\"\xff\x01\n\x11RecommendResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12&\n\x05items\x18\x04 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x07 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\x12\x11\n\tcache_hit\x18\x08 \x01(\x08\":\n\nScoredItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0c\n\x04rank\x18\x03 \x01(\r\"<\n\x13SimilarItemsRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x04\n\x02_k\"U\n\x14SimilarItemsResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem*F\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSOURCE_MODEL\x10\x01\x12\x12\n\x0eSOURCE_POPULAR\x10\x02*{\n\x0e\x44\x65gradedReason\x12\x1f\n\x1b\x44\x45GRADED_REASON_UNSPECIFIED\x10\x00\x12&\n\"DEGRADED_REASON_FEATURE_STORE_DOWN\x10\x01\x12 \n\x1c\x44\x45GRADED_REASON_MODEL_FAILED\x10\x02\x32\xb5\x01\n\x12RecommenderService\x12J\n\tRecommend\x12\x1d.nightjar.v1.RecommendRequest\x1a\x1e.nightjar.v1.RecommendResponse\x12S\n\x0cSimilarItems\x12 .nightjar.v1.SimilarItemsRequest\x1a!.nightjar.v1.SimilarItemsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nightjar/v1/recommender_service.proto\x12\x0bnightjar.v1\"9\n\x10RecommendRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x04\n\x02_k\"\x98\x02\n\x11RecommendResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12&\n\x05items\x18\x04 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x07 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\x12\x11\n\tcache_hit\x18\x08 \x01(\x08\x12\x17\n\x0f\x63\x61talog_version\x18\t \x01(\t\":\n\nScoredItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0c\n\x04rank\x18\x03 \x01(\r\"<\n\x13SimilarItemsRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x04\n\x02_k\"n\n\x14SimilarItemsResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12\x17\n\x0f\x63\x61talog_version\x18\x03 \x01(\t*F\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSOURCE_MODEL\x10\x01\x12\x12\n\x0eSOURCE_POPULAR\x10\x02*\x9d\x01\n\x0e\x44\x65gradedReason\x12\x1f\n\x1b\x44\x45GRADED_REASON_UNSPECIFIED\x10\x00\x12&\n\"DEGRADED_REASON_FEATURE_STORE_DOWN\x10\x01\x12 \n\x1c\x44\x45GRADED_REASON_MODEL_FAILED\x10\x02\x12 \n\x1c\x44\x45GRADED_REASON_CATALOG_DOWN\x10\x03\x32\xb5\x01\n\x12RecommenderService\x12J\n\tRecommend\x12\x1d.nightjar.v1.RecommendRequest\x1a\x1e.nightjar.v1.RecommendResponse\x12S\n\x0cSimilarItems\x12 .nightjar.v1.SimilarItemsRequest\x1a!.nightjar.v1.SimilarItemsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nightjar.v1.recommender_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SOURCE']._serialized_start=580
-  _globals['_SOURCE']._serialized_end=650
-  _globals['_DEGRADEDREASON']._serialized_start=652
-  _globals['_DEGRADEDREASON']._serialized_end=775
+  _globals['_SOURCE']._serialized_start=630
+  _globals['_SOURCE']._serialized_end=700
+  _globals['_DEGRADEDREASON']._serialized_start=703
+  _globals['_DEGRADEDREASON']._serialized_end=860
   _globals['_RECOMMENDREQUEST']._serialized_start=54
   _globals['_RECOMMENDREQUEST']._serialized_end=111
   _globals['_RECOMMENDRESPONSE']._serialized_start=114
-  _globals['_RECOMMENDRESPONSE']._serialized_end=369
-  _globals['_SCOREDITEM']._serialized_start=371
-  _globals['_SCOREDITEM']._serialized_end=429
-  _globals['_SIMILARITEMSREQUEST']._serialized_start=431
-  _globals['_SIMILARITEMSREQUEST']._serialized_end=491
-  _globals['_SIMILARITEMSRESPONSE']._serialized_start=493
-  _globals['_SIMILARITEMSRESPONSE']._serialized_end=578
-  _globals['_RECOMMENDERSERVICE']._serialized_start=778
-  _globals['_RECOMMENDERSERVICE']._serialized_end=959
+  _globals['_RECOMMENDRESPONSE']._serialized_end=394
+  _globals['_SCOREDITEM']._serialized_start=396
+  _globals['_SCOREDITEM']._serialized_end=454
+  _globals['_SIMILARITEMSREQUEST']._serialized_start=456
+  _globals['_SIMILARITEMSREQUEST']._serialized_end=516
+  _globals['_SIMILARITEMSRESPONSE']._serialized_start=518
+  _globals['_SIMILARITEMSRESPONSE']._serialized_end=628
+  _globals['_RECOMMENDERSERVICE']._serialized_start=863
+  _globals['_RECOMMENDERSERVICE']._serialized_end=1044
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,10 @@ class _DegradedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Degrad
     """The user's history could not be read, so the list is not personal."""
     DEGRADED_REASON_MODEL_FAILED: _DegradedReason.ValueType  # 2
     """The model could not compute an answer from the user's history, so the list is not personal."""
+    DEGRADED_REASON_CATALOG_DOWN: _DegradedReason.ValueType  # 3
+    """Which items are hidden or outside their window has not been known since the worker started, so the list may hold
+    some.
+    """
 
 class DegradedReason(_DegradedReason, metaclass=_DegradedReasonEnumTypeWrapper):
     """DegradedReason says which part was missing. Later versions may add values."""
@@ -65,6 +69,10 @@ DEGRADED_REASON_FEATURE_STORE_DOWN: DegradedReason.ValueType  # 1
 """The user's history could not be read, so the list is not personal."""
 DEGRADED_REASON_MODEL_FAILED: DegradedReason.ValueType  # 2
 """The model could not compute an answer from the user's history, so the list is not personal."""
+DEGRADED_REASON_CATALOG_DOWN: DegradedReason.ValueType  # 3
+"""Which items are hidden or outside their window has not been known since the worker started, so the list may hold
+some.
+"""
 Global___DegradedReason: _TypeAlias = DegradedReason  # noqa: Y015
 
 @_typing.final
@@ -97,8 +105,8 @@ Global___RecommendRequest: _TypeAlias = RecommendRequest  # noqa: Y015
 
 @_typing.final
 class RecommendResponse(_message.Message):
-    """RecommendResponse is the list and where it came from. The same model_version, history_version and request give the
-    same items.
+    """RecommendResponse is the list and where it came from. The same model_version, history_version, catalog_version and
+    request give the same items.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -111,6 +119,7 @@ class RecommendResponse(_message.Message):
     DEGRADED_FIELD_NUMBER: _builtins.int
     DEGRADED_REASON_FIELD_NUMBER: _builtins.int
     CACHE_HIT_FIELD_NUMBER: _builtins.int
+    CATALOG_VERSION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Names this answer; events that follow from it carry it in Event.request_id."""
     model_version: _builtins.str
@@ -127,6 +136,10 @@ class RecommendResponse(_message.Message):
     """Why the answer is degraded. DEGRADED_REASON_UNSPECIFIED when it is not."""
     cache_hit: _builtins.bool
     """True when the list came from the result cache."""
+    catalog_version: _builtins.str
+    """A fingerprint of which of the model's items could not be shown at the time of the answer (hidden, or outside their
+    window), hexadecimal; it changes exactly when that set does. Empty: every item could.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredItem]:
         """Best first; fewer than k only when fewer exist."""
@@ -142,10 +155,11 @@ class RecommendResponse(_message.Message):
         degraded: _builtins.bool = ...,
         degraded_reason: Global___DegradedReason.ValueType = ...,
         cache_hit: _builtins.bool = ...,
+        catalog_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hit", b"cache_hit", "degraded", b"degraded", "degraded_reason", b"degraded_reason", "history_version", b"history_version", "items", b"items", "model_version", b"model_version", "request_id", b"request_id", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hit", b"cache_hit", "catalog_version", b"catalog_version", "degraded", b"degraded", "degraded_reason", b"degraded_reason", "history_version", b"history_version", "items", b"items", "model_version", b"model_version", "request_id", b"request_id", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -217,8 +231,11 @@ class SimilarItemsResponse(_message.Message):
 
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
+    CATALOG_VERSION_FIELD_NUMBER: _builtins.int
     model_version: _builtins.str
     """The version of the model whose vectors were compared."""
+    catalog_version: _builtins.str
+    """As in RecommendResponse: which items could not be shown."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredItem]:
         """Nearest first; the score is the cosine of the two vectors, -1 to 1."""
@@ -228,10 +245,11 @@ class SimilarItemsResponse(_message.Message):
         *,
         model_version: _builtins.str = ...,
         items: _abc.Iterable[Global___ScoredItem] | None = ...,
+        catalog_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog_version", b"catalog_version", "items", b"items", "model_version", b"model_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
