@@ -5,6 +5,7 @@ from services.domain.ports.clock import Clock
 from services.domain.ports.features import HistoryReader, HistoryWriter, ResultCache
 from services.domain.ports.ingest import DeadLetters, EventColumns, EventLog, PartitionListener, RecordSource
 from services.domain.ports.models import BundleStore, LiveModelNotice, LiveModelNotices, ModelRegistrar, ModelRegistry
+from services.domain.ports.operations import LogHistory, RecordSender, ReplayMemory, StreamCluster, TopicReader
 
 __all__ = [
     "BundleStore",
@@ -17,10 +18,15 @@ __all__ = [
     "ItemCatalog",
     "LiveModelNotice",
     "LiveModelNotices",
+    "LogHistory",
     "ModelRegistrar",
     "ModelRegistry",
     "PartitionListener",
+    "RecordSender",
     "RecordSource",
+    "ReplayMemory",
     "ResultCache",
+    "StreamCluster",
+    "TopicReader",
     "UserDirectory",
 ]
