@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
-from services.adapters.kafka_admin import DEAD_LETTER_SUFFIX
+from services.domain.dead_letters import DEAD_LETTER_SUFFIX
 from services.domain.errors import BrokerDown, NotRunning
 from services.domain.ports import PartitionListener
 from services.domain.streams import DeadLetter, Partition, Record
@@ -75,13 +76,13 @@ class KafkaRecordSource:
                 f"Kafka cannot be read ({error}); see that it runs and that this group may read."
             ) from error
         self._rebalance.check_it_ends()
-        return [_to_record(message) for messages in by_partition.values() for message in messages]
+        return [to_record(message) for messages in by_partition.values() for message in messages]
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         mine = self._consumer.assignment()
         for partition, offset in offsets.items():
-            if _to_kafka(partition) in mine:
-                self._consumer.seek(_to_kafka(partition), offset)
+            if to_kafka(partition) in mine:
+                self._consumer.seek(to_kafka(partition), offset)
 
     def pause(self) -> None:
         self._rebalance.paused = True
@@ -94,7 +95,7 @@ class KafkaRecordSource:
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         try:
             self._consumer.commit(
-                {_to_kafka(partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()}
+                {to_kafka(partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()}
             )
         except KafkaError as error:
             log.warning("offset_commit_failed", error=str(error), partitions=[str(partition) for partition in offsets])
@@ -156,7 +157,7 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
         partitions = sorted(Partition(partition.topic, partition.partition) for partition in assigned)
         log.info("partitions_assigned", partitions=[f"{each.topic}/{each.number}" for each in partitions])
         for partition, offset in self._listener.assigned(partitions).items():
-            self._consumer.seek(_to_kafka(partition), offset)
+            self._consumer.seek(to_kafka(partition), offset)
         if self.paused:
             self._consumer.pause(*assigned)
         self._began_at = None
@@ -175,14 +176,19 @@ def _no_broker(bootstrap_servers: str, error: KafkaError) -> BrokerDown:
     return BrokerDown(f"No Kafka broker answers at {bootstrap_servers} ({error}); start it, or name another.")
 
 
-def _to_kafka(partition: Partition) -> TopicPartition:
+def to_kafka(partition: Partition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.number)
 
 
-def _to_record(message: Any) -> Record:
+@lru_cache(maxsize=4_096)  # one object for all records of a partition
+def _partition(topic: str, number: int) -> Partition:
+    return Partition(topic, number)
+
+
+def to_record(message: Any) -> Record:
     content_type = next((value for name, value in message.headers if name.lower() == CONTENT_TYPE), b"")
     return Record(
-        partition=Partition(message.topic, message.partition),
+        partition=_partition(message.topic, message.partition),
         offset=message.offset,
         value=message.value,
         content_type=content_type.decode("latin-1") if content_type else "",

@@ -14,6 +14,8 @@ def id_problem(value: str) -> str | None:
     """Says what is wrong with an outside id, or None when it is well formed."""
     if not value:
         return "is empty"
+    if len(value) <= MAX_ID_BYTES // 4 and value.isprintable():  # the usual case: a character has at most four bytes
+        return None
     size_bytes = len(value.encode("utf-8", "surrogatepass"))
     if size_bytes > MAX_ID_BYTES:
         return f"has {size_bytes} bytes; at most {MAX_ID_BYTES} are allowed"

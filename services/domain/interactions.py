@@ -21,6 +21,11 @@ class Interaction:
     position: int | None = None
     surface: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    unknown_fields: str = ""
+    """What a newer producer sent that this reader has no word for: a JSON object, kept in the log; empty for none.
+
+    Of a protobuf record it has one member, `protobuf`, which holds the fields' bytes in Base64.
+    """
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -16,7 +16,7 @@ from services.domain.ports import PartitionListener
 from services.domain.streams import Partition
 from services.ingest.applying import run_applying
 from services.ingest.catalog_writer import CatalogWriter
-from services.ingest.checkpointing import run_checkpoints
+from services.ingest.checkpointing import CheckpointLimits, run_checkpoints
 from services.ingest.codec import Limits
 from services.ingest.offline_writer import OfflineWriter
 from services.ingest.online_writer import OnlineWriter
@@ -51,16 +51,21 @@ def _run_offline(settings: Settings, stop: threading.Event, on_ready: Callable[[
         dead_letters,
         SystemClock(),
         types=settings.declared_event_types(),
-        limits=_limits(settings),
+        limits=limits_of(settings),
         dedupe_window_us=ingest.dedupe_window_s * 1_000_000,
         dedupe_max_ids=ingest.dedupe_max_ids,
         max_consecutive_dead=ingest.max_consecutive_dead,
     )
     source = KafkaRecordSource(
-        servers, _group(settings, "offline"), [settings.kafka.events_topic], _Announcing(writer, on_ready)
+        servers, group_of(settings, "offline"), [settings.kafka.events_topic], _Announcing(writer, on_ready)
     )
     try:
-        run_checkpoints(source, writer, stop, max_rows=ingest.commit_rows, max_wait_s=ingest.commit_interval_s)
+        run_checkpoints(
+            source,
+            writer,
+            stop,
+            CheckpointLimits(ingest.commit_rows, ingest.commit_bytes, ingest.commit_interval_s),
+        )
     finally:
         source.close()
         dead_letters.close()
@@ -75,9 +80,9 @@ def _run_online(settings: Settings, stop: threading.Event, on_ready: Callable[[]
     types = settings.declared_event_types()
     limits = HistoryLimits(redis.max_history, redis.max_consumed, redis.history_ttl_s)
     histories = RedisHistoryWriter(redis.url.get_secret_value(), types, limits)
-    writer = OnlineWriter(histories, SystemClock(), types=types, limits=_limits(settings))
+    writer = OnlineWriter(histories, SystemClock(), types=types, limits=limits_of(settings))
     source = KafkaRecordSource(
-        servers, _group(settings, "online"), [settings.kafka.events_topic], _Announcing(writer, on_ready)
+        servers, group_of(settings, "online"), [settings.kafka.events_topic], _Announcing(writer, on_ready)
     )
     try:
         run_applying(source, writer.apply, stop)
@@ -93,9 +98,9 @@ def _run_catalog(settings: Settings, stop: threading.Event, on_ready: Callable[[
     servers = _servers(settings)
     dead_letters = KafkaDeadLetters(servers)
     catalog = SqlItemCatalog(connect(settings.database_url))
-    writer = CatalogWriter(catalog, dead_letters, SystemClock(), limits=_limits(settings))
+    writer = CatalogWriter(catalog, dead_letters, SystemClock(), limits=limits_of(settings))
     source = KafkaRecordSource(
-        servers, _group(settings, "catalog"), [settings.kafka.items_topic], _Announcing(writer, on_ready)
+        servers, group_of(settings, "catalog"), [settings.kafka.items_topic], _Announcing(writer, on_ready)
     )
     try:
         run_applying(source, writer.apply, stop)
@@ -130,9 +135,9 @@ def _servers(settings: Settings) -> str:
     return settings.kafka.bootstrap_servers
 
 
-def _group(settings: Settings, writer: str) -> str:
+def group_of(settings: Settings, writer: str) -> str:
     return f"{settings.kafka.consumer_group_prefix}-{writer}"
 
 
-def _limits(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> Limits:
     return Limits(settings.ingest.max_record_bytes, settings.ingest.max_future_s * 1_000_000)

@@ -11,12 +11,14 @@ class IngestSettings(Section):
     """A larger record goes to the dead letters, bytes."""
     commit_rows: int = Field(default=50_000, ge=1, le=5_000_000)
     """Rows after which the offline writer commits. Larger: fewer files, more memory."""
+    commit_bytes: int = Field(default=64 * 1_048_576, ge=65_536, le=4 * 1_073_741_824)
+    """Bytes of records after which the offline writer commits, duplicates included; bounds its memory."""
     commit_interval_s: float = Field(default=10.0, gt=0, le=3_600)
     """Longest time a row waits for its commit, seconds. Smaller: more and smaller files."""
     dedupe_window_s: int = Field(default=7 * 86_400, ge=0, le=366 * 86_400)
     """How far behind the newest event_time in the log ids are read back after a restart, seconds; 0 reads none."""
-    dedupe_max_ids: int = Field(default=2_000_000, ge=0, le=1_000_000_000)
-    """Event ids remembered at most, the newest by event_time stay; about 130 bytes each. 0 finds no duplicates."""
+    dedupe_max_ids: int = Field(default=20_000_000, ge=0, le=1_000_000_000)
+    """Event ids a writer remembers at most, the newest by event_time stay; 16 bytes each. 0 finds no duplicates."""
     max_future_s: int = Field(default=86_400, ge=0, le=366 * 86_400)
     """How far in the future an event_time may lie, seconds."""
     max_consecutive_dead: int = Field(default=10_000, ge=1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deltalake import DeltaTable
 
 from services.adapters.delta_log import DeltaEventLog
 from services.domain.errors import EventLogConflict
@@ -29,6 +30,13 @@ def done(next_offset: int, **counts: int) -> Progress:
     return Progress(next_offset, Counts(**counts))
 
 
+def ids_of(log: EventLog) -> dict[str, int]:
+    """What a writer that starts now reads back within a day."""
+    return {
+        name: time_us for ids, times_us in log.recent_ids(DAY_US) for name, time_us in zip(ids, times_us, strict=True)
+    }
+
+
 @pytest.fixture(params=["fake", "delta"])
 def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> OpenLog:
     """Opens the same log anew, as a restarted process would."""
@@ -42,7 +50,7 @@ def test_a_log_that_does_not_exist_yet_is_empty(open_log: OpenLog) -> None:
     log = open_log()
     assert (log.version(), log.num_events()) == (-1, 0)
     assert log.progress([FIRST]) == {}
-    assert list(log.recent_ids(DAY_US)) == []
+    assert ids_of(log) == {}
     assert len(log.read(-1).user_ids) == 0
 
 
@@ -104,7 +112,7 @@ def test_recent_ids_reach_back_the_window_from_the_newest_event(open_log: OpenLo
     log.append(
         LogBatch([event("old", START_US), event("edge", START_US + DAY_US), event("new", START_US + 2 * DAY_US)])
     )
-    assert dict(log.recent_ids(DAY_US)) == {"edge": START_US + DAY_US, "new": START_US + 2 * DAY_US}
+    assert ids_of(log) == {"edge": START_US + DAY_US, "new": START_US + 2 * DAY_US}
 
 
 def test_a_zombie_writer_is_refused_and_leaves_no_trace(tmp_path: Path) -> None:
@@ -161,3 +169,14 @@ def test_writers_of_different_partitions_do_not_hinder_each_other(tmp_path: Path
         first.append(LogBatch([event(f"a{offset}", START_US)], {FIRST: done(offset, read=offset, logged=offset)}))
         second.append(LogBatch([event(f"b{offset}", START_US)], {SECOND: done(offset, read=offset, logged=offset)}))
     assert DeltaEventLog(tmp_path / "log").num_events() == 6
+
+
+def test_a_commit_that_housekeeping_overtook_is_tried_again(tmp_path: Path) -> None:
+    """Changing the table's properties conflicts with every append under way; no partition changed hands."""
+    log = DeltaEventLog(tmp_path / "log")
+    log.progress([FIRST])
+    log.append(LogBatch([event("a", START_US)], {FIRST: done(1, read=1, logged=1)}))
+    DeltaTable(tmp_path / "log").alter.set_table_properties({"delta.logRetentionDuration": "interval 1 days"})
+    log.append(LogBatch([event("b", START_US)], {FIRST: done(2, read=2, logged=2)}))
+    assert DeltaEventLog(tmp_path / "log").num_events() == 2
+    assert DeltaEventLog(tmp_path / "log").progress([FIRST]) == {FIRST: done(2, read=2, logged=2)}

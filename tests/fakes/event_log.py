@@ -1,11 +1,13 @@
 """An event log in memory: every version is a tuple of rows."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from services.domain.errors import UnknownVersion
+from services.domain.event_selection import EVERYTHING, LoggedEvents, Selection
 from services.domain.ids import EventId
 from services.domain.interactions import Interaction
 from services.domain.streams import LogBatch, Partition, Progress
@@ -38,6 +40,7 @@ class FakeEventLog:
     def __init__(self, rows: Iterable[Interaction] = ()) -> None:
         self._versions: list[tuple[Interaction, ...]] = []
         self._progress: dict[Partition, Progress] = {}
+        self._sources: dict[EventId, tuple[int, int]] = {}
         if initial := tuple(rows):
             self._versions.append(initial)
 
@@ -46,12 +49,14 @@ class FakeEventLog:
 
     def append(self, batch: LogBatch) -> int:
         self._versions.append((*self._rows(), *batch.interactions))
+        self._sources |= {row.event_id: source for row, source in zip(batch.interactions, batch.sources, strict=False)}
         self._progress.update(batch.progress)
         return self.version()
 
-    def recent_ids(self, window_us: int) -> Iterator[tuple[EventId, int]]:
+    def recent_ids(self, window_us: int) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
         newest_us = max((row.event_time_us for row in self._rows()), default=0)
-        return ((row.event_id, row.event_time_us) for row in self._rows() if row.event_time_us >= newest_us - window_us)
+        recent = [row for row in self._rows() if row.event_time_us >= newest_us - window_us]
+        yield [row.event_id for row in recent], [row.event_time_us for row in recent]
 
     def version(self) -> int:
         return len(self._versions) - 1
@@ -60,8 +65,24 @@ class FakeEventLog:
         return len(self._rows())
 
     def read(self, version: int, until_us: int | None = None) -> FakeColumns:
-        rows = self._versions[version] if version >= 0 else ()
-        return columns_of(row for row in rows if until_us is None or row.event_time_us < until_us)
+        return columns_of(self._selected(version, Selection(until_us=until_us)))
+
+    def scan(self, version: int, selection: Selection = EVERYTHING) -> Iterator[LoggedEvents]:
+        ordered = sorted(self._selected(version, selection), key=lambda row: (row.event_time_us, row.event_id))
+        yield LoggedEvents(ordered, [self._sources.get(row.event_id) for row in ordered])
+
+    def _selected(self, version: int, selection: Selection) -> Iterator[Interaction]:
+        if version >= len(self._versions):
+            raise UnknownVersion(f"there is no version {version}")
+        for row in self._versions[version] if version >= 0 else ():
+            if selection.since_us is not None and row.event_time_us < selection.since_us:
+                continue
+            if selection.until_us is not None and row.event_time_us >= selection.until_us:
+                continue
+            if selection.event_types is not None and row.event_type not in selection.event_types:
+                continue
+            if selection.user_ids is None or row.user_id in selection.user_ids:
+                yield row
 
     def _rows(self) -> tuple[Interaction, ...]:
         return self._versions[-1] if self._versions else ()

@@ -5,7 +5,7 @@ records, so rows and progress land in one atomic step. A writer that lost its pa
 transactions and is refused. Format: the Delta transaction protocol, action `txn`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +14,16 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from services.adapters.delta_log.rows import DAY_US, SCHEMA, LogColumns, to_arrow, to_columns
+from services.adapters.delta_log.interactions import BATCH_ROWS, to_logged_events
+from services.adapters.delta_log.reading import scan
+from services.adapters.delta_log.rows import COLUMNS_READ, DAY_US, SCHEMA, LogColumns, to_arrow, to_columns
 from services.domain.errors import EventLogConflict, EventLogDown
+from services.domain.event_selection import EVERYTHING, LoggedEvents, Selection
 from services.domain.ids import EventId
 from services.domain.streams import Counts, LogBatch, Partition, Progress
 
+# Others commit between our look and our commit. Larger: a log that refuses everything is noticed later.
+_COMMIT_TRIES: Final = 10
 _COUNTERS: Final = ("next_offset", "logged", "dead", "duplicate", "read", "watermark_us")
 
 
@@ -33,32 +38,42 @@ class DeltaEventLog:
     def progress(self, partitions: Iterable[Partition]) -> Mapping[Partition, Progress]:
         table = self._newest()
         asked = list(partitions)
-        stored = {} if table is None else {partition: _progress_of(table, partition) for partition in asked}
+        stored = {} if table is None else {partition: progress_of(table, partition) for partition in asked}
         found = {partition: progress for partition, progress in stored.items() if progress is not None}
         self._known_offsets |= {each: found[each].next_offset if each in found else None for each in asked}
         return found
 
     def append(self, batch: LogBatch) -> int:
-        table = self._table if self._table is not None else self._create()
-        self._check_that_nobody_else_wrote(table, batch.progress)
+        return self.append_table(to_arrow(batch), batch.progress)
+
+    def append_table(self, rows: pa.Table, progress: Mapping[Partition, Progress]) -> int:
+        """As `append`, for rows that are in Arrow already; their schema is SCHEMA."""
         transactions = [
             Transaction(_transaction_id(partition, counter), value)
-            for partition, progress in batch.progress.items()
-            for counter, value in zip(_COUNTERS, _counter_values(progress), strict=True)
+            for partition, stored in progress.items()
+            for counter, value in zip(_COUNTERS, _counter_values(stored), strict=True)
             if value is not None
         ]
-        properties = CommitProperties(app_transactions=transactions)
-        try:
-            write_deltalake(table, to_arrow(batch), mode="append", commit_properties=properties)
-        except CommitFailedError as error:
-            raise self._conflict(str(error)) from error
-        except (DeltaError, OSError) as error:
-            self._table = None
-            raise EventLogDown(
-                f"The event log in {self._folder} cannot be written ({error}); mend its disk."
-            ) from error
-        self._known_offsets |= {partition: progress.next_offset for partition, progress in batch.progress.items()}
-        return table.version()
+        table = self._table if self._table is not None else self._create()
+        for _ in range(_COMMIT_TRIES):
+            self._check_that_nobody_else_wrote(table, progress)
+            try:
+                write_deltalake(
+                    table, rows, mode="append", commit_properties=CommitProperties(app_transactions=transactions)
+                )
+            except CommitFailedError:
+                # Housekeeping's commits are no reason to give up; another writer's, of these partitions, are.
+                table = self._newest() or self._create()
+                continue
+            except (DeltaError, OSError) as error:
+                raise self._down(str(error)) from error
+            self._known_offsets |= {partition: stored.next_offset for partition, stored in progress.items()}
+            return table.version()
+        raise self._down(f"{_COMMIT_TRIES} commits were refused, the last one too")
+
+    def _down(self, problem: str) -> EventLogDown:
+        self._table = None
+        return EventLogDown(f"The event log in {self._folder} cannot be written ({problem}); mend its disk.")
 
     def _check_that_nobody_else_wrote(self, table: DeltaTable, partitions: Iterable[Partition]) -> None:
         """The commit itself conflicts only with commits after this snapshot; this covers those the snapshot holds."""
@@ -73,7 +88,7 @@ class DeltaEventLog:
             f"Another writer stored these partitions meanwhile ({found}); this one must read its position again."
         )
 
-    def recent_ids(self, window_us: int) -> Iterator[tuple[EventId, int]]:
+    def recent_ids(self, window_us: int) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
         table = self._newest()
         newest_us = None if table is None else _newest_event_time_us(table)
         if table is None or newest_us is None:
@@ -83,7 +98,7 @@ class DeltaEventLog:
             pc.field("event_time") >= pa.scalar(since_us, pa.timestamp("us", "UTC"))
         )
         for batch in table.to_pyarrow_dataset().to_batches(columns=["event_id", "event_time"], filter=in_window):
-            yield from zip(batch.column(0).to_pylist(), batch.column(1).cast(pa.int64()).to_pylist(), strict=True)
+            yield batch.column(0).to_pylist(), batch.column(1).cast(pa.int64()).to_pylist()
 
     def version(self) -> int:
         table = self._newest()
@@ -94,14 +109,12 @@ class DeltaEventLog:
         return 0 if table is None else table.count()
 
     def read(self, version: int, until_us: int | None = None) -> LogColumns:
-        if version < 0:
-            return to_columns(SCHEMA.empty_table())
-        condition = None
-        if until_us is not None:
-            condition = pc.field("event_time") < pa.scalar(until_us, pa.timestamp("us", "UTC"))
-        dataset = DeltaTable(self._folder, version=version).to_pyarrow_dataset()
-        columns = ["event_time", "event_id", "user_id", "item_id", "event_type", "value"]
-        return to_columns(dataset.to_table(columns=columns, filter=condition))
+        return to_columns(scan(self._folder, version, Selection(until_us=until_us), COLUMNS_READ).read_all())
+
+    def scan(self, version: int, selection: Selection = EVERYTHING) -> Iterator[LoggedEvents]:
+        for batch in scan(self._folder, version, selection):
+            for start in range(0, len(batch), BATCH_ROWS):
+                yield to_logged_events(batch.slice(start, BATCH_ROWS))
 
     def _create(self) -> DeltaTable:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +142,8 @@ def _counter_values(progress: Progress) -> tuple[int | None, ...]:
     return progress.next_offset, counts.logged, counts.dead, counts.duplicate, counts.read, progress.watermark_us
 
 
-def _progress_of(table: DeltaTable, partition: Partition) -> Progress | None:
+def progress_of(table: DeltaTable, partition: Partition) -> Progress | None:
+    """How far this version of the table holds a partition; None when it was never stored."""
     values = [table.transaction_version(_transaction_id(partition, counter)) for counter in _COUNTERS]
     if values[0] is None:
         return None

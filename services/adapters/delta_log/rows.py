@@ -24,11 +24,13 @@ SCHEMA: Final = pa.schema(
         ("position", pa.int64()),
         ("surface", pa.string()),
         ("attributes", pa.map_(pa.string(), pa.string())),
+        ("unknown_fields", pa.string()),  # what a newer producer sent, see Interaction
         ("source_partition", pa.int32()),  # where in the events topic it came from; null for an imported event
         ("source_offset", pa.int64()),
     ]
 )
 DAY_US: Final = 86_400_000_000
+COLUMNS_READ: Final = ("event_time", "user_id", "item_id", "event_type", "value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +62,19 @@ def to_arrow(batch: LogBatch) -> pa.Table:
         pa.array([row.position for row in rows], pa.int64()),
         pa.array([row.surface for row in rows], pa.string()),
         pa.array([list(row.attributes.items()) for row in rows], pa.map_(pa.string(), pa.string())),
+        pa.array([row.unknown_fields or None for row in rows], pa.string()),
         pa.array([partition for partition, _ in sources], pa.int32()),
         pa.array([offset for _, offset in sources], pa.int64()),
     ]
     return pa.table(columns, schema=SCHEMA)
 
 
-def to_columns(table: pa.Table) -> LogColumns:
-    ordered = table.sort_by([("event_time", "ascending"), ("event_id", "ascending")])
+def to_columns(ordered: pa.Table) -> LogColumns:
+    """Rows with COLUMNS_READ in the log's order as columns of the domain."""
 
     def objects(name: str) -> npt.NDArray[np.object_]:
         # Dictionary-encoded first: one Python string for each distinct value, not for each row.
-        encoded = ordered[name].combine_chunks().cast(pa.string()).dictionary_encode()
+        encoded = ordered[name].cast(pa.string()).dictionary_encode().combine_chunks()
         distinct = np.array(encoded.dictionary.to_pylist(), dtype=object)
         indices = encoded.indices.to_numpy(zero_copy_only=False)
         return distinct[indices] if len(distinct) else np.empty(0, dtype=object)

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from services.domain.event_selection import EVERYTHING, LoggedEvents, Selection
 from services.domain.ids import EventId
 from services.domain.streams import DeadLetter, LogBatch, Partition, Progress, Record
 
@@ -42,8 +43,8 @@ class EventLog(Protocol):
         """
         ...
 
-    def recent_ids(self, window_us: int) -> Iterator[tuple[EventId, int]]:
-        """Id and event_time_us of the events at most `window_us` of event time behind the newest one, in no order."""
+    def recent_ids(self, window_us: int) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
+        """Ids and event_times_us of the events at most `window_us` of event time behind the newest one, in batches."""
         ...
 
     def version(self) -> int:
@@ -53,7 +54,11 @@ class EventLog(Protocol):
     def num_events(self) -> int: ...
 
     def read(self, version: int, until_us: int | None = None) -> EventColumns:
-        """All events of a pinned version before `until_us`."""
+        """All events of a pinned version before `until_us`; raises UnknownVersion for one that was cleaned up."""
+        ...
+
+    def scan(self, version: int, selection: Selection = EVERYTHING) -> Iterator[LoggedEvents]:
+        """The selected events of a pinned version in time order, a bounded number at a time; raises as `read` does."""
         ...
 
 

@@ -1,12 +1,22 @@
-"""The edge: the bytes of a record to a validated interaction, or the reason why it is dead."""
+"""The edge: the bytes of a record to a validated interaction, or the reason why it is dead.
 
+JSON is tried with `plain_json` first, which understands what nearly every producer sends; what it does not is read by
+the protobuf library, whose word counts. All end in the same checks.
+"""
+
+import base64
+import json
 import math
+
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from nightjar.v1 import event_pb2
 from services.domain.event_types import EventTypes
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction
 from services.domain.streams import DeadLetter, DeadReason, Record
+from services.ingest.codec.plain_json import read_plain_json
+from services.ingest.codec.raw_event import RawEvent
 from services.ingest.codec.records import (
     MAX_WORD_BYTES,
     Dead,
@@ -14,39 +24,74 @@ from services.ingest.codec.records import (
     attributes_of,
     check_id,
     check_size,
-    or_dead,
+    check_time,
+    is_json,
+    moment_us,
     parse,
-    time_us_of,
+    value_of,
 )
 
 
 def decode_event(record: Record, types: EventTypes, limits: Limits, now_us: int) -> Interaction | DeadLetter:
     """Never raises for anything a record may hold."""
-    return or_dead(record, lambda: _event(record, types, limits, now_us))
+    try:
+        return check_event(_raw(record, limits), types, limits, now_us)
+    except Dead as dead:
+        return DeadLetter(record, dead.reason, dead.detail)
 
 
-def _event(record: Record, types: EventTypes, limits: Limits, now_us: int) -> Interaction:
-    message = parse(record, event_pb2.Event, limits)
-    check_id("event_id", message.event_id)
-    check_id("user_id", message.user_id)
-    check_id("item_id", message.item_id)
-    if types.get(message.type) is None:
-        raise Dead(DeadReason.UNKNOWN_TYPE, f"type {message.type[:MAX_WORD_BYTES]!r} is not declared in the settings")
-    value = message.value if message.HasField("value") else None
-    if value is not None and not math.isfinite(value):
+def check_event(raw: RawEvent, types: EventTypes, limits: Limits, now_us: int) -> Interaction:
+    """The interaction that an event is; raises Dead for one that is none."""
+    check_id("event_id", raw.event_id)
+    check_id("user_id", raw.user_id)
+    check_id("item_id", raw.item_id)
+    if types.get(raw.event_type) is None:
+        raise Dead(DeadReason.UNKNOWN_TYPE, f"type {raw.event_type[:MAX_WORD_BYTES]!r} is not declared in the settings")
+    if raw.value is not None and not math.isfinite(raw.value):
         raise Dead(DeadReason.INVALID_FIELD, "value is not a finite number")
-    for field in ("session_id", "request_id", "surface"):
-        check_size(field, getattr(message, field), MAX_WORD_BYTES)
+    check_size("session_id", raw.session_id, MAX_WORD_BYTES)
+    check_size("request_id", raw.request_id, MAX_WORD_BYTES)
+    check_size("surface", raw.surface, MAX_WORD_BYTES)
     return Interaction(
-        event_id=EventId(message.event_id),
-        user_id=UserId(message.user_id),
-        item_id=ItemId(message.item_id),
-        event_type=message.type,
-        event_time_us=time_us_of("event_time", message, limits, now_us),
-        value=value,
-        session_id=message.session_id,
-        request_id=message.request_id,
-        position=message.position if message.HasField("position") else None,
-        surface=message.surface,
-        attributes=attributes_of(message.attributes),
+        EventId(raw.event_id),
+        UserId(raw.user_id),
+        ItemId(raw.item_id),
+        raw.event_type,
+        check_time("event_time", raw.time_us, limits, now_us),
+        raw.value,
+        raw.session_id,
+        raw.request_id,
+        raw.position,
+        raw.surface,
+        attributes_of(raw.attributes) if raw.attributes else {},
+        raw.unknown_fields,
     )
+
+
+def _raw(record: Record, limits: Limits) -> RawEvent:
+    if is_json(record.content_type):
+        plain = read_plain_json(value_of(record, limits))
+        if plain is not None:
+            return plain
+    message = parse(record, event_pb2.Event, limits)
+    return RawEvent(
+        message.event_id,
+        message.user_id,
+        message.item_id,
+        message.type,
+        moment_us("event_time", message),
+        message.value if message.HasField("value") else None,
+        message.session_id,
+        message.request_id,
+        message.position if message.HasField("position") else None,
+        message.surface,
+        dict(message.attributes),
+        _unknown_fields(message) if len(UnknownFieldSet(message)) else "",
+    )
+
+
+def _unknown_fields(message: event_pb2.Event) -> str:
+    rest = event_pb2.Event.FromString(message.SerializeToString())
+    for field in event_pb2.Event.DESCRIPTOR.fields:
+        rest.ClearField(field.name)  # type: ignore[arg-type]  # the stub lists the names
+    return json.dumps({"protobuf": base64.b64encode(rest.SerializeToString()).decode()})

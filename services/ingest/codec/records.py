@@ -6,6 +6,7 @@ over in silence, so that an older reader never refuses a newer producer.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from google.protobuf import json_format
@@ -24,7 +25,7 @@ MAX_CATEGORIES: Final = 64
 MAX_TEXT_BYTES: Final = 1_024
 MAX_WORD_BYTES: Final = 256
 
-_MAX_EVENT_TIME_S: Final = 253_402_300_800  # the first second of the year 10000: beyond it no date has a name
+_END_OF_TIME_US: Final = 253_402_300_800_000_000  # the first moment of the year 10000: beyond it no date has a name
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -53,21 +54,33 @@ def or_dead(record: Record, decode: Callable[[], T]) -> T | DeadLetter:
 
 
 def parse(record: Record, message_type: type[M], limits: Limits) -> M:
+    value = value_of(record, limits)
+    try:
+        if is_json(record.content_type):
+            return json_format.Parse(value, message_type(), ignore_unknown_fields=True)
+        return message_type.FromString(value)
+    except (json_format.ParseError, DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise Dead(DeadReason.MALFORMED, f"not a {message_type.DESCRIPTOR.name}: {error}") from error
+
+
+def value_of(record: Record, limits: Limits) -> bytes:
+    """The record's bytes, if there are any and not too many."""
     if record.value is None:
         raise Dead(DeadReason.MALFORMED, "the record has no value")
     if len(record.value) > limits.max_record_bytes:
         raise Dead(DeadReason.OVERSIZED, f"the record has {len(record.value)} bytes, at most {limits.max_record_bytes}")
-    content_type = record.content_type.partition(";")[0].strip().lower()
-    try:
-        if content_type in JSON_TYPES:
-            return json_format.Parse(record.value, message_type(), ignore_unknown_fields=True)
-        if content_type in PROTOBUF_TYPES:
-            return message_type.FromString(record.value)
-    except (json_format.ParseError, DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise Dead(DeadReason.MALFORMED, f"not a {message_type.DESCRIPTOR.name}: {error}") from error
-    raise Dead(
-        DeadReason.UNSUPPORTED_CONTENT_TYPE, f"content-type {record.content_type!r} is neither JSON nor protobuf"
-    )
+    return record.value
+
+
+@lru_cache(maxsize=64)  # a producer says the same words in every record; larger: more room for nonsense
+def is_json(content_type: str) -> bool:
+    """True for JSON, False for protobuf."""
+    essence = content_type.partition(";")[0].strip().lower()
+    if essence in JSON_TYPES:
+        return True
+    if essence in PROTOBUF_TYPES:
+        return False
+    raise Dead(DeadReason.UNSUPPORTED_CONTENT_TYPE, f"content-type {content_type!r} is neither JSON nor protobuf")
 
 
 def check_id(field: str, value: str) -> None:
@@ -77,7 +90,7 @@ def check_id(field: str, value: str) -> None:
 
 
 def check_size(field: str, value: str, max_bytes: int) -> None:
-    if len(value.encode()) > max_bytes:
+    if 4 * len(value) > max_bytes and len(value.encode()) > max_bytes:
         raise Dead(DeadReason.INVALID_FIELD, f"{field} is longer than {max_bytes} bytes")
 
 
@@ -85,18 +98,33 @@ def attributes_of(attributes: Mapping[str, str]) -> dict[str, str]:
     if len(attributes) > MAX_ATTRIBUTES:
         raise Dead(DeadReason.INVALID_FIELD, f"attributes has {len(attributes)} entries, at most {MAX_ATTRIBUTES}")
     for name, value in attributes.items():
-        if len(name.encode()) + len(value.encode()) > MAX_ATTRIBUTE_BYTES:
+        if (
+            4 * (len(name) + len(value)) > MAX_ATTRIBUTE_BYTES
+            and len(name.encode()) + len(value.encode()) > MAX_ATTRIBUTE_BYTES
+        ):
             raise Dead(DeadReason.INVALID_FIELD, f"an attribute is longer than {MAX_ATTRIBUTE_BYTES} bytes")
     return dict(attributes)
 
 
 def time_us_of(field: str, message: Message, limits: Limits, now_us: int) -> int:
+    """A field's time in microseconds since 1970, if it is one that a record may have."""
+    return check_time(field, moment_us(field, message), limits, now_us)
+
+
+def moment_us(field: str, message: Message) -> int | None:
+    """A field's time in microseconds since 1970, -1 when it is none; None when the field is unset."""
     if not message.HasField(field):
-        raise Dead(DeadReason.INVALID_FIELD, f"{field} is missing")
+        return None
     stamp: Timestamp = getattr(message, field)
-    if not (0 <= stamp.seconds < _MAX_EVENT_TIME_S and 0 <= stamp.nanos < 1_000_000_000):
+    nanos = stamp.nanos
+    return stamp.seconds * 1_000_000 + nanos // 1_000 if 0 <= nanos < 1_000_000_000 else -1
+
+
+def check_time(field: str, time_us: int | None, limits: Limits, now_us: int) -> int:
+    if time_us is None:
+        raise Dead(DeadReason.INVALID_FIELD, f"{field} is missing")
+    if not 0 <= time_us < _END_OF_TIME_US:
         raise Dead(DeadReason.INVALID_FIELD, f"{field} lies before 1970, or is no time")
-    time_us = stamp.seconds * 1_000_000 + stamp.nanos // 1_000
     if time_us > now_us + limits.max_future_us:
         raise Dead(
             DeadReason.FUTURE_TIME, f"{field} lies {(time_us - now_us) / 1e6:.0f} s ahead of this machine's clock"

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import pytest
-from services.ingest.checkpointing import run_checkpoints
 
-from services.domain.errors import TooManyDeadLetters
+from services.domain.errors import EventLogDown, TooManyDeadLetters
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId
 from services.domain.streams import Counts, DeadLetter, LogBatch, Partition, Record
+from services.ingest.checkpointing import CheckpointLimits, run_checkpoints
 from services.ingest.codec import Limits
 from services.ingest.offline_writer import OfflineWriter
 from tests.fakes.clock import FakeClock
@@ -169,7 +169,7 @@ def test_a_writer_that_stops_has_stored_what_stopped_it() -> None:
         stop = threading.Event()
         source.when_empty = stop.set
         try:
-            run_checkpoints(source, writer, stop, max_rows=1, max_wait_s=0)
+            run_checkpoints(source, writer, stop, CheckpointLimits(max_rows=1, max_bytes=1_000_000, max_wait_s=0))
         except TooManyDeadLetters:
             stops += 1
     assert stops == 2
@@ -181,10 +181,76 @@ def test_reading_the_seen_ids_again_is_left_to_the_writers_own_thread() -> None:
     """`assigned` is called while the group hears nothing of this member; a large log would cost it its partitions."""
 
     class Slow(FakeEventLog):
-        def recent_ids(self, window_us: int) -> Iterator[tuple[EventId, int]]:
+        def recent_ids(self, window_us: int) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
             raise AssertionError("read within the callback")
 
     writer = writer_on(Slow(), FakeDeadLetters())
     assert writer.assigned([PARTITION]) == {}
     with pytest.raises(AssertionError):
         writer.take(STREAM[:1])
+
+
+def test_rows_say_where_they_came_from_and_progress_how_late_it_is() -> None:
+    log, letters = FakeEventLog(), FakeDeadLetters()
+    batches: list[LogBatch] = []
+    append = log.append
+
+    def remembering(batch: LogBatch) -> int:
+        batches.append(batch)
+        return append(batch)
+
+    log.append = remembering  # type: ignore[method-assign]
+    writer = writer_on(log, letters)
+    drain(FakeRecordSource(STREAM, writer, batch=100), writer)
+    assert [batch.sources for batch in batches] == [[(0, 0), (0, 1), (0, 4), (0, 7)]]
+    assert log.progress([PARTITION])[PARTITION].watermark_us == batches[0].interactions[0].event_time_us
+
+
+class RefusingLog(FakeEventLog):
+    """Down for its first tries."""
+
+    refusals = 2
+
+    def append(self, batch: LogBatch) -> int:
+        if self.refusals:
+            self.refusals -= 1
+            raise EventLogDown("the disk is full")
+        return super().append(batch)
+
+
+class WatchedSource(FakeRecordSource):
+    """Remembers how many records each poll gave."""
+
+    def __init__(self, records: Sequence[Record], writer: OfflineWriter, batch: int) -> None:
+        super().__init__(records, writer, batch)
+        self.polls: list[int] = []
+
+    def poll(self, timeout_s: float) -> Sequence[Record]:
+        records = super().poll(timeout_s)
+        self.polls.append(len(records))
+        return records
+
+
+def test_while_the_log_is_down_nothing_more_is_read_and_then_nothing_is_missing() -> None:
+    """Back-pressure: memory stays at one batch, however long it lasts, and polling goes on."""
+    log = RefusingLog()
+    writer = writer_on(log, FakeDeadLetters())
+    source = WatchedSource(records_of([event_json(str(n)) for n in range(8)]), writer, batch=2)
+    stop = threading.Event()
+    source.when_empty = stop.set
+    run_checkpoints(source, writer, stop, CheckpointLimits(max_rows=2, max_bytes=1_000_000, max_wait_s=60))
+    first_pause = source.polls.index(0)
+    assert sum(source.polls[:first_pause]) == 2
+    assert log.progress([PARTITION])[PARTITION].counts == Counts(read=8, logged=8)
+
+
+def test_bytes_make_a_checkpoint_due_as_rows_do() -> None:
+    log = FakeEventLog()
+    writer = writer_on(log, FakeDeadLetters())
+    source = FakeRecordSource(records_of([event_json("same")] * 6), writer, batch=1)
+    stop = threading.Event()
+    versions: list[int] = []
+    source.when_empty = lambda: (versions.append(log.version()), stop.set())
+    limits = CheckpointLimits(max_rows=1_000, max_bytes=2 * len(event_json("same")), max_wait_s=60)
+    run_checkpoints(source, writer, stop, limits)
+    assert versions == [2]  # three commits of two records each, all but one a duplicate

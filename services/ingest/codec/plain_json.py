@@ -1,0 +1,91 @@
+"""Events in JSON as nearly every producer writes them, read by msgspec: a microsecond where the protobuf library takes
+a hundred. What proto3 JSON allows besides (a number as text, null, a time with an offset, …) is not understood here and
+left to that library; what is understood means the same. One thing is laxer: of a field given twice the last counts.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import msgspec
+
+from services.ingest.codec.raw_event import RawEvent
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+_Position = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+
+
+class _Event(msgspec.Struct, frozen=True, gc=False):
+    """Both spellings that proto3 JSON allows."""
+
+    type: str = ""
+    value: float | None = None
+    position: _Position | None = None
+    surface: str = ""
+    attributes: dict[str, str] | None = None
+    event_id: str = ""
+    user_id: str = ""
+    item_id: str = ""
+    event_time: str = ""
+    session_id: str = ""
+    request_id: str = ""
+    eventId: str = ""  # noqa: N815 - the wire's name, as those below
+    userId: str = ""  # noqa: N815
+    itemId: str = ""  # noqa: N815
+    eventTime: str = ""  # noqa: N815
+    sessionId: str = ""  # noqa: N815
+    requestId: str = ""  # noqa: N815
+
+
+class _KnownFieldsOnly(_Event, frozen=True, gc=False, forbid_unknown_fields=True):
+    pass
+
+
+_NAMES: Final = frozenset(_Event.__struct_fields__)
+
+_strict: Final = msgspec.json.Decoder(_KnownFieldsOnly)
+_lax: Final = msgspec.json.Decoder(_Event)
+_whole: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def read_plain_json(text: bytes) -> RawEvent | None:
+    """The event of a record; None when the protobuf library has to look at it."""
+    try:
+        try:
+            event: _Event = _strict.decode(text)
+            unknown_fields = ""
+        except msgspec.ValidationError:
+            event = _lax.decode(text)
+            unknown_fields = _unknown_fields(text)
+        time_us = _time_us(event.eventTime or event.event_time)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return RawEvent(
+        event_id=event.eventId or event.event_id,
+        user_id=event.userId or event.user_id,
+        item_id=event.itemId or event.item_id,
+        event_type=event.type,
+        time_us=time_us,
+        value=event.value,
+        session_id=event.sessionId or event.session_id,
+        request_id=event.requestId or event.request_id,
+        position=event.position,
+        surface=event.surface,
+        attributes=event.attributes or {},
+        unknown_fields=unknown_fields,
+    )
+
+
+def _time_us(text: str) -> int | None:
+    """Raises ValueError for what is not written like 2026-01-02T03:04:05.678Z."""
+    if not text:
+        return None
+    if not (20 <= len(text) <= 30 and text[10] == "T" and text[19] in ".Z" and text[-1] == "Z"):
+        raise ValueError
+    return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+
+
+def _unknown_fields(text: bytes) -> str:
+    members = _whole.decode(text)
+    return msgspec.json.encode({name: members[name] for name in members if name not in _NAMES}).decode()
