@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from services.domain.errors import InvalidSettings
 from services.domain.event_types import DEFAULT_EVENT_TYPES, EventType, EventTypes
+from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
 from services.settings.serving import ServeSettings
 from services.settings.stores import DatabaseSettings, KafkaSettings, RedisSettings
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     database: DatabaseSettings = DatabaseSettings()
     ingest: IngestSettings = IngestSettings()
+    gateway: GatewaySettings = GatewaySettings()
     serve: ServeSettings = ServeSettings()
     train: TrainSettings = TrainSettings()
     gate: GateSettings = GateSettings()

@@ -46,6 +46,18 @@ class Delivery:
         """True when the report is there."""
         return bool(self._future.is_done)
 
+    def when_done(self, call: OnDelivery) -> None:
+        """Has `call` called with the report, as the producer's on_delivery is; at once when it is there already."""
+
+        def delivered(stored: Any) -> None:
+            call(DeliveryReport(self.record_id, self._topic, stored.partition, stored.offset))
+
+        def failed(error: BaseException) -> None:
+            call(DeliveryReport(self.record_id, self._topic, error=failure(self.record_id, self._topic, error)))
+
+        self._future.add_callback(delivered)
+        self._future.add_errback(failed)
+
     def result(self, timeout_s: float | None = None) -> DeliveryReport:
         """Blocks for the report; raises DeliveryFailed, or TimeoutError when there is none yet after timeout_s."""
         try:

@@ -155,7 +155,7 @@ class PublishResult(_message.Message):
     PROBLEM_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The event's event_id, cut to 256 bytes when it was longer."""
+    """The event's event_id, cut to 256 characters when it was longer."""
     status: Global___PublishStatus.ValueType
     """Whether it is stored, and whether sending it again can help."""
     problem: _builtins.str

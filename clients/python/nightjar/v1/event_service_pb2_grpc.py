@@ -38,7 +38,7 @@ class EventServiceStub:
     more events are on their way to Kafka than the server may hold; nothing of this request was sent. For both: send the
     same events again after a pause that grows (0.1 s, doubled up to 5 s, with some chance in it).
     INVALID_ARGUMENT: the request breaks a limit below; sending it again does not help. RESOURCE_EXHAUSTED without an
-    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes.
+    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes, or too many calls run at once.
     """
 
     def __init__(self, channel):
@@ -72,7 +72,7 @@ class EventServiceServicer:
     more events are on their way to Kafka than the server may hold; nothing of this request was sent. For both: send the
     same events again after a pause that grows (0.1 s, doubled up to 5 s, with some chance in it).
     INVALID_ARGUMENT: the request breaks a limit below; sending it again does not help. RESOURCE_EXHAUSTED without an
-    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes.
+    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes, or too many calls run at once.
     """
 
     def PublishEvents(self, request, context):
@@ -127,7 +127,7 @@ class EventService:
     more events are on their way to Kafka than the server may hold; nothing of this request was sent. For both: send the
     same events again after a pause that grows (0.1 s, doubled up to 5 s, with some chance in it).
     INVALID_ARGUMENT: the request breaks a limit below; sending it again does not help. RESOURCE_EXHAUSTED without an
-    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes.
+    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes, or too many calls run at once.
     """
 
     @staticmethod

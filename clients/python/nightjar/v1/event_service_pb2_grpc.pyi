@@ -39,7 +39,7 @@ class EventServiceStub:
     more events are on their way to Kafka than the server may hold; nothing of this request was sent. For both: send the
     same events again after a pause that grows (0.1 s, doubled up to 5 s, with some chance in it).
     INVALID_ARGUMENT: the request breaks a limit below; sending it again does not help. RESOURCE_EXHAUSTED without an
-    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes.
+    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes, or too many calls run at once.
     """
 
     @_typing.overload
@@ -71,7 +71,7 @@ class EventServiceAsyncStub(EventServiceStub):
     more events are on their way to Kafka than the server may hold; nothing of this request was sent. For both: send the
     same events again after a pause that grows (0.1 s, doubled up to 5 s, with some chance in it).
     INVALID_ARGUMENT: the request breaks a limit below; sending it again does not help. RESOURCE_EXHAUSTED without an
-    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes.
+    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes, or too many calls run at once.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -99,7 +99,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     more events are on their way to Kafka than the server may hold; nothing of this request was sent. For both: send the
     same events again after a pause that grows (0.1 s, doubled up to 5 s, with some chance in it).
     INVALID_ARGUMENT: the request breaks a limit below; sending it again does not help. RESOURCE_EXHAUSTED without an
-    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes.
+    ErrorInfo comes from gRPC itself: the request has more bytes than the server takes, or too many calls run at once.
     """
 
     @_abc_1.abstractmethod

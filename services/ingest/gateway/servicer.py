@@ -1,0 +1,89 @@
+"""EventService on the wire."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import grpc
+import structlog
+
+from nightjar.v1 import event_service_pb2 as wire
+from nightjar.v1.event_pb2 import Event
+from nightjar.v1.event_service_pb2_grpc import EventServiceServicer
+from services.domain.errors import BrokerDown, InvalidRequest
+from services.ingest.gateway.outcomes import Batch, Outcome, Status
+from services.ingest.gateway.publishing import Publisher
+from services.ingest.gateway.recorder import GatewayRecorder
+
+log = structlog.get_logger(__name__)
+
+SERVICE: Final = wire.DESCRIPTOR.services_by_name["EventService"].full_name
+MAX_ID_CHARACTERS: Final = 256  # a well-formed id has no more; larger: an answer as large as its request
+
+_STATUSES: Final[Mapping[Status, wire.PublishStatus.ValueType]] = {
+    Status.STORED: wire.PUBLISH_STATUS_STORED,
+    Status.INVALID: wire.PUBLISH_STATUS_INVALID,
+    Status.NOT_STORED: wire.PUBLISH_STATUS_NOT_STORED,
+}
+
+
+class EventServicer(EventServiceServicer):
+    """Checks a request's size, publishes its events, and answers once all have an outcome."""
+
+    def __init__(
+        self, publisher: Publisher, recorder: GatewayRecorder, *, max_request_events: int, max_stream_events: int
+    ) -> None:
+        self._publisher = publisher
+        self._recorder = recorder
+        self._max_request_events = max_request_events
+        self._max_stream_events = max_stream_events
+
+    async def PublishEvents(  # noqa: N802 - the contract's name
+        self, request: wire.PublishEventsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> wire.PublishEventsResponse:
+        """See proto/nightjar/v1/event_service.proto."""
+        del context
+        self._check_count(request.events)
+        batch = await self._publisher.publish(request.events, patient=False)
+        return wire.PublishEventsResponse(results=await self._results([batch]))
+
+    async def PublishEventStream(  # noqa: N802 - the contract's name
+        self,
+        request_iterator: AsyncIterator[wire.PublishEventStreamRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> wire.PublishEventStreamResponse:
+        """See proto/nightjar/v1/event_service.proto."""
+        del context
+        batches: list[Batch] = []
+        num_events = 0
+        async for request in request_iterator:
+            self._check_count(request.events)
+            num_events += len(request.events)
+            if num_events > self._max_stream_events:
+                raise InvalidRequest(
+                    "events", f"are more than {self._max_stream_events} in one stream; send them again in several"
+                )
+            batches.append(await self._publisher.publish(request.events, patient=True))
+        return wire.PublishEventStreamResponse(results=await self._results(batches))
+
+    def _check_count(self, events: Sequence[Event]) -> None:
+        if len(events) > self._max_request_events:
+            raise InvalidRequest("events", f"has {len(events)} entries; at most {self._max_request_events} are allowed")
+
+    async def _results(self, batches: Iterable[Batch]) -> list[wire.PublishResult]:
+        """Raises BrokerDown when Kafka took nothing at all: then the whole call is to be made again."""
+        outcomes = [outcome for batch in batches for outcome in await batch.outcomes()]
+        counts = {status: sum(outcome.status is status for outcome in outcomes) for status in Status}
+        self._recorder.published(counts)
+        log.debug("events_published", **{status.value: count for status, count in counts.items()})
+        if counts[Status.NOT_STORED] and not counts[Status.STORED]:
+            raise BrokerDown(next(outcome.detail for outcome in outcomes if outcome.status is Status.NOT_STORED))
+        return [_result(outcome) for outcome in outcomes]
+
+
+def _result(outcome: Outcome) -> wire.PublishResult:
+    return wire.PublishResult(
+        event_id=outcome.event_id[:MAX_ID_CHARACTERS],
+        status=_STATUSES[outcome.status],
+        problem=outcome.problem,
+        detail=outcome.detail,
+    )

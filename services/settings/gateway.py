@@ -1,0 +1,26 @@
+"""The way in for those who cannot reach Kafka: where the gRPC gateway listens, and what it takes at once."""
+
+from pydantic import Field
+
+from services.settings.section import Section
+
+
+class GatewaySettings(Section):
+    host: str = "127.0.0.1"
+    """Address the gateway listens on; 0.0.0.0 for all."""
+    port: int = Field(default=50052, ge=0, le=65535)
+    """Port of the gateway; 0 picks a free one."""
+    max_request_events: int = Field(default=1_000, ge=1, le=100_000)
+    """Events in one request, or in one message of a stream. Larger: one request holds the others up for longer."""
+    max_request_bytes: int = Field(default=4_194_304, ge=1_048_576, le=64 * 1_048_576)
+    """Bytes of one request, or of one message of a stream; gRPC refuses a larger one."""
+    max_stream_events: int = Field(default=100_000, ge=1, le=10_000_000)
+    """Events in one stream; each has a result of some 50 bytes in the one answer, held in memory until then."""
+    max_calls: int = Field(default=128, ge=1, le=100_000)
+    """Calls at once, streams included; beyond it gRPC refuses. The bound of memory is this times max_request_bytes."""
+    max_buffer_bytes: int = Field(default=64 * 1_048_576, ge=8 * 1_048_576)
+    """Events on their way to Kafka, bytes, with 1,600 for each event's own keeping. Full: calls are refused."""
+    answer_timeout_s: float = Field(default=10.0, ge=1, le=600)
+    """Longest wait for Kafka's word, seconds; what is not acknowledged by then is answered as not stored."""
+    drain_s: float = Field(default=5.0, ge=0, le=600)
+    """How long running calls may take to finish at a stop, seconds."""
