@@ -29,6 +29,7 @@ class Reason(StrEnum):
     NOT_ENOUGH_DATA = "NOT_ENOUGH_DATA"
     TRAINING_FAILED = "TRAINING_FAILED"
     DATASET_UNAVAILABLE = "DATASET_UNAVAILABLE"
+    REPLAY_REFUSED = "REPLAY_REFUSED"
 
 
 class NightjarError(Exception):
@@ -153,3 +154,9 @@ class TrainingFailed(NightjarError):
 
 class DatasetUnavailable(NightjarError):
     reason = Reason.DATASET_UNAVAILABLE
+
+
+class ReplayRefused(NightjarError):
+    """A dead record that must not be sent again: it was already, it would die again, or nobody knows what it was."""
+
+    reason = Reason.REPLAY_REFUSED
