@@ -27,13 +27,13 @@ class _Event(msgspec.Struct, frozen=True, gc=False):
     event_id: str = ""
     user_id: str = ""
     item_id: str = ""
-    event_time: str = ""
+    event_time: str | None = None
     session_id: str = ""
     request_id: str = ""
     eventId: str = ""  # noqa: N815 - the wire's name, as those below
     userId: str = ""  # noqa: N815
     itemId: str = ""  # noqa: N815
-    eventTime: str = ""  # noqa: N815
+    eventTime: str | None = None  # noqa: N815
     sessionId: str = ""  # noqa: N815
     requestId: str = ""  # noqa: N815
 
@@ -58,7 +58,7 @@ def read_plain_json(text: bytes) -> RawEvent | None:
         except msgspec.ValidationError:
             event = _lax.decode(text)
             unknown_fields = _unknown_fields(text)
-        time_us = _time_us(event.eventTime or event.event_time)
+        time_us = _time_us(event.event_time if event.eventTime is None else event.eventTime)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     return RawEvent(
@@ -77,11 +77,12 @@ def read_plain_json(text: bytes) -> RawEvent | None:
     )
 
 
-def _time_us(text: str) -> int | None:
+def _time_us(text: str | None) -> int | None:
     """Raises ValueError for what is not written like 2026-01-02T03:04:05.678Z."""
-    if not text:
+    if text is None:
         return None
-    if not (20 <= len(text) <= 30 and text[10] == "T" and text[19] in ".Z" and text[-1] == "Z"):
+    in_shape = 20 <= len(text) <= 30 and text[4] == text[7] == "-" and text[10] == "T" and text[11:13] < "24"
+    if not (in_shape and text[19] in ".Z" and text[-1] == "Z"):
         raise ValueError
     return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
 

@@ -1,0 +1,172 @@
+"""Events in JSON: the fast reader says what the protobuf library says, or leaves the word to it."""
+
+import json
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from nightjar.v1 import event_pb2
+from services.domain.event_types import DEFAULT_EVENT_TYPES
+from services.domain.interactions import Interaction
+from services.domain.streams import DeadLetter, Record
+from services.ingest.codec import Limits, decode_event
+from services.ingest.codec.plain_json import read_plain_json
+from tests.fakes.streams import PARTITION, event_json
+
+NOW_US = int(datetime(2026, 2, 1, tzinfo=UTC).timestamp() * 1e6)
+LIMITS = Limits(max_record_bytes=65_536, max_future_us=86_400_000_000)
+NUM_DAMAGED = 50_000
+SPLINTERS = [
+    b"",
+    b"",
+    b"{",
+    b"}",
+    b"[" * 9,
+    b'"',
+    b"\\ud800",
+    b"\xff",
+    b"\x00",
+    b"null",
+    b"1e999",
+    b"-",
+    b"\xf0\x9f",
+    b":",
+]
+
+
+def decode(value: bytes, content_type: str = "") -> Interaction | DeadLetter:
+    return decode_event(Record(PARTITION, 0, value, content_type), DEFAULT_EVENT_TYPES, LIMITS, NOW_US)
+
+
+text = st.text(max_size=12)
+names = st.sampled_from(
+    ["eventId", "event_id", "userId", "user_id", "itemId", "item_id", "type", "surface", "sessionId", "request_id"]
+)
+times = st.sampled_from(
+    [
+        "2026-01-02T03:04:05Z",
+        "2026-01-02T03:04:05.6Z",
+        "2026-01-02T03:04:05.678901234Z",
+        "2026-01-02T03:04:05.678901999Z",
+        "2026-01-02T03:04:05+02:00",
+        "2026-01-02T03:04:05,5Z",
+        "2026-W01-1T03:04:05Z",
+        "20260102T030405.000Z",
+        "2026-02-30T00:00:00Z",
+        "2026-01-02T24:00:00Z",
+        "2026-01-02t03:04:05z",
+        "1969-12-31T23:59:59.5Z",
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59.999999999Z",
+        "２026-01-02T03:04:05Z",
+        "",
+    ]
+)
+values: st.SearchStrategy[Any] = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | text
+    | st.lists(text, max_size=2)
+    | st.dictionaries(text, text | st.none() | st.integers(), max_size=3)
+)
+events = st.fixed_dictionaries(
+    {},
+    optional={
+        "eventTime": times | values,
+        "event_time": times,
+        "value": values,
+        "position": values,
+        "attributes": values,
+        "tomorrow": values,
+    },
+).flatmap(lambda fixed: st.dictionaries(names, text | values, max_size=8).map(lambda rest: fixed | rest))
+
+
+@settings(max_examples=1_000)
+@given(events)
+@example({"value": 4, "eventTime": "2026-01-02T03:04:05Z"})
+@example({"attributes": None, "position": 2**32 - 1})
+def test_what_the_fast_reader_understands_the_protobuf_library_understands_alike(event: dict[str, Any]) -> None:
+    value = json.dumps(event).encode()
+    plain = read_plain_json(value)
+    spellings = [name.replace("_", "").lower() for name in event]
+    if plain is None or len(set(spellings)) < len(spellings):  # a field given twice: the one laxer thing, see there
+        return
+    message = json_format.Parse(value, event_pb2.Event(), ignore_unknown_fields=True)
+    assert plain[:4] == (message.event_id, message.user_id, message.item_id, message.type)
+    assert plain.value == (message.value if message.HasField("value") else None)
+    assert plain.position == (message.position if message.HasField("position") else None)
+    assert (plain.session_id, plain.request_id, plain.surface) == (
+        message.session_id,
+        message.request_id,
+        message.surface,
+    )
+    assert plain.attributes == dict(message.attributes)
+    if message.HasField("event_time"):
+        assert plain.time_us == message.event_time.seconds * 1_000_000 + message.event_time.nanos // 1_000
+    else:
+        assert plain.time_us is None
+
+
+def test_what_a_usual_producer_sends_is_read_fast() -> None:
+    """Otherwise the slow reader would hide that the fast one understands nothing."""
+    assert read_plain_json(event_json("e", value=4, position=3, attributes={"page": "home"})) is not None
+    assert read_plain_json(b'{"event_id":"e","user_id":"u","event_time":"2026-01-02T03:04:05.678Z"}') is not None
+
+
+def test_fields_of_tomorrow_are_carried_in_both_encodings() -> None:
+    decoded = decode(event_json("e", mood={"happy": [1, 2]}, zeal=0.5))
+    assert isinstance(decoded, Interaction)
+    assert json.loads(decoded.unknown_fields) == {"mood": {"happy": [1, 2]}, "zeal": 0.5}
+    message = event_pb2.Event(event_id="e", user_id="u", item_id="i", type="view")
+    message.event_time.FromMicroseconds(NOW_US)
+    tomorrow = b"\xc2\x3e\x03abc"  # field 1000, a string
+    carried = decode(message.SerializeToString() + tomorrow, "application/x-protobuf")
+    assert isinstance(carried, Interaction)
+    assert json.loads(carried.unknown_fields) == {"protobuf": "wj4DYWJj"}
+    plain = decode(message.SerializeToString(), "application/x-protobuf")
+    assert isinstance(plain, Interaction)
+    assert plain.unknown_fields == ""
+
+
+GOOD = event_json("e", value=4, position=3, attributes={"page": "home"})
+
+
+def _protobuf() -> bytes:
+    message = event_pb2.Event(event_id="e", user_id="u", item_id="i", type="view", attributes={"a": "b"})
+    message.event_time.FromMicroseconds(NOW_US)
+    return message.SerializeToString()
+
+
+def damaged(value: bytes, random: Random) -> bytes:
+    """A good record with bytes changed, cut out, put in: deeper in than noise ever gets."""
+    broken = bytearray(value)
+    for _ in range(random.randint(1, 4)):
+        place = random.randint(0, len(broken))
+        broken[place : place + random.randint(0, 6)] = random.choice(SPLINTERS) or random.randbytes(
+            random.randint(0, 6)
+        )
+    return bytes(broken)
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(st.binary(max_size=120), st.sampled_from(["", "application/x-protobuf"]))
+def test_no_noise_raises(value: bytes, content_type: str) -> None:
+    assert isinstance(decode(value, content_type), Interaction | DeadLetter)
+
+
+@pytest.mark.parametrize(
+    ("good", "content_type"), [(GOOD, ""), (_protobuf(), "application/x-protobuf")], ids=["json", "protobuf"]
+)
+def test_no_damage_raises(good: bytes, content_type: str) -> None:
+    """NUM_DAMAGED inputs in either encoding, the same in each run."""
+    random = Random(4)
+    outcomes = {type(decode(damaged(good, random), content_type)) for _ in range(NUM_DAMAGED)}
+    assert outcomes == {Interaction, DeadLetter}
