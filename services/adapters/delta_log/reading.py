@@ -1,0 +1,175 @@
+"""Reading the log: one pinned version, in time order, streaming, and only the columns and rows asked for.
+
+The table is partitioned by event date, so dates read one after the other and each sorted by itself are the whole in
+order. What a reader holds is therefore bounded: whole dates up to SORT_ROWS rows together, and slices of a date that
+has more. Files, row groups and columns that cannot matter are not read: dates by the table's metadata, rows by the
+statistics of each Parquet file.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from services.adapters.delta_log.rows import DAY_US, SCHEMA
+from services.domain.errors import EventLogDown, UnknownVersion
+from services.domain.event_selection import EVERYTHING, Selection
+
+# Rows that are sorted, and so held, at a time, about 300 bytes each with all columns.
+# Larger: more memory; smaller: a busy day is read in more slices, each of which asks all the day's files.
+SORT_ROWS: Final = 2_000_000
+ORDER: Final = ("event_time", "event_id")
+
+_EPOCH: Final = date(1970, 1, 1)
+
+
+def scan(
+    folder: Path,
+    version: int,
+    selection: Selection = EVERYTHING,
+    columns: Sequence[str] = tuple(SCHEMA.names),
+    *,
+    sort_rows: int = SORT_ROWS,
+) -> pa.RecordBatchReader:
+    """The selected events of a pinned version, these columns, sorted by (event_time, event_id); a lazy stream.
+
+    Version -1 is the log that does not exist yet, and has no events. Polars takes the reader as it is
+    (`polars.from_arrow`). Raises UnknownVersion for a version that never was or was cleaned up, ArrowInvalid for a
+    column that is none, and EventLogDown, also while it is read, when a file cannot be read.
+    """
+    schema = pa.schema([SCHEMA.field(name) for name in columns])
+    if version < 0:
+        return pa.RecordBatchReader.from_batches(schema, iter(()))
+    table = open_version(folder, version)
+    dataset = local_dataset(table, folder)
+    return pa.RecordBatchReader.from_batches(schema, _batches(dataset, _num_rows(table), selection, schema, sort_rows))
+
+
+def open_version(folder: Path, version: int) -> DeltaTable:
+    """The table at a version; raises UnknownVersion when it is gone or never was, EventLogDown when none can be read."""
+    try:
+        return DeltaTable(folder, version=version)
+    except (DeltaError, OSError) as error:
+        # The library tells a version that is gone from a broken log by its wording alone; the newest version tells us.
+        newest = open_newest(folder)
+        if newest is None:
+            raise UnknownVersion(f"There is no event log in {folder} yet, so it has no version {version}.") from error
+        raise UnknownVersion(
+            f"The event log in {folder} has no version {version}, or no longer ({error}); its newest is "
+            f"{newest.version()}, and `nightjar log status` shows the others."
+        ) from error
+
+
+def open_newest(folder: Path) -> DeltaTable | None:
+    """The table as it is now, None before the first append; raises EventLogDown when it cannot be read."""
+    try:
+        return DeltaTable(folder)
+    except TableNotFoundError:
+        return None
+    except (DeltaError, OSError) as error:
+        raise EventLogDown(f"The event log in {folder} cannot be read ({error}); mend its disk.") from error
+
+
+def local_dataset(table: DeltaTable, folder: Path) -> ds.Dataset:
+    """The table's files as an Arrow dataset, read by Arrow itself and not through a Python file system."""
+    return table.to_pyarrow_dataset(filesystem=pafs.SubTreeFileSystem(str(folder), pafs.LocalFileSystem()))
+
+
+def fragments_by_day(dataset: ds.Dataset) -> dict[int, list[ds.Fragment]]:
+    """The files of each date, as days since the epoch, ascending."""
+    days: dict[int, list[ds.Fragment]] = {}
+    for fragment in dataset.get_fragments():
+        keys = ds.get_partition_keys(fragment.partition_expression)
+        days.setdefault((keys["event_date"] - _EPOCH).days, []).append(fragment)
+    return dict(sorted(days.items()))
+
+
+def time_between(since_us: int | None, until_us: int | None) -> pc.Expression:
+    """since_us <= event_time < until_us, where a bound that is None does not bind."""
+    bounds = pc.scalar(True)
+    if since_us is not None:
+        bounds &= pc.field("event_time") >= _moment(since_us)
+    if until_us is not None:
+        bounds &= pc.field("event_time") < _moment(until_us)
+    return bounds
+
+
+def _batches(
+    dataset: ds.Dataset, num_rows: dict[str, int], selection: Selection, schema: pa.Schema, sort_rows: int
+) -> Iterator[pa.RecordBatch]:
+    wanted = _condition(selection)
+    read = list(dict.fromkeys((*ORDER, *schema.names)))
+    for part, within in _parts(dataset, num_rows, selection, sort_rows):
+        try:
+            table = part.to_table(columns=read, filter=wanted & within)
+        except (OSError, pa.ArrowException) as error:
+            raise EventLogDown(f"The event log cannot be read ({error}); mend its disk.") from error
+        if len(table):
+            ordered = table.take(pc.sort_indices(table, [(name, "ascending") for name in ORDER]))
+            yield from ordered.select(schema.names).cast(schema).combine_chunks().to_batches()
+
+
+def _parts(
+    dataset: ds.Dataset, num_rows: dict[str, int], selection: Selection, sort_rows: int
+) -> Iterator[tuple[ds.Dataset, pc.Expression]]:
+    """What is read at a time: some whole dates, or a slice of one; ascending in time and apart from one another."""
+    together: list[ds.Fragment] = []
+    held = 0
+    for day, fragments in fragments_by_day(dataset).items():
+        if not _touches(day, selection):
+            continue
+        size = sum(num_rows[fragment.path] for fragment in fragments)
+        if together and held + size > sort_rows:
+            yield _dataset(dataset, together), pc.scalar(True)
+            together, held = [], 0
+        if size > sort_rows:
+            large = _dataset(dataset, fragments)
+            yield from ((large, within) for within in _slices(large, day * DAY_US, (day + 1) * DAY_US, sort_rows))
+        else:
+            together, held = together + fragments, held + size
+    if together:
+        yield _dataset(dataset, together), pc.scalar(True)
+
+
+def _slices(dataset: ds.Dataset, since_us: int, until_us: int, sort_rows: int) -> Iterator[pc.Expression]:
+    """Ranges of time in halves until each has few enough rows; events of one moment stay together, however many."""
+    within = time_between(since_us, until_us)
+    if until_us - since_us <= 1 or dataset.count_rows(filter=within) <= sort_rows:
+        yield within
+        return
+    middle_us = (since_us + until_us) // 2
+    yield from _slices(dataset, since_us, middle_us, sort_rows)
+    yield from _slices(dataset, middle_us, until_us, sort_rows)
+
+
+def _dataset(whole: ds.Dataset, fragments: list[ds.Fragment]) -> ds.Dataset:
+    return ds.FileSystemDataset(fragments, whole.schema, whole.format, whole.filesystem)
+
+
+def _touches(day: int, selection: Selection) -> bool:
+    since_us, until_us = selection.since_us, selection.until_us
+    return (since_us is None or since_us < (day + 1) * DAY_US) and (until_us is None or until_us > day * DAY_US)
+
+
+def _condition(selection: Selection) -> pc.Expression:
+    condition = time_between(selection.since_us, selection.until_us)
+    for column, words in (("event_type", selection.event_types), ("user_id", selection.user_ids)):
+        if words is not None:
+            condition &= pc.field(column).isin(pa.array(sorted(words), pa.string()))
+    return condition
+
+
+def _num_rows(table: DeltaTable) -> dict[str, int]:
+    actions = pa.table(table.get_add_actions())
+    return dict(zip(actions["path"].to_pylist(), actions["num_records"].to_pylist(), strict=True))
+
+
+def _moment(time_us: int) -> pa.Scalar:
+    return pa.scalar(time_us, pa.timestamp("us", "UTC"))
