@@ -22,7 +22,7 @@ MANIFEST: Final = "manifest.json"
 ENCODER: Final = "encoder.onnx"
 TABLES: Final = "tables.safetensors"
 VOCABULARY: Final = "vocabulary.json"
-FORMAT: Final = 1
+FORMAT: Final = 2  # 2: the vocabulary holds the thresholds of event types, and a row for each role
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Manifest:
         except (ValueError, TypeError) as error:
             raise BundleBroken(f"the manifest cannot be read: {error}") from error
         if manifest.format != FORMAT:
-            raise BundleBroken(f"the manifest has format {manifest.format}; this version reads {FORMAT}")
+            raise BundleBroken(f"the manifest has format {manifest.format}; this version reads {FORMAT}; train again")
         return manifest
 
 

@@ -1,5 +1,6 @@
 """The operator's words for what users do, and what each event says about their taste."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,7 +29,11 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """One of the operator's words for what a user can do with an item."""
+    """One of the operator's words for what a user can do with an item.
+
+    Raises ValueError for thresholds that cannot judge anything (see `check_thresholds`), and for a weight of 0 where
+    events can be positive or negative.
+    """
 
     name: str
     role: Role
@@ -44,6 +49,17 @@ class EventType:
     negative_to: float | None = None
     """An event with this value or a smaller one is negative; None: no value makes it so."""
 
+    def __post_init__(self) -> None:
+        check_thresholds(self.role, self.positive_from, self.negative_to)
+        if not math.isfinite(self.weight) or (self.weight == 0 and self.takes_sides):
+            raise ValueError(f"weight is {self.weight}; a type that can be positive or negative needs one that counts")
+
+    @property
+    def takes_sides(self) -> bool:
+        """True when an event of this type can be positive or negative."""
+        has_thresholds = self.positive_from is not None or self.negative_to is not None
+        return has_thresholds or self.role in (Role.POSITIVE, Role.NEGATIVE)
+
     @property
     def enters_history(self) -> bool:
         """True when such an event becomes part of the user's history: it tells something the user did."""
@@ -51,7 +67,10 @@ class EventType:
 
     def judge(self, value: float | None) -> Judgement:
         """What one event of this type says; value: that of the event, None when it carries none."""
-        role = judged_role(self.role, self.positive_from, self.negative_to, value)
+        return self.judged(judged_role(self.role, self.positive_from, self.negative_to, value))
+
+    def judged(self, role: Role) -> Judgement:
+        """What an event of this type says that was judged to have this role."""
         return Judgement(role, _SIGNS[role] * abs(self.weight))
 
 
@@ -72,20 +91,26 @@ def judged_role(declared: Role, positive_from: float | None, negative_to: float 
     return Role.NEUTRAL
 
 
+def check_thresholds(role: Role, positive_from: float | None, negative_to: float | None) -> None:
+    """Raises ValueError, saying what is wrong, for thresholds that are not finite, overlap, or are an impression's."""
+    thresholds = [threshold for threshold in (negative_to, positive_from) if threshold is not None]
+    if not all(math.isfinite(threshold) for threshold in thresholds):
+        raise ValueError("positive_from and negative_to must be finite numbers")
+    if thresholds and role is Role.IMPRESSION:
+        raise ValueError("an impression says nothing, whatever its value: leave out positive_from and negative_to")
+    if positive_from is not None and negative_to is not None and negative_to >= positive_from:
+        raise ValueError(f"negative_to ({negative_to}) must be smaller than positive_from ({positive_from})")
+
+
 class EventTypes:
-    """The declared event types; the order gives each its row in the model's event-type embedding (row 0: unknown)."""
+    """The declared event types, in the operator's order."""
 
     def __init__(self, declared: Iterable[EventType]) -> None:
         self.declared = tuple(declared)
         self._by_name = {kind.name: kind for kind in self.declared}
-        self._rows = {kind.name: row for row, kind in enumerate(self.declared, start=1)}
 
     def get(self, name: str) -> EventType | None:
         return self._by_name.get(name)
-
-    def row(self, name: str) -> int:
-        """The row of a type in the embedding: 1 for the first declared, 0 for one that is not declared."""
-        return self._rows.get(name, 0)
 
     def names(self) -> tuple[str, ...]:
         return tuple(self._by_name)

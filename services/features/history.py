@@ -26,7 +26,7 @@ class Histories:
         self.user_rows = {user_id: row for row, user_id in enumerate(dict.fromkeys(events.user_ids))}
         users = rows_of(events.user_ids, self.user_rows)
         items = rows_of(events.item_ids, vocabulary.item_rows)
-        types = rows_of(events.event_types, vocabulary.event_type_rows)
+        types = event_type_rows_of(events, vocabulary)
         self._entering = _ByUser(users, events.event_times_us, len(self.user_rows), types > 0)
         self._items, self._types = items[self._entering.order], types[self._entering.order]
         consuming = {kind.name: 1 for kind in event_types.declared if kind.consumes}
@@ -69,6 +69,18 @@ class _ByUser:
     def before(self, user_row: int, time_us: int) -> slice:
         start, stop = int(self.starts[user_row]), int(self.starts[user_row + 1])
         return slice(start, start + int(np.searchsorted(self.times_us[start:stop], time_us, side="left")))
+
+
+def event_type_rows_of(events: EventColumns, vocabulary: Vocabulary) -> Rows:
+    """The event-type row of each event, int64 (num_events,); 0 for one that does not enter the model's input."""
+    rows = np.zeros(len(events.event_types), np.int64)
+    places = rows_of(
+        events.event_types, {name: place for place, name in enumerate(vocabulary.event_type_rows, start=1)}
+    )
+    for place, of_type in enumerate(vocabulary.event_type_rows.values(), start=1):
+        chosen = np.flatnonzero(places == place)
+        rows[chosen] = of_type.rows(events.values[chosen])
+    return rows
 
 
 def rows_of(words: Iterable[str], rows: Mapping[Any, int]) -> Rows:

@@ -40,8 +40,7 @@ class ServingModel:
 
     def history_rows(self, entries: Sequence[HistoryEntry]) -> tuple[Rows, Rows]:
         """The encoder's input for a history, both (length,); empty when this model knows nothing of it."""
-        words = self.vocabulary
-        return encoder_input(entries, words.item_rows, words.event_type_rows, self.manifest.max_history)
+        return encoder_input(entries, self.vocabulary, self.manifest.max_history)
 
     def known_rows(self, item_ids: Iterable[ItemId]) -> list[int]:
         """The rows of those items that this model knows."""
@@ -108,10 +107,11 @@ def _warm_up(model: ServingModel) -> None:
     """
     words = model.vocabulary
     model.index.popular(1, model.known_rows(words.item_ids[-1:]))
-    model.history_rows([HistoryEntry(0, EventId("warm-up"), words.item_ids[-1], name) for name in words.event_types])
+    last = words.item_ids[-1]
+    model.history_rows([HistoryEntry(0, EventId("warm-up"), last, name) for name in words.event_type_rows])
     if model.encoder is None:
         return
     for length in sorted({1, 2, model.manifest.max_history}):
         item_rows = np.arange(model.index.num_items - length, model.index.num_items) % model.index.num_items + 1
-        event_type_rows = np.full(length, len(words.event_types), dtype=np.int64)
+        event_type_rows = np.full(length, len(words.event_type_labels), dtype=np.int64)
         model.index.best(model.encoder.encode(item_rows, event_type_rows), 1, ())

@@ -8,7 +8,7 @@ from pydantic import ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from services.domain.errors import InvalidSettings
-from services.domain.event_types import DEFAULT_EVENT_TYPES, EventType, EventTypes
+from services.domain.event_types import DEFAULT_EVENT_TYPES, EventTypes
 from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
 from services.settings.serving import ServeSettings
@@ -32,10 +32,7 @@ class Settings(BaseSettings):
     """Folder of what can be fetched again: Kafka's jars, sample data. May be shared by several homes."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log line that is written."""
-    event_types: tuple[EventTypeSettings, ...] = tuple(
-        EventTypeSettings(name=kind.name, role=kind.role, weight=kind.weight, consumes=kind.consumes)
-        for kind in DEFAULT_EVENT_TYPES.declared
-    )
+    event_types: tuple[EventTypeSettings, ...] = tuple(map(EventTypeSettings.of, DEFAULT_EVENT_TYPES.declared))
     """The operator's words for what users do; a TOML array or JSON."""
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
@@ -109,7 +106,7 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.home_folder / 'catalog.db'}"
 
     def declared_event_types(self) -> EventTypes:
-        return EventTypes(EventType(kind.name, kind.role, kind.weight, kind.consumes) for kind in self.event_types)
+        return EventTypes(kind.declared() for kind in self.event_types)
 
 
 def _config_file() -> Path | None:

@@ -7,20 +7,24 @@ from typing import NamedTuple
 import numpy as np
 
 from services.features.history import Rows
-from services.training.dataset import TrainingSequences
+from services.training.dataset import TrainingSequences, Weights
 from services.training.model import History
 
 
 class Batch(NamedTuple):
-    """Windows side by side, and what is asked of them: target n at place places[n] of window lines[n]. All int64."""
+    """Windows side by side, and what is asked of them: target n at place places[n] of window lines[n].
+
+    All int64 but the weights, which are float32.
+    """
 
     items: Rows
     """(batch, length); 0 pads on the right, and so in types."""
     types: Rows
     lines: Rows
-    """(num_targets,), as are the next two."""
+    """(num_targets,), as are the next three."""
     places: Rows
     targets: Rows
+    weights: Weights
 
 
 def plan_epoch(starts: Rows, max_history: int, batch_size: int, random: np.random.Generator) -> list[Rows]:
@@ -53,6 +57,7 @@ def gather(sequences: TrainingSequences, windows: Rows) -> Batch:
         lines=lines,
         places=sequences.asked[chosen] - windows[lines, 0],
         targets=sequences.targets[chosen],
+        weights=sequences.weights[chosen],
     )
 
 

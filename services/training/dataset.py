@@ -10,6 +10,7 @@ frozen. Events of one moment never straddle an end, so a part may hold a few mor
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,10 @@ from services.domain.errors import NotEnoughData
 from services.domain.event_types import EventTypes, Role
 from services.domain.ids import ItemId
 from services.domain.ports import EventColumns
-from services.domain.vocabulary import Vocabulary, input_event_types
-from services.features.history import Histories, Rows, rows_of
+from services.domain.vocabulary import Vocabulary, input_types
+from services.features.history import Histories, Rows, event_type_rows_of, rows_of
+
+Weights: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,20 @@ class TrainingSequences:
     """(num_targets,) the position that is asked for each target, ascending: see `_targets`."""
     targets: Rows
     """(num_targets,) item rows, never 0."""
+    weights: Weights
+    """(num_targets,) how much each target counts, above 0: the weight of its event's type."""
 
 
 @dataclass(frozen=True)
 class Dataset:
     vocabulary: Vocabulary
     sequences: TrainingSequences
-    popularity: npt.NDArray[np.float32]
-    """(num_items,) positive events before the cut; row r of the vocabulary is at r - 1."""
+    popularity: Weights
+    """(num_items,) sum of the signed weights of an item's events before the cut; row r of the vocabulary is at r - 1.
+
+    With weights of 1 and no negative events it is their number. Below 0 for an item that more was said against than
+    for: it then ranks behind those of which nothing is known.
+    """
     validation: Moments
     holdout: Moments
     histories: Histories
@@ -94,7 +103,9 @@ def build_dataset(
     vocabulary = _vocabulary(events.item_ids[fit], events.event_types[fit], event_types, min_item_events)
     histories = Histories(events, vocabulary, event_types)
 
-    positive = rows_of(events.event_types, _positive_rows(event_types)) > 0
+    says = _Says(vocabulary, event_types)
+    types = event_type_rows_of(events, vocabulary)
+    positive = says.positive[types]
     users, items = rows_of(events.user_ids, histories.user_rows), rows_of(events.item_ids, vocabulary.item_rows)
     parts = {
         "training": positive & fit,
@@ -115,13 +126,12 @@ def build_dataset(
     def moments(chosen: npt.NDArray[np.bool_]) -> Moments:
         return Moments(users[chosen], times_us[chosen], items[chosen])
 
-    counted = items[positive & (times_us < cut_us)]
+    counted = times_us < cut_us
+    popularity = np.bincount(items[counted], says.weights[types[counted]], minlength=len(vocabulary.item_ids) + 1)
     return Dataset(
         vocabulary=vocabulary,
-        sequences=_training_sequences(
-            histories, fit_end_us, rows_of(_positive_rows(event_types), vocabulary.event_type_rows)
-        ),
-        popularity=np.bincount(counted, minlength=len(vocabulary.item_ids) + 1)[1:].astype(np.float32),
+        sequences=_training_sequences(histories, fit_end_us, says),
+        popularity=popularity[1:].astype(np.float32),
         validation=moments(parts["validation"]),
         holdout=moments(parts["holdout"]),
         histories=histories,
@@ -140,20 +150,26 @@ def _vocabulary(
     item_ids: Iterable[ItemId], types: Iterable[str], event_types: EventTypes, min_item_events: int
 ) -> Vocabulary:
     """Items with enough events that enter a history, sorted by id so that rows do not depend on the log's layout."""
-    entering = input_event_types(event_types)
-    known = frozenset(entering)
+    entering = input_types(event_types)
+    known = frozenset(kind.name for kind in entering)
     counts = Counter(item_id for item_id, name in zip(item_ids, types, strict=True) if name in known)
     return Vocabulary(tuple(sorted(item for item, count in counts.items() if count >= min_item_events)), entering)
 
 
-def _positive_rows(event_types: EventTypes) -> dict[str, int]:
-    return {kind.name: event_types.row(kind.name) for kind in event_types.declared if kind.role is Role.POSITIVE}
+class _Says:
+    """What the events of each event-type row say; row 0, outside of the model's input, says nothing."""
+
+    def __init__(self, vocabulary: Vocabulary, event_types: EventTypes) -> None:
+        declared = {kind.name: kind for kind in event_types.declared}
+        judgements = [declared[kind.name].judged(role) for kind, role in vocabulary.judged_types]
+        self.positive = np.array([False, *(each.role is Role.POSITIVE for each in judgements)])
+        self.weights = np.array([0.0, *(each.weight for each in judgements)], np.float32)
 
 
-def _training_sequences(histories: Histories, end_us: int, positive_types: Rows) -> TrainingSequences:
+def _training_sequences(histories: Histories, end_us: int, says: _Says) -> TrainingSequences:
     items, types, times_us, starts = histories.sequences_before(end_us)
-    asked, wanted = _targets(times_us, np.isin(types, positive_types), starts)
-    return TrainingSequences(items, types, starts, asked, items[wanted])
+    asked, wanted = _targets(times_us, says.positive[types], starts)
+    return TrainingSequences(items, types, starts, asked, items[wanted], says.weights[types[wanted]])
 
 
 def _targets(times_us: Rows, positive: npt.NDArray[np.bool_], starts: Rows) -> tuple[Rows, Rows]:

@@ -53,4 +53,4 @@ def _compare(path: Path, model: TrainableModel, vocabulary: Vocabulary, max_hist
 def _random_histories(random: np.random.Generator, vocabulary: Vocabulary, length: int) -> Iterable[History]:
     for _ in range(HISTORIES_PER_LENGTH):
         items = random.integers(1, len(vocabulary.item_ids) + 1, length)
-        yield items, random.integers(1, len(vocabulary.event_types) + 1, length)
+        yield items, random.integers(1, len(vocabulary.event_type_labels) + 1, length)

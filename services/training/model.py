@@ -25,7 +25,7 @@ class EpochReport:
     """Counts from 1."""
     max_epochs: int
     loss: float
-    """Mean cross-entropy over the epoch, nats."""
+    """Mean cross-entropy over the epoch, weighted as the targets are, nats."""
     valid_ndcg_at_10: float
     """0 when no validation event can be predicted, because each repeats an item its user was done with."""
     examples_per_s: float

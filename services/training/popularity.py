@@ -1,4 +1,4 @@
-"""The popularity model: the same order for everybody, by positive events before the cut. The baseline of every gate."""
+"""The popularity model: the same order for everybody, by what was said before the cut. The baseline of every gate."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from services.training.model import EpochReport, FitEnd, Floats, History
 
 
 class Popularity:
-    """Scores an item by how many positive events it had; it has no vectors and looks at no history."""
+    """Scores an item by the signed weights of its events, summed; it has no vectors and looks at no history."""
 
     kind = "popularity"
     dim = 0

@@ -130,19 +130,20 @@ class SequenceEncoder:
     def _run_epoch(self, optimiser: AdamW, dataset: Dataset, batches: Sequence[Rows], epoch: int) -> float:
         """One step a batch; returns the mean loss in nats."""
         network, options = self.network.train(), self.options
-        total, num_targets = torch.zeros((), device=self._device), 0
+        total, total_weight = torch.zeros((), device=self._device), 0.0
         for index, windows in enumerate(batches):
             progress = (epoch - 1 + (index + 0.5) / len(batches)) / options.max_epochs
             batch = gather(dataset.sequences, windows)
-            num_asked = len(batch.targets)
-            if num_asked == 0:
+            if len(batch.targets) == 0:
                 continue
-            items, types, lines, places, targets = (torch.from_numpy(column).to(self._device) for column in batch)
+            columns = (torch.from_numpy(column).to(self._device) for column in batch)
+            items, types, lines, places, targets, weights = columns
             states = network(items, types)[lines, places]  # (num_asked, dim)
-            loss = next_item_loss(network, states, targets, options.label_smoothing)
+            loss = next_item_loss(network, states, targets, weights, options.label_smoothing)
             optimiser.step(loss, options.learning_rate * learning_rate_factor(progress))
-            total, num_targets = total + loss.detach() * num_asked, num_targets + num_asked
-        mean = float(total) / max(1, num_targets)
+            weight = float(batch.weights.sum())
+            total, total_weight = total + loss.detach() * weight, total_weight + weight
+        mean = float(total) / total_weight
         if not np.isfinite(mean):
             raise TrainingFailed(
                 f"The loss became {mean} in epoch {epoch}; lower NIGHTJAR_TRAIN__LEARNING_RATE and train again."
@@ -163,16 +164,22 @@ def num_cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def next_item_loss(network: EncoderNetwork, states: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-    """Mean cross-entropy, nats, of the softmax over all items. states: (n, dim); targets: (n,) item rows, from 1."""
+def next_item_loss(
+    network: EncoderNetwork, states: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float
+) -> Tensor:
+    """Weighted mean cross-entropy, nats, of the softmax over all items.
+
+    states: (n, dim); targets: (n,) item rows, from 1; weights: (n,) float32, above 0.
+    """
     logits = states @ network.items.weight[1:].T  # (n, num_items)
-    return functional.cross_entropy(logits, targets - 1, label_smoothing=label_smoothing)
+    losses = functional.cross_entropy(logits, targets - 1, label_smoothing=label_smoothing, reduction="none")  # (n,)
+    return (losses * weights).sum() / weights.sum()
 
 
 def _shape(dataset: Dataset, options: EncoderOptions) -> NetworkShape:
     return NetworkShape(
         num_items=dataset.num_items,
-        num_types=len(dataset.vocabulary.event_types),
+        num_types=len(dataset.vocabulary.event_type_labels),
         dim=options.dim,
         num_blocks=options.num_blocks,
         num_heads=options.num_heads,

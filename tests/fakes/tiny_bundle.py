@@ -11,10 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from services.domain.bundles import ENCODER, MANIFEST, TABLES, VOCABULARY, Manifest, sha256_of
+from services.domain.event_types import Role
 from services.domain.ids import ItemId, ModelVersion
-from services.domain.vocabulary import Vocabulary
+from services.domain.vocabulary import InputType, Vocabulary
 
-EVENT_TYPES = ("view", "rating")
+EVENT_TYPES = (InputType("view", Role.POSITIVE), InputType("rating", Role.POSITIVE))
 
 
 def manifest_of(version: str, *, kind: str = "sequence", dim: int = 4, num_items: int = 6) -> Manifest:

@@ -13,17 +13,25 @@ from hypothesis import strategies as st
 from services.adapters.delta_log import DeltaEventLog
 from services.adapters.redis_store import HistoryLimits, RedisHistoryReader, RedisHistoryWriter
 from services.domain.bundles import Manifest
-from services.domain.event_types import DEFAULT_EVENT_TYPES
+from services.domain.event_types import EventType, EventTypes, Role
 from services.domain.ids import EventId, ItemId, ModelVersion, UserId
 from services.domain.interactions import Interaction, UserHistory
 from services.domain.streams import LogBatch
-from services.domain.vocabulary import Vocabulary, input_event_types
+from services.domain.vocabulary import Vocabulary, input_types
 from services.features.history import Histories
 from services.inference.retrieval import ItemIndex
 from services.inference.serving_model import ServingModel
 
 ITEMS = tuple(ItemId(item) for item in "abcd")
-VOCABULARY = Vocabulary(ITEMS, input_event_types(DEFAULT_EVENT_TYPES))
+EVENT_TYPES = EventTypes(
+    [
+        EventType("impression", Role.IMPRESSION),
+        EventType("view", Role.POSITIVE),
+        EventType("rating", Role.POSITIVE, consumes=True, positive_from=4.0, negative_to=2.0),
+        EventType("dislike", Role.NEGATIVE, consumes=True),
+    ]
+)
+VOCABULARY = Vocabulary(ITEMS, input_types(EVENT_TYPES))
 USERS = [UserId("ann"), UserId("bob")]
 
 interactions = st.lists(
@@ -35,6 +43,7 @@ interactions = st.lists(
         item_id=st.sampled_from("abcdxy").map(ItemId),  # x and y are unknown to the vocabulary
         event_type=st.sampled_from(["view", "impression", "rating", "dislike"]),
         event_time_us=st.integers(1_700_000_000_000_000, 1_700_000_000_000_009),
+        value=st.none() | st.sampled_from([1.9999999999999998, 2.0, 2.0000000000000004, 4.0]) | st.floats(1, 5),
     ),
     max_size=30,
     unique_by=lambda event: event.event_id,
@@ -71,14 +80,14 @@ def training_histories(folder: Path, events: Sequence[Interaction]) -> Histories
     log, half = DeltaEventLog(folder), len(events) // 2
     for part in (events[half:], events[:half]):
         log.append(LogBatch(part))
-    return Histories(log.read(log.version()), VOCABULARY, DEFAULT_EVENT_TYPES)
+    return Histories(log.read(log.version()), VOCABULARY, EVENT_TYPES)
 
 
 async def served_history(url: str, user_id: UserId, events: Sequence[Interaction], max_history: int) -> UserHistory:
     """The user's events through Redis, newest first and the first half twice, under a name that is new to it."""
     alias = UserId(f"{user_id}-{uuid.uuid4()}")
     mine = [replace(event, user_id=alias) for event in reversed(events) if event.user_id == user_id]
-    writer = RedisHistoryWriter(url, DEFAULT_EVENT_TYPES, HistoryLimits(max_history, max_consumed=100, ttl_s=60))
+    writer = RedisHistoryWriter(url, EVENT_TYPES, HistoryLimits(max_history, max_consumed=100, ttl_s=60))
     reader = RedisHistoryReader(url, timeout_s=5)
     try:
         writer.apply(mine)

@@ -1,12 +1,13 @@
 """The settings: bad values stop the start with every problem listed; the environment wins over the file."""
 
+import json
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from services.domain.errors import InvalidSettings
-from services.domain.event_types import Role
+from services.domain.event_types import DEFAULT_EVENT_TYPES, EventType, Role
 from services.settings import Settings, load
 
 
@@ -52,6 +53,9 @@ def test_a_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch
         role = "positive"
         weight = 2.0
         consumes = true
+        half_life_s = 3600
+        positive_from = 30.0
+        negative_to = 5.0
         """
     )
     monkeypatch.setenv("NIGHTJAR_SERVE__PORT", "4321")
@@ -60,8 +64,44 @@ def test_a_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch
     declared = settings.declared_event_types()
     listen = declared.get("listen")
     assert declared.names() == ("listen",)
-    assert listen is not None
-    assert (listen.role, listen.weight, listen.consumes) == (Role.POSITIVE, 2.0, True)
+    assert listen == EventType(
+        "listen", Role.POSITIVE, 2.0, consumes=True, half_life_s=3600.0, positive_from=30.0, negative_to=5.0
+    )
+
+
+def test_the_default_event_types_are_declared_as_they_are() -> None:
+    assert load().declared_event_types().declared == DEFAULT_EVENT_TYPES.declared
+
+
+@pytest.mark.parametrize(
+    ("role", "weight"), [("positive", 1.0), ("negative", -1.0), ("neutral", 0.0), ("impression", 0.0)]
+)
+def test_a_type_without_a_weight_counts_one_with_the_sign_of_its_role(role: str, weight: float) -> None:
+    (kind,) = load(event_types=[{"name": "wave", "role": role}]).declared_event_types().declared
+    assert kind.judge(None).weight == weight
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"role": "positive", "weight": -1}, "sign"),
+        ({"role": "negative", "weight": 1}, "sign"),
+        ({"role": "neutral", "weight": -1, "positive_from": 4}, "sign"),
+        ({"role": "positive", "weight": 0}, "weight"),
+        ({"role": "neutral", "weight": 1}, "says anything"),
+        ({"role": "impression", "weight": 1}, "says anything"),
+        ({"role": "impression", "positive_from": 4}, "impression"),
+        ({"role": "positive", "positive_from": 2, "negative_to": 2}, "smaller"),
+        ({"role": "positive", "positive_from": "inf"}, "finite"),
+        ({"role": "positive", "half_life_s": 0}, "HALF_LIFE_S"),
+    ],
+)
+def test_an_event_type_that_cannot_mean_what_it_says_stops_the_start(
+    fields: dict[str, object], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTJAR_EVENT_TYPES", json.dumps([{"name": "wave", **fields}]))
+    with pytest.raises(InvalidSettings, match=f"NIGHTJAR_EVENT_TYPES__0.*{problem}"):
+        load()
 
 
 def test_a_named_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

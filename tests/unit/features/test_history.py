@@ -6,15 +6,24 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.domain.event_types import DEFAULT_EVENT_TYPES
+from services.domain.event_types import EventType, EventTypes, Role
 from services.domain.history_input import encoder_input
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import HistoryEntry, Interaction
-from services.domain.vocabulary import Vocabulary, input_event_types
+from services.domain.vocabulary import Vocabulary, input_types
 from services.features.history import Histories
 from tests.fakes.event_log import columns_of
 
-VOCABULARY = Vocabulary(tuple(ItemId(item) for item in "abcd"), input_event_types(DEFAULT_EVENT_TYPES))
+EVENT_TYPES = EventTypes(
+    [
+        EventType("impression", Role.IMPRESSION),
+        EventType("view", Role.POSITIVE),
+        EventType("rating", Role.POSITIVE, consumes=True, positive_from=4.0, negative_to=2.0),
+        EventType("watch", Role.NEUTRAL, positive_from=60.0),
+        EventType("dislike", Role.NEGATIVE, consumes=True),
+    ]
+)
+VOCABULARY = Vocabulary(tuple(ItemId(item) for item in "abcd"), input_types(EVENT_TYPES))
 
 events_lists = st.lists(
     st.builds(
@@ -22,8 +31,9 @@ events_lists = st.lists(
         event_id=st.uuids().map(lambda each: EventId(str(each))),
         user_id=st.sampled_from(["ann", "bob"]).map(UserId),
         item_id=st.sampled_from("abcdxy").map(ItemId),  # x and y are unknown to the vocabulary
-        event_type=st.sampled_from(["view", "impression", "rating", "dislike", "undeclared"]),
+        event_type=st.sampled_from(["view", "impression", "rating", "watch", "dislike", "undeclared"]),
         event_time_us=st.integers(0, 12),
+        value=st.sampled_from([None, 1.9999, 2.0, 2.0001, 3.9999, 4.0, 60.0, -1e300, 1e300]),
     ),
     max_size=40,
     unique_by=lambda event: event.event_id,
@@ -31,13 +41,13 @@ events_lists = st.lists(
 
 
 def histories(events: Sequence[Interaction]) -> Histories:
-    return Histories(columns_of(events), VOCABULARY, DEFAULT_EVENT_TYPES)
+    return Histories(columns_of(events), VOCABULARY, EVENT_TYPES)
 
 
 def served(events: Sequence[Interaction], user_id: UserId, before_us: int, num_kept: int) -> list[HistoryEntry]:
     """What the online store holds of a user at a moment: of what enters a history, the newest `num_kept`, in order."""
     entries = sorted(
-        HistoryEntry(event.event_time_us, event.event_id, event.item_id, event.event_type)
+        HistoryEntry(event.event_time_us, event.event_id, event.item_id, event.event_type, event.value)
         for event in events
         if event.user_id == user_id and event.event_time_us < before_us and enters_history(event.event_type)
     )
@@ -45,7 +55,7 @@ def served(events: Sequence[Interaction], user_id: UserId, before_us: int, num_k
 
 
 def enters_history(event_type: str) -> bool:
-    kind = DEFAULT_EVENT_TYPES.get(event_type)
+    kind = EVENT_TYPES.get(event_type)
     return kind is not None and kind.enters_history
 
 
@@ -59,7 +69,7 @@ def test_training_reads_what_serving_computes(
     for user_id, user_row in table.user_rows.items():
         items, types = table.as_of(user_row, time_us, max_history)
         kept = served(events, user_id, time_us, max_history + num_spare)
-        expected = encoder_input(kept, VOCABULARY.item_rows, VOCABULARY.event_type_rows, max_history)
+        expected = encoder_input(kept, VOCABULARY, max_history)
         assert items.tolist() == expected[0].tolist()
         assert types.tolist() == expected[1].tolist()
 
@@ -81,8 +91,8 @@ def test_no_read_sees_the_future(past: list[Interaction], future: list[Interacti
             assert found.tolist() == expected.tolist()
 
 
-def event(number: int, user_id: str, item_id: str, event_type: str) -> Interaction:
-    return Interaction(EventId(f"{number:03d}"), UserId(user_id), ItemId(item_id), event_type, number)
+def event(number: int, user_id: str, item_id: str, event_type: str, value: float | None = None) -> Interaction:
+    return Interaction(EventId(f"{number:03d}"), UserId(user_id), ItemId(item_id), event_type, number, value)
 
 
 def test_consumed_items_are_those_of_consuming_events_before_the_moment() -> None:
@@ -102,7 +112,7 @@ def test_sequences_hold_each_users_known_items_in_order_before_the_moment() -> N
     table = histories(
         [
             event(1, "ann", "a", "view"),
-            event(2, "bob", "b", "rating"),
+            event(2, "bob", "b", "rating", 1.0),
             event(3, "ann", "x", "view"),
             event(4, "ann", "c", "impression"),
             event(5, "ann", "d", "view"),
@@ -110,11 +120,19 @@ def test_sequences_hold_each_users_known_items_in_order_before_the_moment() -> N
         ]
     )
     items, types, times_us, starts = table.sequences_before(6)
-    rows = VOCABULARY.event_type_rows
+    rows = dict(zip(VOCABULARY.event_type_labels, range(1, 99), strict=False))
     assert items.tolist() == [1, 4, 2]
-    assert types.tolist() == [rows["view"], rows["view"], rows["rating"]]
+    assert types.tolist() == [rows["view"], rows["view"], rows["rating-"]]
     assert times_us.tolist() == [1, 5, 2]
     assert starts.tolist() == [0, 2, 3]
+
+
+def test_a_rating_is_read_with_the_sign_of_its_value() -> None:
+    """4 or more is liked, 2 or less is not, and a rating without a value is what its type was declared to be."""
+    table = histories([event(number, "ann", "a", "rating", value) for number, value in enumerate((5, 3, 1, None))])
+    _, types = table.as_of(0, 10, max_history=10)
+    labels = [VOCABULARY.event_type_labels[row - 1] for row in types.tolist()]
+    assert labels == ["rating+", "rating", "rating-", "rating+"]
 
 
 def test_an_empty_log_has_no_sequences() -> None:

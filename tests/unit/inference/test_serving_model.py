@@ -10,8 +10,9 @@ from safetensors.numpy import load_file, save_file
 
 from services.domain.bundles import ENCODER, MANIFEST, TABLES, VOCABULARY, Manifest
 from services.domain.errors import BundleBroken
+from services.domain.event_types import Role
 from services.domain.ids import ItemId
-from services.domain.vocabulary import Vocabulary
+from services.domain.vocabulary import InputType, Vocabulary
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.history_reader import history_of
 from tests.fakes.tiny_bundle import EVENT_TYPES, mean_encoder, seal, tamper, write_bundle
@@ -105,7 +106,8 @@ def with_an_encoder_that_lacks_the_last_item(folder: Path, manifest: Manifest) -
 
 def with_an_encoder_that_lacks_the_last_event_type(folder: Path, manifest: Manifest) -> None:
     item_ids = tuple(ItemId(f"item-{row}") for row in range(1, 7))
-    (folder / VOCABULARY).write_text(Vocabulary(item_ids, (*EVENT_TYPES, "purchase")).to_json())
+    event_types = (*EVENT_TYPES, InputType("purchase", Role.POSITIVE))
+    (folder / VOCABULARY).write_text(Vocabulary(item_ids, event_types).to_json())
     seal(folder, manifest)
 
 
@@ -121,7 +123,7 @@ def without_popularity(folder: Path, manifest: Manifest) -> None:
 
 
 def with_a_vocabulary_of_other_length(folder: Path, manifest: Manifest) -> None:
-    (folder / VOCABULARY).write_text(Vocabulary((ItemId("item-1"),), ("view",)).to_json())
+    (folder / VOCABULARY).write_text(Vocabulary((ItemId("item-1"),), EVENT_TYPES).to_json())
     seal(folder, manifest)
 
 

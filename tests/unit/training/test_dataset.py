@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.domain.errors import NotEnoughData
-from services.domain.event_types import DEFAULT_EVENT_TYPES
+from services.domain.event_types import EventType, EventTypes, Role
 from services.domain.history_input import encoder_input
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import HistoryEntry, Interaction
@@ -15,18 +15,35 @@ from services.training.dataset import Dataset, build_dataset
 from tests.fakes.event_log import columns_of
 from tests.fakes.planted import planted_events
 
+EVENT_TYPES = EventTypes(
+    [
+        EventType("impression", Role.IMPRESSION),
+        EventType("view", Role.POSITIVE),
+        EventType("purchase", Role.POSITIVE, 5.0, consumes=True),
+        EventType("rating", Role.POSITIVE, 2.0, consumes=True, positive_from=4.0, negative_to=2.0),
+        EventType("dislike", Role.NEGATIVE, consumes=True),
+    ]
+)
 KINDS = ["view", "rating", "dislike", "impression"]
+VALUES = [None, 1.0, 2.0, 2.5, 3.9999, 4.0, 5.0]
 
 
-def event(number: int, user_id: str, item_id: str, event_type: str = "view", time_us: int | None = None) -> Interaction:
+def event(
+    number: int,
+    user_id: str,
+    item_id: str,
+    event_type: str = "view",
+    time_us: int | None = None,
+    value: float | None = None,
+) -> Interaction:
     time_us = number if time_us is None else time_us
-    return Interaction(EventId(f"{number:04d}"), UserId(user_id), ItemId(item_id), event_type, time_us)
+    return Interaction(EventId(f"{number:04d}"), UserId(user_id), ItemId(item_id), event_type, time_us, value)
 
 
 def dataset(events: Iterable[Interaction], holdout: float = 0.2, validation: float = 0.25, least: int = 1) -> Dataset:
     return build_dataset(
         columns_of(events),
-        DEFAULT_EVENT_TYPES,
+        EVENT_TYPES,
         holdout_fraction=holdout,
         validation_fraction=validation,
         min_item_events=least,
@@ -82,7 +99,7 @@ def test_impressions_enter_neither_vocabulary_nor_sequences() -> None:
     events = [*ten_events(), event(100, "ann", "shown", "impression", time_us=1)]
     parts = dataset(events)
     assert "shown" not in parts.vocabulary.item_ids
-    assert "impression" not in parts.vocabulary.event_types
+    assert "impression" not in parts.vocabulary.event_type_rows
 
 
 def test_a_target_is_asked_at_the_same_users_last_event_before_it() -> None:
@@ -120,9 +137,19 @@ def test_positives_of_one_moment_are_asked_at_the_end_of_the_moment_before_and_a
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("wxyz"), st.sampled_from(KINDS), st.integers(6, 20))))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.sampled_from("wxyz"),
+            st.sampled_from(KINDS),
+            st.integers(6, 20),
+            st.sampled_from(VALUES),
+        )
+    )
+)
 def test_what_is_asked_in_training_is_what_serving_would_have_been_asked(
-    drawn: list[tuple[str, str, str, int]],
+    drawn: list[tuple[str, str, str, int, float | None]],
 ) -> None:
     """Law 8: every positive event is asked for with exactly what encoder_input gives for the moment just before it.
 
@@ -135,15 +162,15 @@ def test_what_is_asked_in_training_is_what_serving_would_have_been_asked(
     expected: list[tuple[list[int], list[int], int]] = []
     for user_id in parts.histories.user_rows:
         of_user = sorted(
-            HistoryEntry(each.event_time_us, each.event_id, each.item_id, each.event_type)
+            HistoryEntry(each.event_time_us, each.event_id, each.item_id, each.event_type, each.value)
             for each in events
             if each.user_id == user_id and each.event_time_us < parts.fit_end_us and each.event_type != "impression"
         )
         for place, target in enumerate(of_user):
             before = [entry for entry in of_user if entry.event_time_us < target.event_time_us]
             contexts = [before] if len(before) == place else [before, of_user[:place]]
-            for context in contexts if target.event_type in ("view", "rating") else ():
-                items, types = encoder_input(context, words.item_rows, words.event_type_rows, max_history=1_000)
+            for context in contexts if is_positive(target) else ():
+                items, types = encoder_input(context, words, max_history=1_000)
                 if len(items):
                     expected.append((items.tolist(), types.tolist(), words.item_rows[target.item_id]))
     user_starts = [int(sequences.starts[sequences.starts <= place].max()) for place in sequences.asked]
@@ -154,13 +181,66 @@ def test_what_is_asked_in_training_is_what_serving_would_have_been_asked(
     )
 
 
-def test_popularity_counts_positive_events_before_the_cut() -> None:
-    """Item a: three views before the cut and one after; item b: one view, and a dislike that does not count."""
+def is_positive(entry: HistoryEntry) -> bool:
+    """Said again by hand: views are, and ratings of 4 or more or without a value."""
+    liked = entry.value is None or entry.value >= 4
+    return entry.event_type == "view" or (entry.event_type == "rating" and liked)
+
+
+def test_events_of_a_disliked_value_are_context_and_never_a_target() -> None:
+    """Ann rates a with 5, b with 1, c with 3 and d with 4: only d is asked for, and nobody is measured on b or c."""
+    events = [
+        event(number, "ann", item, "rating", value=value)
+        for number, item, value in zip(range(4), "abcd", (5, 1, 3, 4), strict=True)
+    ]
+    events += [event(number, "bob", "abcd"[number % 4]) for number in range(4, 7)]
+    events += [event(7, "bob", "a", "rating", value=2), event(8, "bob", "b", "rating", value=3), event(9, "bob", "c")]
+    parts = dataset(events, holdout=0.3, validation=0.2)
+    labels = parts.vocabulary.event_type_labels
+    assert [labels[row - 1] for row in parts.sequences.types[:4]] == ["rating+", "rating-", "rating", "rating+"]
+    assert asked(parts)[0] == (2, 4)
+    assert parts.holdout.targets.tolist() == [3]
+
+
+def test_a_targets_weight_is_that_of_its_event() -> None:
+    """A liked rating weighs 2, a purchase 5."""
+    events = [
+        event(0, "ann", "a"),
+        event(1, "ann", "b", "rating", value=5),
+        event(2, "ann", "c", "rating", value=1),
+        event(3, "ann", "d", "purchase"),
+        *(event(number, "bob", "abcd"[number % 4]) for number in range(4, 9)),
+    ]
+    parts = dataset(events, holdout=0.2, validation=0.2)
+    assert parts.sequences.targets.tolist()[:2] == [2, 4]
+    assert parts.sequences.weights.tolist()[:2] == [2.0, 5.0]
+
+
+def test_popularity_is_the_number_of_positive_events_where_all_weigh_one() -> None:
+    events = planted_events(20, 40)
+    parts = dataset(events)
+    before = [each.item_id for each in events if each.event_time_us < parts.cut_us]
+    assert parts.popularity.tolist() == [before.count(item_id) for item_id in parts.vocabulary.item_ids]
+
+
+def test_popularity_sums_signed_weights_before_the_cut() -> None:
+    """a: a view, a purchase. b: a view, a rating of 1. c: rated 5, then 3, which says nothing. A last view is later."""
+    events = [
+        event(0, "ann", "a"), event(1, "bob", "b"), event(2, "ann", "a", "purchase"),
+        event(3, "bob", "b", "rating", value=1), event(4, "ann", "c", "rating", value=5),
+        event(5, "bob", "c", "rating", value=3), event(6, "ann", "b"), event(7, "bob", "a", "impression"),
+        event(8, "bob", "c"), event(9, "ann", "a"),
+    ]  # fmt: skip
+    assert dataset(events, holdout=0.1, validation=0.2).popularity.tolist() == [6.0, 0.0, 3.0]
+
+
+def test_popularity_of_what_is_disliked_is_below_that_of_the_unknown() -> None:
+    """Item a: three views before the cut and one after; item b: one view and two dislikes."""
     events = [
         event(0, "ann", "a"), event(1, "bob", "b"), event(2, "ann", "a"), event(3, "bob", "b", "dislike"),
-        event(4, "ann", "a"), event(5, "bob", "a"),
+        event(4, "ann", "b", "dislike"), event(5, "ann", "a"), event(6, "bob", "a"),
     ]  # fmt: skip
-    assert dataset(events, holdout=0.17).popularity.tolist() == [3.0, 1.0]
+    assert dataset(events, holdout=0.15).popularity.tolist() == [3.0, -1.0]
 
 
 def test_thinned_moments_are_spread_over_time() -> None:

@@ -7,7 +7,7 @@ from services.domain.errors import TrainingFailed
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction
-from services.domain.vocabulary import Vocabulary, input_event_types
+from services.domain.vocabulary import Vocabulary, input_types
 from services.features.history import Histories
 from services.training.dataset import Moments
 from services.training.evaluate import Ranks, rank_targets
@@ -15,7 +15,7 @@ from services.training.metrics import MISS
 from services.training.model import Floats, History
 from tests.fakes.event_log import columns_of
 
-VOCABULARY = Vocabulary(tuple(ItemId(item) for item in "abcd"), input_event_types(DEFAULT_EVENT_TYPES))
+VOCABULARY = Vocabulary(tuple(ItemId(item) for item in "abcd"), input_types(DEFAULT_EVENT_TYPES))
 POPULARITY = np.array([1, 2, 3, 4], np.float32)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from services.domain.errors import NotEnoughData, TrainingFailed
-from services.domain.event_types import DEFAULT_EVENT_TYPES
+from services.domain.event_types import DEFAULT_EVENT_TYPES, EventType, EventTypes, Role
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction
 from services.features.history import Rows
@@ -71,6 +71,25 @@ def test_the_order_of_a_history_matters(fitted: SequenceEncoder) -> None:
     assert not np.allclose(one, other, atol=1e-2)
 
 
+def test_a_target_counts_as_much_as_the_weight_of_its_event(options: EncoderOptions) -> None:
+    """After the same item users as often like one thing as another; the event that weighs ten times as much wins."""
+    types = EventTypes([EventType("view", Role.POSITIVE), EventType("purchase", Role.POSITIVE, 10.0)])
+    choices = [("a", "view"), ("b", "view"), ("c", "purchase")]
+    events = [
+        Interaction(EventId(f"{number:04d}"), UserId(f"user-{number // 2}"), ItemId(item), event_type, number)
+        for number, (item, event_type) in enumerate(
+            (choices[0] if step % 2 == 0 else choices[1 + step // 2 % 2]) for step in range(400)
+        )
+    ]
+    dataset = build_dataset(
+        columns_of(events), types, holdout_fraction=0.05, validation_fraction=0.05, min_item_events=1
+    )
+    model = SequenceEncoder(options)
+    model.fit(dataset, lambda _: None)
+    (scores,) = model.score([(rows(1), rows(1))])
+    assert scores[2] - scores[1] == pytest.approx(np.log(10), abs=0.5)
+
+
 def test_it_stops_early_and_keeps_the_weights_of_the_best_epoch(planted: Dataset, options: EncoderOptions) -> None:
     """Patience 1: it ends with the first epoch that is no better, and the model is as good as the best one."""
     reports: list[EpochReport] = []
@@ -115,7 +134,7 @@ def test_when_no_validation_event_can_be_predicted_it_keeps_the_last_epoch(optio
 def test_events_that_all_happen_at_once_cannot_be_learned_from(planted: Dataset, options: EncoderOptions) -> None:
     """A user whose events share one moment shows no order, and the sentence says so."""
     nothing = np.empty(0, np.int64)
-    sequences = replace(planted.sequences, asked=nothing, targets=nothing)
+    sequences = replace(planted.sequences, asked=nothing, targets=nothing, weights=nothing.astype(np.float32))
     with pytest.raises(NotEnoughData, match="earlier moment"):
         SequenceEncoder(options).fit(replace(planted, sequences=sequences), lambda _: None)
 
