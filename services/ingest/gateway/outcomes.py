@@ -39,7 +39,7 @@ class Batch:
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
-        self._over.add_done_callback(lambda _: when_over())
+        self._when_over = when_over
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
         if not event_ids:
@@ -77,6 +77,7 @@ class Batch:
     def _end(self, error: Exception | None) -> None:
         if self._over.done():
             return
+        self._when_over()
         if error is None:
             self._over.set_result(None)
         else:
