@@ -250,7 +250,12 @@ def test_bytes_make_a_checkpoint_due_as_rows_do() -> None:
     source = FakeRecordSource(records_of([event_json("same")] * 6), writer, batch=1)
     stop = threading.Event()
     versions: list[int] = []
-    source.when_empty = lambda: (versions.append(log.version()), stop.set())
+
+    def end() -> None:
+        versions.append(log.version())
+        stop.set()
+
+    source.when_empty = end
     limits = CheckpointLimits(max_rows=1_000, max_bytes=2 * len(event_json("same")), max_wait_s=60)
     run_checkpoints(source, writer, stop, limits)
     assert versions == [2]  # three commits of two records each, all but one a duplicate
