@@ -16,6 +16,9 @@ from services.adapters.sql.tables import metadata
 from services.domain.errors import CatalogDown, InvalidSettings, StartFailed
 
 ROOT = Path(__file__).parents[2]
+FIRST_ITEM = (
+    "INSERT INTO items (item_id, title, categories, attributes, update_time_us) VALUES ('a', 'A', '[]', '{}', 1)"
+)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -43,7 +46,7 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(url: str) -> None:
 def test_upgrading_again_changes_nothing(url: str) -> None:
     upgrade(url)
     with transaction(connect(url)) as connection:
-        connection.execute(text("INSERT INTO items VALUES ('a', 'A', '[]', '{}', 1)"))
+        connection.execute(text(FIRST_ITEM))
     upgrade(url)
     with transaction(connect(url)) as connection:
         assert connection.execute(text("SELECT title FROM items")).scalar_one() == "A"

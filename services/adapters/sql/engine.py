@@ -24,7 +24,7 @@ TCP_USER_TIMEOUT_S: Final = 10  # sent, unacknowledged; larger: a lost network i
 KEEPALIVE_IDLE_S: Final = 5  # silence before the first probe; larger: as above; smaller: traffic for nothing
 KEEPALIVE_INTERVAL_S: Final = 3  # between probes; larger: as above; smaller: probes are lost with one hiccup
 KEEPALIVE_COUNT: Final = 3  # unanswered probes that end a connection; larger and smaller: as above
-UNDEFINED_TABLE: Final = "42P01"  # PostgreSQL's SQLSTATE; SQLite reports it as an OperationalError
+UNDEFINED: Final = frozenset({"42P01", "42703"})  # PostgreSQL's SQLSTATEs of a table and a column that is not there
 BEGIN_OPTION: Final = "sqlite_begin"
 """Execution option of a connection: the statement its SQLite transactions begin with."""
 
@@ -139,10 +139,10 @@ def _translated(url: URL) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeoutError) as error:
-        if getattr(getattr(error, "orig", None), "sqlstate", None) == UNDEFINED_TABLE:
+        if getattr(getattr(error, "orig", None), "sqlstate", None) in UNDEFINED:
             raise CatalogDown(
-                f"The catalog database {url.render_as_string(hide_password=True)} has no tables yet; start the "
-                "scheduler or `nightjar up` once, which make them."
+                f"The catalog database {url.render_as_string(hide_password=True)} lacks tables of this version; start "
+                "the scheduler or `nightjar up` once, which make them."
             ) from error
         if isinstance(error, DBAPIError) and type(error) not in (OperationalError, InterfaceError, DatabaseError):
             raise  # its subclasses, such as IntegrityError, speak of our statement, not of the database

@@ -1,6 +1,7 @@
 """The tables of the catalog database. A change here needs a migration beside it; a test compares the two.
 
-Sizes: an item about 300 bytes, a model 2 KB (metrics and verdict), an assignment and a run 200 bytes each. Runs are
+Sizes: an item about 300 bytes and its description and embedding (4 bytes a number), a user about 100 and their
+attributes, an erasure 100, a model 2 KB (metrics and verdict), an assignment and a run 200 bytes each. Runs are
 bounded by `RUNS_KEPT`; models and assignments grow by one a night. APScheduler keeps its own table, `apscheduler_jobs`.
 """
 
@@ -17,11 +18,13 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
     TypeDecorator,
+    false,
     text,
 )
 
@@ -61,6 +64,49 @@ items = Table(
     Column("categories", JSON, nullable=False),
     Column("attributes", JSON, nullable=False),
     Column("update_time_us", BigInteger, nullable=False),
+    Column("description", Text, server_default="", nullable=False),
+    Column("tags", JSON, server_default="[]", nullable=False),
+    Column("price_currency_code", String, nullable=True),
+    Column("price_units", BigInteger, nullable=True),
+    Column("price_nanos", Integer, nullable=True),
+    Column("hidden", Boolean, server_default=false(), nullable=False),
+    Column("available_from_us", BigInteger, nullable=True),
+    Column("available_until_us", BigInteger, nullable=True),
+    Column("embedding", LargeBinary, nullable=True),
+    # The version of the catalog that last changed this item's availability; 0 for one that was always available.
+    Column("availability_version", BigInteger, server_default="0", nullable=False, index=True),
+)
+
+# One row, written by the migration: how often the availability of any item has changed.
+catalog_state = Table(
+    "catalog_state",
+    metadata,
+    Column("state_id", Integer, primary_key=True, autoincrement=False),
+    Column("availability_version", BigInteger, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", String, primary_key=True),
+    Column("attributes", JSON, nullable=False),
+    Column("update_time_us", BigInteger, nullable=False),
+)
+
+# The newest wish of a user to be forgotten; a fulfilled one stays, so that an old record cannot bring the user back.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("user_id", String, primary_key=True),
+    Column("request_time_us", BigInteger, nullable=False),
+    Column("done_time", UtcTime, nullable=True),
+)
+
+open_erasures = Index(
+    "ix_erasures_open",
+    erasures.c.request_time_us,
+    sqlite_where=text("done_time IS NULL"),
+    postgresql_where=text("done_time IS NULL"),
 )
 
 models = Table(
@@ -110,4 +156,17 @@ one_running = Index(
     unique=True,
     sqlite_where=text("state = 'running'"),
     postgresql_where=text("state = 'running'"),
+)
+
+# By the place where a record first was; about 120 bytes each, kept for a year.
+replays = Table(
+    "replays",
+    metadata,
+    Column("source_topic", String, primary_key=True),
+    Column("source_partition", Integer, primary_key=True, autoincrement=False),
+    Column("source_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("target_partition", Integer, nullable=False),
+    Column("target_offset", BigInteger, nullable=False),
+    Column("claim_time", UtcTime, nullable=False),
+    Column("state", String, nullable=False),
 )

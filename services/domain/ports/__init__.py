@@ -1,21 +1,33 @@
 """The ports: what the use cases ask of the outside. One contract suite each, run on the fake and on the real one."""
 
-from services.domain.ports.catalog import ItemCatalog, UserDirectory
+from services.domain.ports.catalog import AvailabilityNotice, AvailabilitySource, ItemCatalog, UserDirectory
 from services.domain.ports.clock import Clock
-from services.domain.ports.features import HistoryReader, HistoryWriter, ResultCache
+from services.domain.ports.features import (
+    CounterRebuilder,
+    CounterWriter,
+    HistoryReader,
+    HistoryWriter,
+    ItemCounters,
+    ResultCache,
+)
 from services.domain.ports.ingest import DeadLetters, EventColumns, EventLog, PartitionListener, RecordSource
 from services.domain.ports.models import BundleStore, LiveModelNotice, LiveModelNotices, ModelRegistrar, ModelRegistry
 from services.domain.ports.operations import LogHistory, RecordSender, ReplayMemory, StreamCluster, TopicReader
 
 __all__ = [
+    "AvailabilityNotice",
+    "AvailabilitySource",
     "BundleStore",
     "Clock",
+    "CounterRebuilder",
+    "CounterWriter",
     "DeadLetters",
     "EventColumns",
     "EventLog",
     "HistoryReader",
     "HistoryWriter",
     "ItemCatalog",
+    "ItemCounters",
     "LiveModelNotice",
     "LiveModelNotices",
     "LogHistory",

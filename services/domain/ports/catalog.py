@@ -3,14 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from services.domain.ids import ItemId
-from services.domain.items import Item
+from services.domain.ids import ItemId, UserId
+from services.domain.items import AvailabilityChanges, Item
 from services.domain.users import Erasure, User
 
 
 class ItemCatalog(Protocol):
-    def upsert(self, items: Sequence[Item]) -> None:
-        """Stores each item unless a newer update_time is stored already; raises CatalogDown."""
+    def upsert(self, items: Sequence[Item]) -> int | None:
+        """Stores each item unless a newer update_time is stored already; raises CatalogDown.
+
+        Returns the new version of the catalog when the availability of any item changed, so that serving can be told;
+        None when none did.
+        """
         ...
 
     def get(self, item_ids: Sequence[ItemId]) -> Mapping[ItemId, Item]:
@@ -20,14 +24,38 @@ class ItemCatalog(Protocol):
     def count(self) -> int: ...
 
 
-class UserDirectory(Protocol):
-    """Users' attributes, and the wishes to be forgotten. Methods block; they raise CatalogDown."""
+class AvailabilitySource(Protocol):
+    """What serving reads of the catalog."""
 
-    def upsert(self, users: Sequence[User]) -> None:
-        """Stores each user unless a newer update_time is stored already."""
+    def availability_since(self, version: int) -> AvailabilityChanges:
+        """The catalog's version, and the present availability of the items where it changed after `version`.
+
+        Both are of one moment. 0 asks for all. Blocks; raises CatalogDown.
+        """
         ...
 
-    def request_erasures(self, erasures: Sequence[Erasure]) -> None:
+
+class AvailabilityNotice(Protocol):
+    """Tells serving at once that items were hidden or shown. Losing a notice only delays: workers also poll."""
+
+    def announce(self, version: int) -> None: ...
+
+
+class UserDirectory(Protocol):
+    """Users' attributes, and the wishes to be forgotten. Methods block; they raise CatalogDown.
+
+    States and wishes may come in any order and more than once: a state of before a wish is never stored or kept.
+    """
+
+    def upsert(self, states: Sequence[User]) -> None:
+        """Stores each user's state unless a newer update_time is stored already."""
+        ...
+
+    def get(self, user_ids: Sequence[UserId]) -> Mapping[UserId, User]:
+        """The known ones among them."""
+        ...
+
+    def request_erasures(self, wishes: Sequence[Erasure]) -> None:
         """Forgets the users' attributes at once and notes that all they did is to be forgotten; may be repeated."""
         ...
 
