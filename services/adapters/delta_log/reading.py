@@ -53,7 +53,7 @@ def scan(
 
 
 def open_version(folder: Path, version: int) -> DeltaTable:
-    """The table at a version; raises UnknownVersion when it is gone or never was, EventLogDown when none can be read."""
+    """The table at a version; raises UnknownVersion when it is gone or never was, and EventLogDown."""
     try:
         return DeltaTable(folder, version=version)
     except (DeltaError, OSError) as error:
