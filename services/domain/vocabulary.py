@@ -6,6 +6,7 @@ trained with, whatever the settings say by then.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.domain.errors import BundleBroken
-from services.domain.event_types import EventTypes, Role, check_thresholds, judged_role
+from services.domain.event_types import EventTypes, Role, check_thresholds
 from services.domain.ids import ItemId
 
 _SUFFIXES: Final = {Role.POSITIVE: "+", Role.NEUTRAL: "", Role.NEGATIVE: "-"}
@@ -64,31 +65,46 @@ def input_types(event_types: EventTypes) -> tuple[InputType, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TypeRows:
-    """The rows of one type, and which of them stands for an event: read one by one in serving, by columns in training.
+    """Which of a type's rows stands for an event: `judged_role` worked out beforehand, since requests wait for it.
 
-    A property test holds the two readings against one another.
+    Serving reads single events, training reads columns; a test holds both against EventType.judge.
     """
 
-    kind: InputType
-    by_role: Mapping[Role, int]
+    unvalued: int
+    """The row of an event without a value."""
+    above: int
+    """From positive_from on."""
+    between: int
+    below: int
+    """Up to negative_to."""
+    positive_from: float
+    """Infinite where there is no such threshold; then `above` is the row between."""
+    negative_to: float
+
+    @classmethod
+    def of(cls, kind: InputType, rows: Mapping[Role, int]) -> Self:
+        unvalued = rows[kind.role]
+        between = rows[Role.NEUTRAL] if kind.has_thresholds else unvalued
+        return cls(
+            unvalued=unvalued,
+            above=between if kind.positive_from is None else rows[Role.POSITIVE],
+            between=between,
+            below=between if kind.negative_to is None else rows[Role.NEGATIVE],
+            positive_from=math.inf if kind.positive_from is None else kind.positive_from,
+            negative_to=-math.inf if kind.negative_to is None else kind.negative_to,
+        )
 
     def row(self, value: float | None) -> int:
-        kind = self.kind
-        return self.by_role[judged_role(kind.role, kind.positive_from, kind.negative_to, value)]
+        if value is None:
+            return self.unvalued
+        if value >= self.positive_from:
+            return self.above
+        return self.below if value <= self.negative_to else self.between
 
     def rows(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """The row of each event, int64 (n,). values: (n,), NaN where an event has none."""
-        kind, by_role = self.kind, self.by_role
-        if not kind.has_thresholds:
-            return np.full(len(values), by_role[kind.role], np.int64)
-        conditions, rows = [np.isnan(values)], [by_role[kind.role]]
-        if kind.positive_from is not None:
-            conditions.append(values >= kind.positive_from)
-            rows.append(by_role[Role.POSITIVE])
-        if kind.negative_to is not None:
-            conditions.append(values <= kind.negative_to)
-            rows.append(by_role[Role.NEGATIVE])
-        return np.select(conditions, rows, by_role[Role.NEUTRAL]).astype(np.int64)
+        conditions = [np.isnan(values), values >= self.positive_from, values <= self.negative_to]
+        return np.select(conditions, [self.unvalued, self.above, self.below], self.between).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -121,7 +137,7 @@ class Vocabulary:
         rows: dict[str, dict[Role, int]] = {}
         for row, (kind, role) in enumerate(self.judged_types, start=1):
             rows.setdefault(kind.name, {})[role] = row
-        return {kind.name: TypeRows(kind, rows[kind.name]) for kind in self.event_types}
+        return {kind.name: TypeRows.of(kind, rows[kind.name]) for kind in self.event_types}
 
     def to_json(self) -> str:
         stored = {
