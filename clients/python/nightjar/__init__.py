@@ -1,4 +1,4 @@
-"""Nightjar for Python: send events with EventProducer, ask for recommendations with RecommenderClient.
+"""Nightjar for Python: send events with EventProducer (Kafka) or EventsClient (gRPC), ask with RecommenderClient.
 
 The names are imported when they are first used: a process that only needs nightjar.v1 loads neither Kafka nor gRPC.
 """
@@ -15,29 +15,39 @@ if TYPE_CHECKING:
     from nightjar.errors import (
         BrokerUnreachable,
         BufferFull,
+        CallFailed,
         DeliveryFailed,
+        EventsError,
+        EventsNotStored,
         FlushTimedOut,
         InvalidField,
         NightjarClientError,
         RecommenderError,
     )
     from nightjar.events import Event
+    from nightjar.events_client import EventsClient
     from nightjar.producer import EventProducer
+    from nightjar.publishing import PublishResult
 
 __all__ = [
     "AsyncRecommenderClient",
     "BrokerUnreachable",
     "BufferFull",
+    "CallFailed",
     "Delivery",
     "DeliveryFailed",
     "DeliveryReport",
     "Event",
     "EventProducer",
+    "EventsClient",
+    "EventsError",
+    "EventsNotStored",
     "FlushTimedOut",
     "InvalidField",
     "Item",
     "NightjarClientError",
     "Price",
+    "PublishResult",
     "Recommendation",
     "RecommenderClient",
     "RecommenderError",
@@ -55,14 +65,19 @@ _HOMES = {
     "errors": (
         "BrokerUnreachable",
         "BufferFull",
+        "CallFailed",
         "DeliveryFailed",
+        "EventsError",
+        "EventsNotStored",
         "FlushTimedOut",
         "InvalidField",
         "NightjarClientError",
         "RecommenderError",
     ),
     "events": ("Event",),
+    "events_client": ("EventsClient",),
     "producer": ("EventProducer",),
+    "publishing": ("PublishResult",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -1,13 +1,13 @@
-"""What the blocking and the asyncio client share: the channel's options, the requests, and errors made readable."""
+"""What the clients share: the channel's options, the recommender's requests, and errors made readable."""
 
 import json
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
-from nightjar.errors import InvalidField, RecommenderError
+from nightjar.errors import CallFailed, InvalidField, RecommenderError
 from nightjar.v1 import recommender_service_pb2 as pb2
 from nightjar.validation import check_id
 
@@ -32,13 +32,15 @@ _SERVICE_CONFIG: Final = {
         }
     ]
 }
-CHANNEL_OPTIONS: Final = (
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-    # gRPC waits a second before it connects again, up to two minutes; a restart here takes less.
+# gRPC waits a second before it connects again, up to two minutes; a restart here takes less.
+RECONNECT_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
+CHANNEL_OPTIONS: Final = (("grpc.service_config", json.dumps(_SERVICE_CONFIG)), *RECONNECT_OPTIONS)
+
+E = TypeVar("E", bound=CallFailed)
 
 
 def recommend_request(user_id: str, k: int) -> pb2.RecommendRequest:
@@ -61,6 +63,11 @@ def _check_k(k: int) -> None:
 
 
 def recommender_error(error: Any, target: str) -> RecommenderError:
+    """The SDK's error for a failed call of the recommender."""
+    return call_error(RecommenderError, error, target)
+
+
+def call_error(kind: type[E], error: Any, target: str) -> E:
     """Reads the status, the ErrorInfo and the BadRequest out of a failed call, blocking or not (a grpc.RpcError)."""
     code: grpc.StatusCode = error.code()
     reason = field = ""
@@ -68,7 +75,7 @@ def recommender_error(error: Any, target: str) -> RecommenderError:
     for key, value in metadata:
         if key == _DETAILS_KEY and isinstance(value, bytes):
             reason, field = _details(value)
-    return RecommenderError(code.name, error.details() or "no details", target=target, reason=reason, field=field)
+    return kind(code.name, error.details() or "no details", target=target, reason=reason, field=field)
 
 
 def not_serving(target: str, timeout_s: float, last: str) -> RecommenderError:

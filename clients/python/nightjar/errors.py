@@ -1,5 +1,11 @@
 """What the SDK raises, apart from ValueError for a wrong argument."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nightjar.publishing import PublishResult
+
 
 class NightjarClientError(Exception):
     """The root of the SDK's errors; the message is one sentence that says what to do."""
@@ -30,8 +36,8 @@ class FlushTimedOut(NightjarClientError):
     """Some records had no report yet when the time was over."""
 
 
-class RecommenderError(NightjarClientError):
-    """A call of the recommender failed.
+class CallFailed(NightjarClientError):
+    """A call of a Nightjar server failed.
 
     code: gRPC's status code by name, such as "INVALID_ARGUMENT". reason: the server's stable word, such as
     "MODEL_NOT_READY"; empty when the server never answered. field: the request field at fault, empty when none is.
@@ -49,3 +55,22 @@ class RecommenderError(NightjarClientError):
     def retryable(self) -> bool:
         """Whether the same call may succeed a little later."""
         return self.code in {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+
+
+class RecommenderError(CallFailed):
+    """A call of the recommender failed."""
+
+
+class EventsError(CallFailed):
+    """The event service refused a call, and calling again does not help. Events sent before it may be stored."""
+
+
+class EventsNotStored(NightjarClientError):
+    """Some events were not stored in the time there was; send the same events again.
+
+    results: what is known of each event, in the order in which they were given.
+    """
+
+    def __init__(self, message: str, results: "Sequence[PublishResult]") -> None:
+        super().__init__(message)
+        self.results = results
