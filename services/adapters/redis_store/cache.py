@@ -1,8 +1,6 @@
 """The result cache in Redis: best effort, so a failure is a miss."""
 
-from redis.exceptions import RedisError
-
-from services.adapters.redis_store.history_reader import connect
+from services.adapters.redis_store.connecting import FAILURES, Store
 from services.adapters.redis_store.keys import CACHE_PREFIX
 
 
@@ -10,21 +8,23 @@ class RedisResultCache:
     """Implements the ResultCache port; every entry lives at most `ttl_s` seconds."""
 
     def __init__(self, url: str, timeout_s: float, ttl_s: int) -> None:
-        self._client = connect(url, timeout_s)
+        self._store = Store(url, timeout_s)
         self._ttl_s = ttl_s
 
     async def get(self, key: bytes) -> bytes | None:
         try:
-            value = await self._client.get(CACHE_PREFIX + key)
-        except (RedisError, OSError, TimeoutError):
+            async with self._store.client() as client:
+                value = await client.get(CACHE_PREFIX + key)
+        except FAILURES:
             return None
         return value if isinstance(value, bytes) else None
 
     async def put(self, key: bytes, value: bytes) -> None:
         try:
-            await self._client.set(CACHE_PREFIX + key, value, ex=self._ttl_s)
-        except (RedisError, OSError, TimeoutError):
+            async with self._store.client() as client:
+                await client.set(CACHE_PREFIX + key, value, ex=self._ttl_s)
+        except FAILURES:
             return  # the next request computes it again
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._store.aclose()

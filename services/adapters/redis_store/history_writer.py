@@ -3,21 +3,17 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from typing import Final
 
 from services.adapters.redis_store.keys import to_member, user_keys
-from services.domain.errors import FeatureStoreDown
-from services.domain.event_types import EventTypes
+from services.adapters.redis_store.nodes import Call, Nodes, Script
+from services.domain.event_types import EventType, EventTypes, Role
 from services.domain.ids import UserId
 from services.domain.interactions import Interaction
 
-_SCRIPT = resources.files(__package__).joinpath("history.lua").read_text(encoding="utf-8")
-_USERS_A_TRIP = 500  # larger: Redis answers nobody else meanwhile; smaller: more round trips
-_EVENTS_A_CALL = 1_000  # a script call blocks Redis; also keeps below its limit on arguments
+_SCRIPT: Final = Script("history.lua")
+_FORGET: Final = Script("forget.lua")
+_EVENTS_A_CALL: Final = 1_000  # a script call blocks Redis; also keeps below its limit on arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,50 +23,46 @@ class HistoryLimits:
     max_history: int
     max_consumed: int
     ttl_s: int
+    max_shown: int = 500
 
 
 class RedisHistoryWriter:
     """Implements the HistoryWriter port; blocking."""
 
     def __init__(self, url: str, event_types: EventTypes, limits: HistoryLimits, timeout_s: float = 5.0) -> None:
-        self._client = redis.Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 1)
-        )
-        self._script = self._client.register_script(_SCRIPT)
-        self._event_types = event_types
-        self._limits = limits
+        self._nodes = Nodes(url, timeout_s)
+        self._types = {kind.name: kind for kind in event_types.declared if _leaves_a_trace(kind)}
+        self._bounds = (limits.max_history, limits.max_consumed, limits.max_shown, limits.ttl_s)
 
     def apply(self, interactions: Sequence[Interaction]) -> None:
         by_user: dict[UserId, list[Interaction]] = defaultdict(list)
         for interaction in interactions:
-            by_user[interaction.user_id].append(interaction)
-        users = list(by_user)
-        try:
-            for start in range(0, len(users), _USERS_A_TRIP):
-                pipeline = self._client.pipeline(transaction=False)
-                for user_id in users[start : start + _USERS_A_TRIP]:
-                    self._queue(pipeline, user_id, by_user[user_id])
-                pipeline.execute()
-        except redis.RedisError as error:
-            raise FeatureStoreDown(f"Redis did not take {len(interactions)} events: {error}") from error
+            if interaction.event_type in self._types:
+                by_user[interaction.user_id].append(interaction)
+        self._nodes.run([call for user_id, events in by_user.items() for call in self._calls(user_id, events)])
+
+    def forget(self, user_ids: Sequence[UserId]) -> None:
+        self._nodes.run([Call(_FORGET, user_keys(user_id), ()) for user_id in user_ids])
 
     def close(self) -> None:
-        self._client.close()
+        self._nodes.close()
 
-    def _queue(self, pipeline: redis.client.Pipeline, user_id: UserId, events: list[Interaction]) -> None:
-        limits = self._limits
+    def _calls(self, user_id: UserId, events: list[Interaction]) -> list[Call]:
+        keys = user_keys(user_id)
+        calls = []
         for start in range(0, len(events), _EVENTS_A_CALL):
-            arguments: list[bytes | int] = [limits.max_history, limits.max_consumed, limits.ttl_s]
+            arguments: list[bytes | str | int | float] = [*self._bounds]
             for event in events[start : start + _EVENTS_A_CALL]:
-                arguments += self._arguments(event)
-            if len(arguments) > 3:
-                self._script(keys=list(user_keys(user_id)), args=arguments, client=pipeline)
+                kind, item_id = self._types[event.event_type], event.item_id
+                arguments += (
+                    event.event_time_us,
+                    to_member(event.event_id, item_id, event.event_type, event.value) if kind.enters_history else b"",
+                    item_id if kind.consumes else b"",
+                    item_id if kind.role is Role.IMPRESSION else b"",
+                )
+            calls.append(Call(_SCRIPT, keys, arguments))
+        return calls
 
-    def _arguments(self, event: Interaction) -> list[bytes | int]:
-        kind = self._event_types.get(event.event_type)
-        if kind is None or not (kind.enters_history or kind.consumes):
-            return []
-        member = b""
-        if kind.enters_history:
-            member = to_member(event.event_id, event.item_id, event.event_type, event.value)
-        return [event.event_time_us, member, event.item_id.encode() if kind.consumes else b""]
+
+def _leaves_a_trace(kind: EventType) -> bool:
+    return kind.enters_history or kind.consumes or kind.role is Role.IMPRESSION

@@ -2,19 +2,30 @@
 
 `nj:{user}:h`  sorted set, score = event_time in µs, member = one event       at most max_history members
 `nj:{user}:c`  sorted set, score = newest event_time in µs, member = item id  at most max_consumed members
-`nj:{user}:v`  16 hexadecimal digits, the fingerprint of the two sets above
+`nj:{user}:s`  sorted set, score = newest event_time in µs, member = item id  at most max_shown members
+`nj:{user}:v`  16 hexadecimal digits, the fingerprint of the first two sets
 `nj:cache:…`   one cached answer
 
-All keys of a user share one hash tag, so that a Redis Cluster keeps them on one node and one script may touch them.
+`nj:ctr:shards`     sorted set of the shards below, score = when each is forgotten, in s
+`nj:ctr:{shard}:d`  hash, the shard's directory: its fence, and when each of its sorted sets expires
+`nj:ctr:{shard}:z:<counter>:<era>[:<surface>]`  sorted set, member = item id  at most max_items, see counters.lua
+`nj:ctr:{shard}:i:<window>`  set of 64-bit hashes of the event ids counted in a window of offsets
+`nj:new:{shard}:…`  the same shard while a rebuild makes it anew
+
+All keys of a user, and all of a shard, share one hash tag, so that a Redis Cluster keeps them on one node and one
+script may touch them.
 """
 
 from typing import Final, NamedTuple
 
+from services.domain.counters import Shard
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import HistoryEntry
 
 LIVE_MODEL_CHANNEL: Final = "nj:live-model"
+AVAILABILITY_CHANNEL: Final = "nj:availability"
 CACHE_PREFIX: Final = b"nj:cache:"
+SHARDS: Final = b"nj:ctr:shards"
 
 # Ids hold no control characters, so NUL never occurs in one. It is also the smallest byte: members that share a score
 # are ordered by event id, as histories are.
@@ -25,19 +36,29 @@ class UserKeys(NamedTuple):
     history: bytes
     consumed: bytes
     version: bytes
+    shown: bytes
 
 
 def user_keys(user_id: UserId) -> UserKeys:
     """The keys of one user; two users never share one."""
     # A closing brace would end the hash tag early; the percent sign is escaped so that no two users escape alike.
     tag = user_id.replace("%", "%25").replace("}", "%7D").encode()
-    return UserKeys(b"nj:{" + tag + b"}:h", b"nj:{" + tag + b"}:c", b"nj:{" + tag + b"}:v")
+    return UserKeys(b"nj:{" + tag + b"}:h", b"nj:{" + tag + b"}:c", b"nj:{" + tag + b"}:v", b"nj:{" + tag + b"}:s")
+
+
+def shard_prefix(shard: Shard, *, staged: bool = False) -> bytes:
+    """What every key of one shard begins with; `staged`: of its copy that a rebuild makes."""
+    return f"nj:{'new' if staged else 'ctr'}:{{{shard}}}:".encode()
+
+
+def directory_key(shard: Shard, *, staged: bool = False) -> bytes:
+    return shard_prefix(shard, staged=staged) + b"d"
 
 
 def to_member(event_id: EventId, item_id: ItemId, event_type: str, value: float | None) -> bytes:
     """One event as a member of the history set; the event id comes first, so ties in time sort by it."""
     number = "" if value is None else repr(value)
-    return _SEPARATOR.join((event_id.encode(), item_id.encode(), event_type.encode(), number.encode()))
+    return f"{event_id}\x00{item_id}\x00{event_type}\x00{number}".encode()
 
 
 def from_member(member: bytes, event_time_us: int) -> HistoryEntry:

@@ -1,6 +1,7 @@
-"""The notice that the live model changed, by publish and subscribe. Losing one only delays: workers also poll."""
+"""Notices that something serving follows has changed, by publish and subscribe. Losing one only delays: workers poll."""
 
 import asyncio
+from typing import ClassVar
 
 import redis
 import structlog
@@ -10,31 +11,47 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from services.adapters.redis_store.history_reader import connect
-from services.adapters.redis_store.keys import LIVE_MODEL_CHANNEL
+from services.adapters.redis_store.keys import AVAILABILITY_CHANNEL, LIVE_MODEL_CHANNEL
 
 log = structlog.get_logger()
 
 
-class RedisLiveModelNotice:
-    """Implements the LiveModelNotice port; blocking."""
+class _Notice:
+    """The sending side; blocking."""
+
+    channel: ClassVar[str]
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self._client = redis.Redis.from_url(
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 1)
         )
 
-    def announce(self, generation: int) -> None:
+    def announce(self, number: int, /) -> None:
         try:
-            self._client.publish(LIVE_MODEL_CHANNEL, generation)
+            self._client.publish(self.channel, number)
         except RedisError as error:
-            log.warning("live_model_notice_lost", generation=generation, error=str(error))
+            log.warning("notice_lost", channel=self.channel, number=number, error=str(error))
 
     def close(self) -> None:
         self._client.close()
 
 
-class RedisLiveModelNotices:
-    """Implements the LiveModelNotices port."""
+class RedisLiveModelNotice(_Notice):
+    """Implements the LiveModelNotice port."""
+
+    channel = LIVE_MODEL_CHANNEL
+
+
+class RedisAvailabilityNotice(_Notice):
+    """Implements the AvailabilityNotice port."""
+
+    channel = AVAILABILITY_CHANNEL
+
+
+class _Notices:
+    """The receiving side: implements the Notices port."""
+
+    channel: ClassVar[str]
 
     def __init__(self, url: str, timeout_s: float = 1.0) -> None:
         self._client = connect(url, timeout_s)
@@ -61,7 +78,7 @@ class RedisLiveModelNotices:
     async def _subscribed(self) -> PubSub:
         if self._subscription is None:
             subscription = self._client.pubsub()
-            await subscription.subscribe(LIVE_MODEL_CHANNEL)
+            await subscription.subscribe(self.channel)
             self._subscription = subscription
         return self._subscription
 
@@ -69,3 +86,11 @@ class RedisLiveModelNotices:
         if self._subscription is not None:
             subscription, self._subscription = self._subscription, None
             await subscription.aclose()  # type: ignore[no-untyped-call]
+
+
+class RedisLiveModelNotices(_Notices):
+    channel = LIVE_MODEL_CHANNEL
+
+
+class RedisAvailabilityNotices(_Notices):
+    channel = AVAILABILITY_CHANNEL

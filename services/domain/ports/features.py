@@ -1,13 +1,20 @@
 """What serving knows of users at this moment, and the answers it gave lately."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from services.domain.ids import UserId
+from services.domain.counters import CounterBatch, CounterKind, Shard
+from services.domain.ids import ItemId, UserId
 from services.domain.interactions import Interaction, UserHistory
 
 
-class HistoryWriter(Protocol):
+class UserForgetter(Protocol):
+    def forget(self, user_ids: Sequence[UserId]) -> None:
+        """Deletes all that is kept of these users; blocks until it is gone; raises FeatureStoreDown."""
+        ...
+
+
+class HistoryWriter(UserForgetter, Protocol):
     """The online store's writing side. Idempotent: any order and repetition of events gives one state."""
 
     def apply(self, interactions: Sequence[Interaction]) -> None:
@@ -20,6 +27,61 @@ class HistoryReader(Protocol):
 
     async def read(self, user_id: UserId) -> UserHistory:
         """The user's history; an empty one for an unknown user. Raises FeatureStoreDown."""
+        ...
+
+    async def read_shown(self, user_id: UserId) -> Mapping[ItemId, int]:
+        """The items shown to the user, and when each was last, in µs; bounded. Raises FeatureStoreDown."""
+        ...
+
+
+class CounterWriter(Protocol):
+    """The popular and trending counters' writing side: fenced by offset, so that every record counts once.
+
+    A shard's state depends on its records alone, not on how they were batched, repeated or interrupted. Blocks; raises
+    FeatureStoreDown.
+    """
+
+    def fences(self, shards: Sequence[Shard]) -> Mapping[Shard, int]:
+        """Where each shard is to be read on from; 0 for one that does not exist."""
+        ...
+
+    def apply(self, batches: Sequence[CounterBatch]) -> Mapping[Shard, int]:
+        """Counts the records at or beyond each shard's fence and moves the fence behind them; returns the fences.
+
+        A batch that begins beyond the fence would leave a gap: it is not applied, and the fence returned is below its
+        `next_offset`. The caller then reads again from there.
+        """
+        ...
+
+
+class CounterRebuilder(CounterWriter, Protocol):
+    """A CounterWriter of copies that nobody reads until they take the place of the shards they are copies of."""
+
+    def discard(self, shards: Sequence[Shard]) -> None:
+        """Empties the copies."""
+        ...
+
+    def publish(self, shard: Shard) -> None:
+        """Puts the copy in the shard's place, fence included, in one step."""
+        ...
+
+
+class ItemCounters(Protocol):
+    """The counters' reading side."""
+
+    async def top(
+        self,
+        kind: CounterKind,
+        num_items: int,
+        now_us: int,
+        *,
+        surface: str | None = None,
+        among: Collection[ItemId] | None = None,
+    ) -> Sequence[tuple[ItemId, float]]:
+        """The items with the largest decayed sums, ties by item id; sums at or below zero are left out.
+
+        surface: of the events there alone; None: everywhere. among: only these items. Raises FeatureStoreDown.
+        """
         ...
 
 
