@@ -5,6 +5,7 @@ to its item, h the half-life; a reader divides by 2^((now - landmark) / h). Noth
 come in any order. Landmarks are the starts of eras of `ERA_HALF_LIVES` half-lives, so no sum overflows a double.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -54,7 +55,7 @@ class Era:
 
     def decay(self, now_us: int) -> float:
         """What a stored sum is to be multiplied by."""
-        return 2.0 ** -((now_us - self.landmark_us) / self.half_life_us)
+        return math.exp2((self.landmark_us - now_us) / self.half_life_us)
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.half_life_us}:{self.number}"
@@ -102,7 +103,7 @@ class CounterRules:
 
 def _increment(kind: CounterKind, half_life_us: int, time_us: int, weight: float) -> Increment:
     number, since_us = divmod(time_us, ERA_HALF_LIVES * half_life_us)
-    return Increment(_era(kind, half_life_us, number), weight * 2.0 ** (since_us / half_life_us))
+    return Increment(_era(kind, half_life_us, number), weight * math.exp2(since_us / half_life_us))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The writing side of the counters, and the copies that a rebuild makes of them: one script call a few hundred events."""
+"""The writing side of the counters, and of the copies that a rebuild makes: one script call a few hundred events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Final
 
 from services.adapters.redis_store.keys import SHARDS, directory_key, shard_prefix
-from services.adapters.redis_store.nodes import Call, Nodes, Script
+from services.adapters.redis_store.nodes import Call, Nodes, Script, Word
 from services.domain.counters import CounterBatch, CounterRules, Era, Shard
 from services.domain.ids import EventId
 from services.domain.interactions import Interaction
@@ -98,7 +98,7 @@ class RedisCounterWriter:
         self, shard: Shard, from_offset: int, next_offset: int, events: Sequence[tuple[int, Interaction]], now_s: int
     ) -> Call:
         eras: dict[Era, int] = {}
-        counted: list[bytes | str | int | float] = []
+        counted: list[Word] = []
         for offset, event in events:
             increments = self._rules.increments(event)
             if any(increment.era.expire_time_us > now_s * 1_000_000 for increment in increments):
@@ -106,7 +106,7 @@ class RedisCounterWriter:
                 for increment in increments:
                     counted += (eras.setdefault(increment.era, len(eras) + 1), repr(increment.amount))
         limits = self._limits
-        arguments: list[bytes | str | int | float] = [
+        arguments: list[Word] = [
             shard_prefix(shard, staged=self._staged),
             now_s,
             from_offset,

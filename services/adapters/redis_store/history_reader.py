@@ -1,6 +1,7 @@
 """The reading side of the histories, for serving."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from services.adapters.redis_store.connecting import FAILURES, Store
 from services.adapters.redis_store.keys import from_member, user_keys
@@ -36,7 +37,7 @@ class RedisHistoryReader:
     async def read_shown(self, user_id: UserId) -> Mapping[ItemId, int]:
         try:
             async with self._store.client() as client:
-                shown = await client.zrange(user_keys(user_id).shown, 0, -1, withscores=True)
+                shown: Any = await client.zrange(user_keys(user_id).shown, 0, -1, withscores=True)
         except FAILURES as error:
             raise FeatureStoreDown(f"Redis did not answer for what a user was shown: {error}") from error
         return {ItemId(item_id.decode()): int(time_us) for item_id, time_us in shown}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.adapters.redis_store.keys import to_member, user_keys
-from services.adapters.redis_store.nodes import Call, Nodes, Script
+from services.adapters.redis_store.nodes import Call, Nodes, Script, Word
 from services.domain.event_types import EventType, EventTypes, Role
 from services.domain.ids import UserId
 from services.domain.interactions import Interaction
@@ -51,7 +51,7 @@ class RedisHistoryWriter:
         keys = user_keys(user_id)
         calls = []
         for start in range(0, len(events), _EVENTS_A_CALL):
-            arguments: list[bytes | str | int | float] = [*self._bounds]
+            arguments: list[Word] = [*self._bounds]
             for event in events[start : start + _EVENTS_A_CALL]:
                 kind, item_id = self._types[event.event_type], event.item_id
                 arguments += (

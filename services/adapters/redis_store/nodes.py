@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import hiredis
 import redis
@@ -29,6 +29,11 @@ from redis.retry import Retry
 
 from services.domain.errors import FeatureStoreDown
 
+Word: TypeAlias = bytes | str | int | float
+_Client: TypeAlias = Any  # redis.Redis or redis.RedisCluster, whose calls used here have no types
+_Connection: TypeAlias = Any  # likewise
+
+_pack: Any = hiredis.pack_command  # typed for one word only
 _TRIP_BYTES: Final = 256 * 1024  # larger: Redis answers nobody else meanwhile; smaller: more round trips
 _MOVES: Final = (AskError, TryAgainError, ClusterDownError)  # MovedError is an AskError
 
@@ -53,12 +58,12 @@ class Call:
 
     script: Script
     keys: Sequence[bytes]
-    arguments: Sequence[bytes | str | int | float]
+    arguments: Sequence[Word]
 
-    def by_digest(self) -> tuple[bytes | str | int | float, ...]:
+    def by_digest(self) -> tuple[Word, ...]:
         return ("EVALSHA", self.script.digest, len(self.keys), *self.keys, *self.arguments)
 
-    def by_source(self) -> tuple[bytes | str | int | float, ...]:
+    def by_source(self) -> tuple[Word, ...]:
         return ("EVAL", self.script.source, len(self.keys), *self.keys, *self.arguments)
 
 
@@ -69,8 +74,8 @@ class Nodes:
         """Connects with the first use."""
         self._url = url
         self._options: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
-        self._client: redis.Redis | redis.RedisCluster | None = None
-        self._connections: dict[str, redis.Connection] = {}
+        self._client: _Client | None = None
+        self._connections: dict[str, _Connection] = {}
 
     def run(self, calls: Sequence[Call]) -> list[Any]:
         """The calls' answers, in their order; calls with the same keys run in their order.
@@ -99,7 +104,7 @@ class Nodes:
             self._client.close()
             self._client = None
 
-    def _connected(self) -> redis.Redis | redis.RedisCluster:
+    def _connected(self) -> _Client:
         if self._client is None:
             # A stale socket is mended by one more try; a server that is away is waited for by the callers.
             single = redis.Redis.from_url(self._url, retry=Retry(NoBackoff(), 1), **self._options)
@@ -110,7 +115,7 @@ class Nodes:
                 self._client = single
         return self._client
 
-    def _by_node(self, client: redis.Redis | redis.RedisCluster, calls: Sequence[Call]) -> dict[str, list[int]]:
+    def _by_node(self, client: _Client, calls: Sequence[Call]) -> dict[str, list[int]]:
         """The numbers of the calls by the name of the node that owns their keys."""
         if isinstance(client, redis.Redis):
             return {"": list(range(len(calls)))}
@@ -120,9 +125,9 @@ class Nodes:
             found[node.name].append(number)
         return found
 
-    def _trips(self, client: redis.Redis | redis.RedisCluster, name: str, calls: Sequence[Call]) -> list[Any]:
+    def _trips(self, client: _Client, name: str, calls: Sequence[Call]) -> list[Any]:
         """Sends and reads in pieces, so that neither side waits for a full socket buffer."""
-        packed = [hiredis.pack_command(call.by_digest()) for call in calls]
+        packed = [_pack(call.by_digest()) for call in calls]
         answers: list[Any] = []
         start = 0
         while start < len(packed):
@@ -134,7 +139,7 @@ class Nodes:
             start = end
         return answers
 
-    def _trip(self, client: redis.Redis | redis.RedisCluster, name: str, packed: bytes, num_calls: int) -> list[Any]:
+    def _trip(self, client: _Client, name: str, packed: bytes, num_calls: int) -> list[Any]:
         connection = self._connections.get(name)
         if connection is None:
             connection = self._connections[name] = _connection(client, name)
@@ -144,7 +149,7 @@ class Nodes:
             connection.disconnect()  # perhaps only this socket is stale
             return _exchange(connection, packed, num_calls)
 
-    def _again(self, client: redis.Redis | redis.RedisCluster, call: Call, answer: ResponseError) -> Any:
+    def _again(self, client: _Client, call: Call, answer: ResponseError) -> Any:
         """What became of a call that the node did not run: the script was unknown there, or the slot has moved."""
         if isinstance(answer, NoScriptError):
             return client.execute_command(*call.by_source())
@@ -156,7 +161,7 @@ class Nodes:
         raise answer
 
 
-def _connection(client: redis.Redis | redis.RedisCluster, name: str) -> redis.Connection:
+def _connection(client: _Client, name: str) -> _Connection:
     if isinstance(client, redis.RedisCluster):
         node = client.get_node(node_name=name)
         if node is None:
@@ -165,12 +170,12 @@ def _connection(client: redis.Redis | redis.RedisCluster, name: str) -> redis.Co
     return client.connection_pool.make_connection()  # held for good: a pool's own checks cost 20 µs a trip
 
 
-def _exchange(connection: redis.Connection, packed: bytes, num_calls: int) -> list[Any]:
+def _exchange(connection: _Connection, packed: bytes, num_calls: int) -> list[Any]:
     connection.send_packed_command([packed])
     return [_answer(connection) for _ in range(num_calls)]
 
 
-def _answer(connection: redis.Connection) -> Any:
+def _answer(connection: _Connection) -> Any:
     """An error of one call is its answer: the other calls' answers are still to be read."""
     try:
         return connection.read_response(disconnect_on_error=True)

@@ -10,14 +10,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from services.adapters.redis_store.history_reader import connect
+from services.adapters.redis_store.connecting import connect
 from services.adapters.redis_store.keys import AVAILABILITY_CHANNEL, LIVE_MODEL_CHANNEL
 
 log = structlog.get_logger()
 
 
 class _Notice:
-    """The sending side; blocking."""
+    """Implements the Notice port."""
 
     channel: ClassVar[str]
 
@@ -26,7 +26,7 @@ class _Notice:
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 1)
         )
 
-    def announce(self, number: int, /) -> None:
+    def announce(self, number: int) -> None:
         try:
             self._client.publish(self.channel, number)
         except RedisError as error:
@@ -37,19 +37,15 @@ class _Notice:
 
 
 class RedisLiveModelNotice(_Notice):
-    """Implements the LiveModelNotice port."""
-
     channel = LIVE_MODEL_CHANNEL
 
 
 class RedisAvailabilityNotice(_Notice):
-    """Implements the AvailabilityNotice port."""
-
     channel = AVAILABILITY_CHANNEL
 
 
 class _Notices:
-    """The receiving side: implements the Notices port."""
+    """Implements the Notices port."""
 
     channel: ClassVar[str]
 
