@@ -11,7 +11,8 @@ from safetensors.numpy import load_file, save_file
 from services.domain.bundles import ENCODER, MANIFEST, TABLES, VOCABULARY, Manifest
 from services.domain.errors import BundleBroken
 from services.domain.event_types import Role
-from services.domain.ids import ItemId
+from services.domain.ids import EventId, ItemId
+from services.domain.interactions import HistoryEntry
 from services.domain.vocabulary import InputType, Vocabulary
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.history_reader import history_of
@@ -30,6 +31,22 @@ def test_a_history_becomes_rows_of_this_models_vocabulary(model: ServingModel) -
     item_rows, event_type_rows = model.history_rows(history_of("item-4", "gone", "item-2", kind="rating").entries)
     assert item_rows.tolist() == [4, 2]
     assert event_type_rows.tolist() == [2, 2]
+
+
+def test_a_value_is_judged_by_the_thresholds_that_lie_in_the_bundle(tmp_path: Path) -> None:
+    """Law 8: what the model was trained with, whatever the settings say today."""
+    folder = tmp_path / "v1"
+    manifest = write_bundle(folder, "v1", vectors=VECTORS)
+    item_ids = tuple(ItemId(f"item-{row}") for row in range(1, 7))
+    words = Vocabulary(item_ids, (InputType("rating", Role.POSITIVE, positive_from=8.0),))
+    (folder / VOCABULARY).write_text(words.to_json())
+    seal(folder, manifest)
+    entries = [
+        HistoryEntry(number, EventId(f"event-{number}"), ItemId("item-2"), "rating", value)
+        for number, value in enumerate([8.0, 7.9, None])
+    ]
+    _, event_type_rows = load_serving_model(folder).history_rows(entries)
+    assert [words.event_type_labels[row - 1] for row in event_type_rows] == ["rating+", "rating", "rating+"]
 
 
 def test_a_popularity_bundle_loads_without_an_encoder(tmp_path: Path) -> None:
