@@ -12,7 +12,7 @@ import structlog
 from services.domain.errors import CatalogDown, NightjarError
 from services.domain.ids import ModelVersion
 from services.domain.models import Verdict
-from services.domain.ports import Clock, LiveModelNotice, ModelRegistry
+from services.domain.ports import Clock, ModelRegistry, Notice
 from services.domain.runs import Run, RunBook, RunState
 from services.patience import Patience
 from services.registry.gate import GateRules
@@ -61,7 +61,7 @@ class Night:
 
     runs: RunBook
     registry: ModelRegistry
-    notice: LiveModelNotice
+    notice: Notice
     launcher: TrainingLauncher
     rules: GateRules
     clock: Clock

@@ -186,14 +186,22 @@ def _partition(topic: str, number: int) -> Partition:
 
 
 def to_record(message: Any) -> Record:
-    content_type = next((value for name, value in message.headers if name.lower() == CONTENT_TYPE), b"")
+    timestamp_ms = message.timestamp
     return Record(
-        partition=_partition(message.topic, message.partition),
-        offset=message.offset,
-        value=message.value,
-        content_type=content_type.decode("latin-1") if content_type else "",
-        key=message.key,
+        _partition(message.topic, message.partition),
+        message.offset,
+        message.value,
+        _content_type(message.headers),
+        message.key,
+        timestamp_ms * 1_000 if timestamp_ms is not None and timestamp_ms >= 0 else None,
     )
+
+
+def _content_type(headers: Sequence[tuple[str, bytes | None]]) -> str:
+    for name, value in headers:
+        if name == CONTENT_TYPE or name.lower() == CONTENT_TYPE:
+            return value.decode("latin-1") if value else ""
+    return ""
 
 
 def _headers(letter: DeadLetter) -> list[tuple[str, bytes]]:

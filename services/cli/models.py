@@ -15,7 +15,7 @@ from deploy.embedded.state import connected
 from services import logs
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model, ModelState
-from services.domain.ports import LiveModelNotice, ModelRegistry
+from services.domain.ports import ModelRegistry, Notice
 from services.registry.history import rollback_target
 from services.registry.promotion import needs_override, promote, rollback
 from services.settings import Settings, load
@@ -114,7 +114,7 @@ def _settings() -> Settings:
     return connected(settings)
 
 
-def _opened(settings: Settings) -> tuple[ModelRegistry, LiveModelNotice]:
+def _opened(settings: Settings) -> tuple[ModelRegistry, Notice]:
     from services.registry.wiring import open_notice, open_registry  # a second of imports that other commands spare
 
     return open_registry(settings), open_notice(settings)

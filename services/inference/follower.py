@@ -14,7 +14,7 @@ import structlog
 
 from services.domain.errors import CatalogDown
 from services.domain.models import Assignment
-from services.domain.ports import Clock, LiveModelNotices, ModelRegistry
+from services.domain.ports import Clock, Notices, ModelRegistry
 from services.inference.live_bundle import LiveBundle, LiveBundleFile, locate
 from services.inference.model_slot import ModelSlot
 from services.inference.recorder import Recorder
@@ -39,7 +39,7 @@ class Follower:
         self,
         slot: ModelSlot,
         registry: ModelRegistry,
-        notices: LiveModelNotices,
+        notices: Notices,
         clock: Clock,
         recorder: Recorder,
         remembered: LiveBundleFile,

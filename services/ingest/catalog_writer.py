@@ -3,17 +3,25 @@
 from collections.abc import Mapping, Sequence
 
 from services.domain.items import Item
-from services.domain.ports import Clock, DeadLetters, ItemCatalog
+from services.domain.ports import Clock, DeadLetters, ItemCatalog, Notice
 from services.domain.streams import DeadLetter, Partition, Record
 from services.ingest.codec import Limits, decode_item
-from services.ingest.partitions import FromCommittedOffsets
 
 
-class CatalogWriter(FromCommittedOffsets):
-    """Stores item records; goes on from the group's committed offsets, and repeating a record changes nothing."""
+class CatalogWriter:
+    """Stores item records, and tells serving when any was hidden or shown; repeating a record changes nothing."""
 
-    def __init__(self, catalog: ItemCatalog, dead_letters: DeadLetters, clock: Clock, *, limits: Limits) -> None:
+    def __init__(
+        self,
+        catalog: ItemCatalog,
+        notice: Notice,
+        dead_letters: DeadLetters,
+        clock: Clock,
+        *,
+        limits: Limits,
+    ) -> None:
         self._catalog = catalog
+        self._notice = notice
         self._dead_letters = dead_letters
         self._clock = clock
         self._limits = limits
@@ -25,5 +33,7 @@ class CatalogWriter(FromCommittedOffsets):
         letters = [each for each in decoded if isinstance(each, DeadLetter)]
         if letters:
             self._dead_letters.send(letters)
-        self._catalog.upsert([each for each in decoded if isinstance(each, Item)])
+        version = self._catalog.upsert([each for each in decoded if isinstance(each, Item)])
+        if version is not None:
+            self._notice.announce(version)
         return {record.partition: record.offset + 1 for record in records}

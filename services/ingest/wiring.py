@@ -13,13 +13,16 @@ from services.adapters.kafka_source import KafkaDeadLetters, KafkaRecordSource
 from services.domain.clock import SystemClock
 from services.domain.errors import InvalidSettings
 from services.domain.ports import PartitionListener
-from services.domain.streams import Partition
+from services.domain.streams import Partition, Record
 from services.ingest.applying import run_applying
 from services.ingest.catalog_writer import CatalogWriter
 from services.ingest.checkpointing import CheckpointLimits, run_checkpoints
 from services.ingest.codec import Limits
 from services.ingest.offline_writer import OfflineWriter
 from services.ingest.online_writer import OnlineWriter
+from services.ingest.partitions import FromCommittedOffsets
+from services.ingest.side_by_side import AfterAll, run_side_by_side
+from services.ingest.user_writer import UserWriter
 from services.settings import Settings
 
 log = structlog.get_logger()
@@ -74,12 +77,10 @@ def _run_offline(settings: Settings, stop: threading.Event, on_ready: Callable[[
 def _run_online(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
     from services.adapters.redis_store import HistoryLimits, RedisHistoryWriter
 
-    servers, redis = _servers(settings), settings.redis
-    if redis.url is None:
-        raise InvalidSettings("NIGHTJAR_REDIS__URL is unset; `nightjar up` sets it, or name your own Redis.")
+    servers, redis, url = _servers(settings), settings.redis, _redis_url(settings)
     types = settings.declared_event_types()
     limits = HistoryLimits(redis.max_history, redis.max_consumed, redis.history_ttl_s)
-    histories = RedisHistoryWriter(redis.url.get_secret_value(), types, limits)
+    histories = RedisHistoryWriter(url, types, limits)
     writer = OnlineWriter(histories, SystemClock(), types=types, limits=limits_of(settings))
     source = KafkaRecordSource(
         servers, group_of(settings, "online"), [settings.kafka.events_topic], _Announcing(writer, on_ready)
@@ -92,21 +93,52 @@ def _run_online(settings: Settings, stop: threading.Event, on_ready: Callable[[]
 
 
 def _run_catalog(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+    """Items and users side by side: a tombstone that waits for Redis must not hold up an item that is to be hidden."""
+    from services.adapters.redis_store import HistoryLimits, RedisAvailabilityNotice, RedisHistoryWriter
     from services.adapters.sql.engine import connect
     from services.adapters.sql.item_catalog import SqlItemCatalog
+    from services.adapters.sql.user_directory import SqlUserDirectory
 
-    servers = _servers(settings)
-    dead_letters = KafkaDeadLetters(servers)
-    catalog = SqlItemCatalog(connect(settings.database_url))
-    writer = CatalogWriter(catalog, dead_letters, SystemClock(), limits=limits_of(settings))
-    source = KafkaRecordSource(
-        servers, group_of(settings, "catalog"), [settings.kafka.items_topic], _Announcing(writer, on_ready)
+    kafka, redis, url = settings.kafka, settings.redis, _redis_url(settings)
+    dead_letters, clock, limits = KafkaDeadLetters(_servers(settings)), SystemClock(), limits_of(settings)
+    engine = connect(settings.database_url)
+    notice = RedisAvailabilityNotice(url, redis.timeout_s)
+    online = RedisHistoryWriter(
+        url,
+        settings.declared_event_types(),
+        HistoryLimits(redis.max_history, redis.max_consumed, redis.history_ttl_s),
     )
+    items = CatalogWriter(SqlItemCatalog(engine), notice, dead_letters, clock, limits=limits)
+    users = UserWriter(SqlUserDirectory(engine, clock), online, dead_letters, clock, limits=limits)
+    joined = AfterAll(2, on_ready)
     try:
-        run_applying(source, writer.apply, stop)
+        run_side_by_side(
+            [
+                lambda: _apply_all(settings, "catalog", kafka.items_topic, items.apply, stop, joined),
+                lambda: _apply_all(settings, "users", kafka.users_topic, users.apply, stop, joined),
+            ],
+            stop,
+        )
+    finally:
+        dead_letters.close()
+        notice.close()
+        online.close()
+
+
+def _apply_all(
+    settings: Settings,
+    group: str,
+    topic: str,
+    apply: Callable[[Sequence[Record]], Mapping[Partition, int]],
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+) -> None:
+    listener = _Announcing(FromCommittedOffsets(), on_ready)
+    source = KafkaRecordSource(_servers(settings), group_of(settings, group), [topic], listener)
+    try:
+        run_applying(source, apply, stop)
     finally:
         source.close()
-        dead_letters.close()
 
 
 class _Announcing:
@@ -133,6 +165,12 @@ def _servers(settings: Settings) -> str:
             "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS is unset; `nightjar up` sets it, or name your own cluster."
         )
     return settings.kafka.bootstrap_servers
+
+
+def _redis_url(settings: Settings) -> str:
+    if settings.redis.url is None:
+        raise InvalidSettings("NIGHTJAR_REDIS__URL is unset; `nightjar up` sets it, or name your own Redis.")
+    return settings.redis.url.get_secret_value()
 
 
 def group_of(settings: Settings, writer: str) -> str:

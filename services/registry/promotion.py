@@ -7,7 +7,7 @@ import structlog
 from services.domain.errors import CatalogDown, GateNotPassed, InvalidRequest
 from services.domain.ids import ModelVersion, id_problem
 from services.domain.models import Assignment, Model, Verdict
-from services.domain.ports import LiveModelNotice, ModelRegistry
+from services.domain.ports import ModelRegistry, Notice
 from services.registry.gate import GateRules, judge
 from services.registry.history import rollback_target
 
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 def promote(
-    registry: ModelRegistry, notice: LiveModelNotice, version: ModelVersion, actor: str, override_reason: str = ""
+    registry: ModelRegistry, notice: Notice, version: ModelVersion, actor: str, override_reason: str = ""
 ) -> Assignment:
     """Makes a version live and records who did; the version that is live already is returned as it is.
 
@@ -45,7 +45,7 @@ def promote(
     raise _contended()
 
 
-def rollback(registry: ModelRegistry, notice: LiveModelNotice, actor: str, reason: str = "") -> Assignment:
+def rollback(registry: ModelRegistry, notice: Notice, actor: str, reason: str = "") -> Assignment:
     """Makes the version live that served before the present one (`rollback_target`) and records who did.
 
     When somebody else's change comes first, so that the present version is no longer live, their change is returned:
@@ -76,7 +76,7 @@ def rollback(registry: ModelRegistry, notice: LiveModelNotice, actor: str, reaso
 
 
 def gate_and_promote(
-    registry: ModelRegistry, notice: LiveModelNotice, version: ModelVersion, rules: GateRules, actor: str
+    registry: ModelRegistry, notice: Notice, version: ModelVersion, rules: GateRules, actor: str
 ) -> Verdict:
     """Judges a version by its metrics, stores the verdict, and makes it live when it passed."""
     verdict = judge(registry.get(version).metrics, rules)
@@ -117,7 +117,7 @@ def _checked_reason(field: str, reason: str) -> str:
     return reason
 
 
-def _announce(notice: LiveModelNotice, assigned: Assignment) -> None:
+def _announce(notice: Notice, assigned: Assignment) -> None:
     log.info("live_model_changed", version=assigned.version, generation=assigned.generation, actor=assigned.actor)
     try:
         notice.announce(assigned.generation)

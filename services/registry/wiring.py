@@ -7,7 +7,7 @@ from services.adapters.sql.engine import connect
 from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.model_registry import SqlModelRegistry
 from services.domain.clock import SystemClock
-from services.domain.ports import LiveModelNotice
+from services.domain.ports import Notice
 from services.registry.gate import GateRules
 from services.settings import Settings
 
@@ -33,7 +33,7 @@ def gate_rules(settings: Settings) -> GateRules:
     return GateRules(gate.min_gain_over_popularity, gate.min_coverage, gate.min_holdout_users)
 
 
-def open_notice(settings: Settings) -> LiveModelNotice:
+def open_notice(settings: Settings) -> Notice:
     """Redis when the settings name one, else polling alone."""
     if settings.redis.url is None:
         return PollingOnly()

@@ -37,7 +37,7 @@ class KafkaSettings(Section):
     num_partitions: int = Field(default=4, ge=1, le=1024)
     """Partitions of the events topic when the project creates it; the most writers of one kind that can share work."""
     consumer_group_prefix: str = Field(default="nightjar", min_length=1, max_length=100)
-    """Consumer groups are `<prefix>-offline`, `<prefix>-online` and `<prefix>-catalog`."""
+    """Consumer groups are `<prefix>-offline`, `<prefix>-online`, `<prefix>-catalog` and `<prefix>-users`."""
 
 
 class RedisSettings(Section):

@@ -1,15 +1,22 @@
-"""Redis (or Valkey): users' histories, counters, cached answers, and the notice that another model is live."""
+"""Redis (or Valkey): users' histories, counters, cached answers, and the notices that wake serving."""
 
 from services.adapters.redis_store.cache import RedisResultCache
 from services.adapters.redis_store.counter_reader import RedisItemCounters
 from services.adapters.redis_store.counter_writer import CounterLimits, RedisCounterWriter
 from services.adapters.redis_store.history_reader import RedisHistoryReader
 from services.adapters.redis_store.history_writer import HistoryLimits, RedisHistoryWriter
-from services.adapters.redis_store.notices import RedisLiveModelNotice, RedisLiveModelNotices
+from services.adapters.redis_store.notices import (
+    RedisAvailabilityNotice,
+    RedisAvailabilityNotices,
+    RedisLiveModelNotice,
+    RedisLiveModelNotices,
+)
 
 __all__ = [
     "CounterLimits",
     "HistoryLimits",
+    "RedisAvailabilityNotice",
+    "RedisAvailabilityNotices",
     "RedisCounterWriter",
     "RedisHistoryReader",
     "RedisHistoryWriter",

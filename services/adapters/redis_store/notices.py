@@ -1,4 +1,4 @@
-"""Notices that something serving follows has changed, by publish and subscribe. Losing one only delays: workers poll."""
+"""Notices that wake serving, by publish and subscribe. Losing one only delays: workers also poll."""
 
 import asyncio
 from typing import ClassVar

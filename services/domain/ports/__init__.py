@@ -1,6 +1,6 @@
 """The ports: what the use cases ask of the outside. One contract suite each, run on the fake and on the real one."""
 
-from services.domain.ports.catalog import AvailabilityNotice, AvailabilitySource, ItemCatalog, UserDirectory
+from services.domain.ports.catalog import AvailabilitySource, ItemCatalog, UserDirectory
 from services.domain.ports.clock import Clock
 from services.domain.ports.features import (
     CounterRebuilder,
@@ -9,13 +9,14 @@ from services.domain.ports.features import (
     HistoryWriter,
     ItemCounters,
     ResultCache,
+    UserForgetter,
 )
 from services.domain.ports.ingest import DeadLetters, EventColumns, EventLog, PartitionListener, RecordSource
-from services.domain.ports.models import BundleStore, LiveModelNotice, LiveModelNotices, ModelRegistrar, ModelRegistry
+from services.domain.ports.models import BundleStore, ModelRegistrar, ModelRegistry
+from services.domain.ports.notices import Notice, Notices
 from services.domain.ports.operations import LogHistory, RecordSender, ReplayMemory, StreamCluster, TopicReader
 
 __all__ = [
-    "AvailabilityNotice",
     "AvailabilitySource",
     "BundleStore",
     "Clock",
@@ -28,11 +29,11 @@ __all__ = [
     "HistoryWriter",
     "ItemCatalog",
     "ItemCounters",
-    "LiveModelNotice",
-    "LiveModelNotices",
     "LogHistory",
     "ModelRegistrar",
     "ModelRegistry",
+    "Notice",
+    "Notices",
     "PartitionListener",
     "RecordSender",
     "RecordSource",
@@ -41,4 +42,5 @@ __all__ = [
     "StreamCluster",
     "TopicReader",
     "UserDirectory",
+    "UserForgetter",
 ]

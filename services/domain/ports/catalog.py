@@ -35,12 +35,6 @@ class AvailabilitySource(Protocol):
         ...
 
 
-class AvailabilityNotice(Protocol):
-    """Tells serving at once that items were hidden or shown. Losing a notice only delays: workers also poll."""
-
-    def announce(self, version: int) -> None: ...
-
-
 class UserDirectory(Protocol):
     """Users' attributes, and the wishes to be forgotten. Methods block; they raise CatalogDown.
 

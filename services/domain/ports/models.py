@@ -55,20 +55,6 @@ class ModelRegistry(ModelRegistrar, Protocol):
         ...
 
 
-class LiveModelNotice(Protocol):
-    """Tells serving at once that the assignment changed. Losing a notice only delays: workers also poll."""
-
-    def announce(self, generation: int) -> None: ...
-
-
-class LiveModelNotices(Protocol):
-    """The receiving side of LiveModelNotice."""
-
-    async def wait(self, timeout_s: float) -> bool:
-        """True as soon as a notice came, False after the timeout or while notices cannot be received."""
-        ...
-
-
 class BundleStore(Protocol):
     """Published bundles, immutable once published."""
 

@@ -25,7 +25,7 @@ MAX_CATEGORIES: Final = 64
 MAX_TEXT_BYTES: Final = 1_024
 MAX_WORD_BYTES: Final = 256
 
-_END_OF_TIME_US: Final = 253_402_300_800_000_000  # the first moment of the year 10000: beyond it no date has a name
+END_OF_TIME_US: Final = 253_402_300_800_000_000  # the first moment of the year 10000: beyond it no date has a name
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -95,6 +95,11 @@ def check_size(field: str, value: str, max_bytes: int) -> None:
 
 
 def attributes_of(attributes: Mapping[str, str]) -> dict[str, str]:
+    check_attributes(attributes)
+    return dict(attributes)
+
+
+def check_attributes(attributes: Mapping[str, str]) -> None:
     if len(attributes) > MAX_ATTRIBUTES:
         raise Dead(DeadReason.INVALID_FIELD, f"attributes has {len(attributes)} entries, at most {MAX_ATTRIBUTES}")
     for name, value in attributes.items():
@@ -103,7 +108,6 @@ def attributes_of(attributes: Mapping[str, str]) -> dict[str, str]:
             and len(name.encode()) + len(value.encode()) > MAX_ATTRIBUTE_BYTES
         ):
             raise Dead(DeadReason.INVALID_FIELD, f"an attribute is longer than {MAX_ATTRIBUTE_BYTES} bytes")
-    return dict(attributes)
 
 
 def time_us_of(field: str, message: Message, limits: Limits, now_us: int) -> int:
@@ -123,10 +127,14 @@ def moment_us(field: str, message: Message) -> int | None:
 def check_time(field: str, time_us: int | None, limits: Limits, now_us: int) -> int:
     if time_us is None:
         raise Dead(DeadReason.INVALID_FIELD, f"{field} is missing")
-    if not 0 <= time_us < _END_OF_TIME_US:
-        raise Dead(DeadReason.INVALID_FIELD, f"{field} lies before 1970, or is no time")
+    check_calendar(field, time_us)
     if time_us > now_us + limits.max_future_us:
         raise Dead(
             DeadReason.FUTURE_TIME, f"{field} lies {(time_us - now_us) / 1e6:.0f} s ahead of this machine's clock"
         )
     return time_us
+
+
+def check_calendar(field: str, time_us: int) -> None:
+    if not 0 <= time_us < END_OF_TIME_US:
+        raise Dead(DeadReason.INVALID_FIELD, f"{field} lies before 1970, or is no time")
