@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from deploy.embedded import kafka, kafka_jars, ports, valkey
 from deploy.embedded.java import find_java
 from deploy.embedded.processes import Program
-from deploy.embedded.services import SERVING, log_of
+from deploy.embedded.services import GATEWAY, SERVING, log_of
 from deploy.embedded.state import with_addresses
 from services.settings import Settings
 
@@ -25,6 +25,7 @@ def addresses(settings: Settings, remembered: Mapping[str, int]) -> tuple[Settin
 
     serve, embedded_kafka, embedded_redis = settings.serve, settings.kafka, settings.redis
     serve_port = choose(SERVING, "NIGHTJAR_SERVE__PORT", serve.port, serve.host)
+    gateway_port = choose(GATEWAY, "NIGHTJAR_GATEWAY__PORT", settings.gateway.port, settings.gateway.host)
     bootstrap_servers = redis_url = None
     if embedded_kafka.bootstrap_servers is None:
         port = choose("kafka", "NIGHTJAR_KAFKA__EMBEDDED_PORT", embedded_kafka.embedded_port)
@@ -33,7 +34,13 @@ def addresses(settings: Settings, remembered: Mapping[str, int]) -> tuple[Settin
     if embedded_redis.url is None:
         port = choose("valkey", "NIGHTJAR_REDIS__EMBEDDED_PORT", embedded_redis.embedded_port)
         redis_url = f"redis://{ports.LOOPBACK}:{port}/0"
-    filled = with_addresses(settings, bootstrap_servers=bootstrap_servers, redis_url=redis_url, serve_port=serve_port)
+    filled = with_addresses(
+        settings,
+        bootstrap_servers=bootstrap_servers,
+        redis_url=redis_url,
+        serve_port=serve_port,
+        gateway_port=gateway_port,
+    )
     return filled, chosen
 
 

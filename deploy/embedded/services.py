@@ -14,12 +14,14 @@ SERVICES: Final[Mapping[str, Sequence[str]]] = {
     "offline": ("-m", "services.ingest", "offline"),
     "online": ("-m", "services.ingest", "online"),
     "catalog": ("-m", "services.ingest", "catalog"),
+    "gateway": ("-m", "services.ingest.gateway"),
     "inference": ("-m", "services.inference"),
     "scheduler": ("-m", "scheduler"),
 }
 """Arguments to Python, by name. Each also takes `--ready-file PATH` and writes JSON there once it is ready."""
 
 SERVING: Final = "inference"
+GATEWAY: Final = "gateway"
 STOP_MARGIN_S = 10.0  # beyond the drain of running calls; smaller: a commit under way is cut off
 
 
@@ -32,10 +34,10 @@ def program(name: str, arguments: Sequence[str], settings: Settings) -> Program:
         command=[sys.executable, *arguments, "--ready-file", str(ready_file)],
         log=log_of(settings, name),
         is_ready=ready_file.is_file,
-        port=settings.serve.port if name == SERVING else None,
+        port={SERVING: settings.serve.port, GATEWAY: settings.gateway.port}.get(name),
         environment=environment(settings),
         start_timeout_s=90.0,
-        stop_timeout_s=settings.serve.drain_s + STOP_MARGIN_S,
+        stop_timeout_s=max(settings.serve.drain_s, settings.gateway.drain_s) + STOP_MARGIN_S,
         ready_file=ready_file,
     )
 

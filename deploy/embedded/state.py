@@ -11,11 +11,11 @@ from pydantic import SecretStr
 
 from deploy.embedded.processes import Identity
 from services.domain.errors import InvalidSettings, NotRunning, StartFailed
-from services.settings import Settings
+from services.settings import GatewaySettings, ServeSettings, Settings
 
 FILE = "stack.json"
 Condition = Literal["starting", "running", "restarting"]
-Address = Literal["kafka", "redis", "serve"]
+Address = Literal["kafka", "redis", "serve", "gateway"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class StackState:
     redis_url: str | None = None
     """None for a server that was given to us: its address may hold a password and is not written down."""
     serve_port: int | None = None
+    gateway_port: int | None = None
     ports: Mapping[str, int] = field(default_factory=dict)
     """The ports used last, by part; a restart takes the same."""
     parts: tuple[Part, ...] = ()
@@ -90,38 +91,55 @@ def connected(settings: Settings, needs: Sequence[Address] = ()) -> Settings:
         return settings
     if "redis" in unset and state.redis_url is None:
         raise InvalidSettings("The running stack uses a Redis of your own; set NIGHTJAR_REDIS__URL here as well.")
-    port_is_set = "port" in settings.serve.model_fields_set and settings.serve.port != 0
     return with_addresses(
         settings,
         bootstrap_servers=None if _is_set(settings, "kafka") else state.bootstrap_servers,
         redis_url=None if _is_set(settings, "redis") else state.redis_url,
-        serve_port=None if port_is_set else state.serve_port,
+        serve_port=None if _names_a_port(settings.serve) else state.serve_port,
+        gateway_port=None if _names_a_port(settings.gateway) else state.gateway_port,
     )
 
 
 def _is_set(settings: Settings, name: Address) -> bool:
-    """Whether the operator named this server: for the gRPC service, its host or its port (0 names none)."""
+    """Whether the operator named this server: for a gRPC server, its host or its port (0 names none)."""
     match name:
         case "kafka":
             return settings.kafka.bootstrap_servers is not None
         case "redis":
             return settings.redis.url is not None
         case "serve":
-            return settings.serve.port != 0 and not settings.serve.model_fields_set.isdisjoint({"host", "port"})
+            return _names_a_server(settings.serve)
+        case "gateway":
+            return _names_a_server(settings.gateway)
+
+
+def _names_a_server(section: ServeSettings | GatewaySettings) -> bool:
+    return section.port != 0 and not section.model_fields_set.isdisjoint({"host", "port"})
+
+
+def _names_a_port(section: ServeSettings | GatewaySettings) -> bool:
+    return section.port != 0 and "port" in section.model_fields_set
 
 
 def with_addresses(
-    settings: Settings, *, bootstrap_servers: str | None, redis_url: str | None, serve_port: int | None
+    settings: Settings,
+    *,
+    bootstrap_servers: str | None,
+    redis_url: str | None,
+    serve_port: int | None,
+    gateway_port: int | None,
 ) -> Settings:
     """A copy with these addresses; None leaves what is there."""
-    kafka, redis, serve = settings.kafka, settings.redis, settings.serve
+    kafka, redis, serve, gateway = settings.kafka, settings.redis, settings.serve, settings.gateway
     if bootstrap_servers is not None:
         kafka = kafka.model_copy(update={"bootstrap_servers": bootstrap_servers})
     if redis_url is not None:
         redis = redis.model_copy(update={"url": SecretStr(redis_url)})
     if serve_port is not None:
         serve = serve.model_copy(update={"port": serve_port})
-    return settings.model_copy(update={"kafka": kafka, "redis": redis, "serve": serve})
+    if gateway_port is not None:
+        gateway = gateway.model_copy(update={"port": gateway_port})
+    return settings.model_copy(update={"kafka": kafka, "redis": redis, "serve": serve, "gateway": gateway})
 
 
 def _from_json(document: Mapping[str, Any]) -> StackState:

@@ -207,6 +207,7 @@ class Stack:
                 bootstrap_servers=self.settings.kafka.bootstrap_servers,
                 redis_url=redis_url.get_secret_value() if redis_url is not None and "valkey" in ours else None,
                 serve_port=self.settings.serve.port,
+                gateway_port=self.settings.gateway.port,
                 ports=ours,
                 parts=tuple(self._part(child) for child in tuple(self._children.values())),
             ),

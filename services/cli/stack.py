@@ -25,7 +25,7 @@ def up(
 
     `nightjar up --detach` starts them in the background and returns once they are ready; `nightjar down` stops them.
     A Kafka or Redis of your own, named by NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS or NIGHTJAR_REDIS__URL, is used instead.
-    For a second stack beside this one set NIGHTJAR_HOME and NIGHTJAR_SERVE__PORT to others.
+    For a second stack beside this one set NIGHTJAR_HOME, NIGHTJAR_SERVE__PORT and NIGHTJAR_GATEWAY__PORT to others.
     """
     settings = load()
     logs.configure(settings.log_level, "supervisor")
@@ -125,5 +125,6 @@ def _table(parts: list[dict[str, Any]]) -> Table:
 def _where(settings: Settings) -> str:
     return (
         f"Nightjar is up: Kafka at {settings.kafka.bootstrap_servers}, "
-        f"gRPC at {settings.serve.host}:{settings.serve.port}, all state in {settings.home_folder}."
+        f"recommendations over gRPC at {settings.serve.host}:{settings.serve.port}, events over gRPC at "
+        f"{settings.gateway.host}:{settings.gateway.port}, all state in {settings.home_folder}."
     )

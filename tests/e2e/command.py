@@ -22,7 +22,11 @@ class Nightjar:
     def __init__(self, home: Path) -> None:
         self.home = home
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTJAR_")}
-        self.environment = inherited | TINY_TRAINING | {"NIGHTJAR_HOME": str(home), "NIGHTJAR_SERVE__PORT": "0"}
+        self.environment = (
+            inherited
+            | TINY_TRAINING
+            | {"NIGHTJAR_HOME": str(home), "NIGHTJAR_SERVE__PORT": "0", "NIGHTJAR_GATEWAY__PORT": "0"}
+        )
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "services.cli.main", *arguments]

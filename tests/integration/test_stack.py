@@ -48,7 +48,7 @@ with Stack(load(), programs={{"steady": {steady!r}}}) as stack:
 
 def _settings(home: Path, *, with_kafka: bool = False, with_redis: bool = False) -> Settings:
     """Settings of a stack on free ports; what it does not need is 'given by the operator' and never asked."""
-    mine: dict[str, object] = {"home": home, "serve": {"port": 0, "drain_s": 0}}
+    mine: dict[str, object] = {"home": home, "serve": {"port": 0, "drain_s": 0}, "gateway": {"port": 0, "drain_s": 0}}
     if not with_kafka:
         mine["kafka"] = {"bootstrap_servers": "127.0.0.1:1"}
     if not with_redis:

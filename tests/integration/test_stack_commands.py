@@ -22,6 +22,8 @@ from services.domain.errors import StartFailed
 from services.settings import Settings, load
 from tests.waiting import wait_until
 
+NO_PORTS = {"serve": {"port": 0}, "gateway": {"port": 0}}
+
 FOREGROUND = '''
 import sys
 from rich.console import Console
@@ -49,6 +51,7 @@ def nightjar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     """The commands of the stack, in a home of their own."""
     monkeypatch.setenv("NIGHTJAR_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NIGHTJAR_SERVE__PORT", "0")
+    monkeypatch.setenv("NIGHTJAR_GATEWAY__PORT", "0")
     app = typer.Typer()
     for command in (stack.up, stack.down, stack.status, stack.doctor):
         app.command()(command)
@@ -110,7 +113,7 @@ def test_a_signal_ends_the_foreground_in_order(
     a home that a demo made is its user's from then on.
     """
     own = {"kafka": {"bootstrap_servers": kafka_servers}, "redis": {"url": redis_url}}
-    settings = Settings.model_validate({"home": tmp_path / "home", "serve": {"port": 0}, **own})
+    settings = Settings.model_validate({"home": tmp_path / "home", **NO_PORTS, **own})
     settings.home_folder.mkdir()
     demo_marker.write(settings.home_folder)
     with _foreground(settings, tmp_path / "shown") as (process, shown):
@@ -129,7 +132,7 @@ def test_a_signal_ends_the_foreground_in_order(
 @pytest.mark.kafka
 @pytest.mark.redis
 def test_the_foreground_shows_what_kafka_logs_while_it_starts(tmp_path: Path, redis_url: str) -> None:
-    settings = Settings.model_validate({"home": tmp_path / "home", "serve": {"port": 0}, "redis": {"url": redis_url}})
+    settings = Settings.model_validate({"home": tmp_path / "home", **NO_PORTS, "redis": {"url": redis_url}})
     with _foreground(settings, tmp_path / "shown") as (process, shown):
         wait_until(lambda: "kafka │ " in shown.read_text(), timeout_s=60, what="a line of Kafka's")
         assert "all is ready" not in shown.read_text()

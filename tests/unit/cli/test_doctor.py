@@ -36,7 +36,12 @@ def test_a_taken_port_is_a_finding_and_not_an_error(tmp_path: Path) -> None:
 
 def test_servers_of_ones_own_make_the_embedded_ones_needless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    own = {"kafka": {"bootstrap_servers": "kafka:9092"}, "redis": {"url": "redis://redis"}, "serve": {"port": 0}}
+    own = {
+        "kafka": {"bootstrap_servers": "kafka:9092"},
+        "redis": {"url": "redis://redis"},
+        "serve": {"port": 0},
+        "gateway": {"port": 0},
+    }
     found = _found(Settings.model_validate({"home": tmp_path, "cache": tmp_path / "cache", **own}))
     for name in ("Java", "Redis or Valkey", "Kafka's jars"):
         assert found[name].ok

@@ -8,7 +8,7 @@ import pytest
 from deploy.embedded.infrastructure import addresses
 from deploy.embedded.ports import any_free, choose, is_free
 from services.domain.errors import PortInUse, StartFailed
-from services.settings import KafkaSettings, RedisSettings, ServeSettings, Settings
+from services.settings import GatewaySettings, KafkaSettings, RedisSettings, ServeSettings, Settings
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def test_a_port_in_use_is_one_sentence_naming_the_setting(busy_port: int) -> Non
     ("section", "setting"),
     [
         ({"serve": {"port": 0}}, "NIGHTJAR_SERVE__PORT"),
+        ({"gateway": {"port": 0}}, "NIGHTJAR_GATEWAY__PORT"),
         ({"kafka": {"embedded_port": 0}}, "NIGHTJAR_KAFKA__EMBEDDED_PORT"),
         ({"redis": {"embedded_port": 0}}, "NIGHTJAR_REDIS__EMBEDDED_PORT"),
     ],
@@ -43,7 +44,7 @@ def test_each_set_port_is_checked_before_anything_starts(
     ((name, fields),) = section.items()
     ((field, _),) = fields.items()
     taken = {name: {field: busy_port}}
-    settings = Settings.model_validate({"serve": {"port": 0}, **taken})
+    settings = Settings.model_validate({"serve": {"port": 0}, "gateway": {"port": 0}, **taken})
     with pytest.raises(PortInUse, match=setting):
         addresses(settings, remembered={})
 
@@ -58,7 +59,10 @@ def test_the_remembered_port_is_taken_again_while_it_is_free(busy_port: int) -> 
 def test_two_parts_may_not_be_set_to_one_port() -> None:
     port = any_free()
     settings = Settings(
-        serve=ServeSettings(port=port), kafka=KafkaSettings(embedded_port=port), redis=RedisSettings(url=None)
+        serve=ServeSettings(port=port),
+        gateway=GatewaySettings(port=0),
+        kafka=KafkaSettings(embedded_port=port),
+        redis=RedisSettings(url=None),
     )
     with pytest.raises(PortInUse, match="NIGHTJAR_KAFKA__EMBEDDED_PORT"):
         addresses(settings, remembered={})
@@ -66,10 +70,15 @@ def test_two_parts_may_not_be_set_to_one_port() -> None:
 
 def test_parts_given_by_the_operator_get_no_port() -> None:
     settings = Settings.model_validate(
-        {"serve": {"port": 0}, "kafka": {"bootstrap_servers": "kafka:9092"}, "redis": {"url": "redis://redis:6379"}}
+        {
+            "serve": {"port": 0},
+            "gateway": {"port": 0},
+            "kafka": {"bootstrap_servers": "kafka:9092"},
+            "redis": {"url": "redis://redis:6379"},
+        }
     )
     filled, ports = addresses(settings, remembered={})
-    assert set(ports) == {"inference"}
+    assert set(ports) == {"inference", "gateway"}
     assert filled.kafka.bootstrap_servers == "kafka:9092"
     assert filled.redis.url is not None
     assert filled.redis.url.get_secret_value() == "redis://redis:6379"

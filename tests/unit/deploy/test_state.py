@@ -18,7 +18,8 @@ RUNNING = StackState(
     bootstrap_servers="127.0.0.1:9092",
     redis_url="redis://127.0.0.1:6379/0",
     serve_port=50099,
-    ports={"kafka": 9092, "valkey": 6379, "inference": 50099},
+    gateway_port=50098,
+    ports={"kafka": 9092, "valkey": 6379, "inference": 50099, "gateway": 50098},
     parts=(Part("kafka", ME, "running", 9092, "/logs/kafka.log", restarts=1),),
 )
 
@@ -50,13 +51,14 @@ def test_unset_addresses_come_from_the_running_stack(tmp_path: Path) -> None:
     assert found.kafka.bootstrap_servers == "127.0.0.1:9092"
     assert found.redis.url is not None
     assert found.redis.url.get_secret_value() == "redis://127.0.0.1:6379/0"
-    assert found.serve.port == 50099
+    assert (found.serve.port, found.gateway.port) == (50099, 50098)
 
 
 def test_set_addresses_win_over_the_running_stack(tmp_path: Path) -> None:
     state.write(tmp_path, RUNNING)
-    mine = {"kafka": {"bootstrap_servers": "mine:1"}, "redis": {"url": "redis://mine"}, "serve": {"port": 2}}
-    settings = Settings.model_validate({"home": tmp_path, **mine})
+    mine = {"kafka": {"bootstrap_servers": "mine:1"}, "redis": {"url": "redis://mine"}}
+    grpc = {"serve": {"port": 2}, "gateway": {"port": 3}}
+    settings = Settings.model_validate({"home": tmp_path, **mine, **grpc})
     assert state.connected(settings) == settings
 
 
@@ -65,7 +67,7 @@ def test_set_addresses_win_over_the_running_stack(tmp_path: Path) -> None:
     [StackState(), RUNNING.stopped(), replace(RUNNING, supervisor=replace(ME, start_time=ME.start_time - 60))],
     ids=["never started", "stopped", "killed"],
 )
-@pytest.mark.parametrize("need", ["kafka", "redis", "serve"])
+@pytest.mark.parametrize("need", ["kafka", "redis", "serve", "gateway"])
 def test_no_running_stack_is_said_with_what_to_do(need: Address, known: StackState, tmp_path: Path) -> None:
     state.write(tmp_path, known)
     with pytest.raises(NotRunning) as raised:
@@ -79,7 +81,8 @@ def test_no_running_stack_is_said_with_what_to_do(need: Address, known: StackSta
         ("kafka", {"kafka": {"bootstrap_servers": "mine:1"}}),
         ("redis", {"redis": {"url": "redis://mine"}}),
         ("serve", {"serve": {"host": "rec.internal"}}),
-        ("serve", {"serve": {"port": 50052}}),
+        ("serve", {"serve": {"port": 50061}}),
+        ("gateway", {"gateway": {"host": "rec.internal"}}),
     ],
 )
 def test_without_a_stack_the_one_server_that_is_needed_is_enough(
