@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from services.adapters.delta_log.files import CONFIGURATION, WRITER_PROPERTIES
 from services.adapters.delta_log.interactions import BATCH_ROWS, to_logged_events
 from services.adapters.delta_log.reading import scan
 from services.adapters.delta_log.rows import COLUMNS_READ, DAY_US, SCHEMA, LogColumns, to_arrow, to_columns
@@ -59,7 +60,11 @@ class DeltaEventLog:
             self._check_that_nobody_else_wrote(table, progress)
             try:
                 write_deltalake(
-                    table, rows, mode="append", commit_properties=CommitProperties(app_transactions=transactions)
+                    table,
+                    rows,
+                    mode="append",
+                    writer_properties=WRITER_PROPERTIES,
+                    commit_properties=CommitProperties(app_transactions=transactions),
                 )
             except CommitFailedError:
                 # Housekeeping's commits are no reason to give up; another writer's, of these partitions, are.
@@ -118,7 +123,9 @@ class DeltaEventLog:
 
     def _create(self) -> DeltaTable:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._table = DeltaTable.create(self._folder, schema=SCHEMA, mode="ignore", partition_by=["event_date"])
+        self._table = DeltaTable.create(
+            self._folder, schema=SCHEMA, mode="ignore", partition_by=["event_date"], configuration=CONFIGURATION
+        )
         return self._table
 
     def _newest(self) -> DeltaTable | None:

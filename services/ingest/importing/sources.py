@@ -1,0 +1,84 @@
+"""Files as chunks of columns: Parquet, CSV and JSON Lines, opened alike.
+
+A row that cannot be taken apart at all is unreadable here; whether its values make an event is not decided here. Rows
+are counted from 0 in the file's order, the same in every reading, so that an import can go on where it ended.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+import pyarrow as pa
+
+from services.domain.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive rows. Every column has the chunk's length; an unreadable row is null in all of them."""
+
+    first_row: int
+    num_rows: int
+    columns: Mapping[str, pa.Array]
+    """By name in the file. Text columns are string, or binary when a value is not UTF-8."""
+    unreadable: Mapping[int, str] = field(default_factory=dict)
+    """Place in the chunk, and what is wrong with the row."""
+
+
+class Source(Protocol):
+    """One file. Reading it twice gives the same rows in the same order."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The file's columns; those of a text file are all strings."""
+        ...
+
+    @property
+    def num_rows(self) -> int | None:
+        """None when only reading would tell."""
+        ...
+
+    def chunks(self, columns: Sequence[str], first_row: int, max_rows: int) -> Iterator[Chunk]:
+        """The rows from `first_row` on, only these columns, at most `max_rows` at a time."""
+        ...
+
+
+SUFFIXES: Final = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+
+def format_of(path: Path, asked: str | None) -> str:
+    """parquet, csv or jsonl: as asked, else by the name; raises InvalidRequest when neither tells."""
+    found = asked or SUFFIXES.get(path.suffix.lower())
+    if found is None:
+        raise InvalidRequest("--format", f"is needed: the name {path.name!r} does not end in {', '.join(SUFFIXES)}")
+    return found
+
+
+def open_source(path: Path, format_name: str, *, delimiter: str = ",") -> Source:
+    """Raises InvalidRequest for a file that cannot be read or is not of this format."""
+    from services.ingest.importing.csv_source import CsvSource
+    from services.ingest.importing.json_lines_source import JsonLinesSource
+    from services.ingest.importing.parquet_source import ParquetSource
+
+    try:
+        if format_name == "parquet":
+            return ParquetSource(path)
+        return CsvSource(path, delimiter) if format_name == "csv" else JsonLinesSource(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InvalidRequest("FILE", f"{str(path)!r} cannot be read: {error}") from error
+
+
+def text_array(values: Sequence[str | None]) -> pa.Array:
+    """Text as strings; as bytes when some of it is none in UTF-8, where bytes had come in with `surrogateescape`."""
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([None if value is None else _bytes(value) for value in values], pa.binary())
+
+
+def _bytes(value: str) -> bytes:
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a surrogate pair, as JSON can spell it
+        return value.encode("utf-8", "surrogatepass")
