@@ -21,6 +21,8 @@ class TopicSpec:
     configs: Mapping[str, str] = field(default_factory=dict)
 
 
+_CONNECT_TIMEOUT_S = 1.0  # larger: dead addresses are told late; smaller: distant ones look dead
+
 # A tombstone must outlast a catalog writer that is down, or the erasure it asks for never happens; this is Kafka's own
 # default for how long events are kept. Larger: erased ids stay on the topic for longer.
 _TOMBSTONES_KEPT_MS = 7 * 86_400_000
@@ -78,13 +80,23 @@ def group_lag(bootstrap_servers: str, group: str, topic: str, timeout_s: float =
 
 def cluster_answers(bootstrap_servers: str, timeout_s: float) -> bool:
     """True when a broker answers a metadata request and knows itself as part of the cluster."""
-    host, _, port = bootstrap_servers.partition(",")[0].rpartition(":")
+    if not any_listens(bootstrap_servers):  # the client logs each refused connection
+        return False
     try:
-        socket.create_connection((host, int(port)), timeout=1.0).close()  # the client logs each refused connection
         with _admin(bootstrap_servers, timeout_s) as admin:
             return bool(admin.describe_cluster()["brokers"])
     except (KafkaError, OSError):
         return False
+
+
+def any_listens(bootstrap_servers: str) -> bool:
+    """True when at least one of the addresses takes a connection: a dead one is told at once, not after a timeout."""
+    for server in bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        with contextlib.suppress(OSError):
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S).close()
+            return True
+    return False
 
 
 def open_admin(bootstrap_servers: str, timeout_s: float) -> KafkaAdminClient:

@@ -8,7 +8,7 @@ from kafka import KafkaAdminClient, OffsetSpec
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, PolicyViolationError, UnknownTopicOrPartitionError
 
-from services.adapters.kafka_admin import open_admin
+from services.adapters.kafka_admin import any_listens, open_admin
 from services.adapters.kafka_source import to_kafka
 from services.domain.errors import BrokerDown, InvalidRequest
 from services.domain.stored_records import OffsetRange
@@ -23,6 +23,8 @@ class KafkaCluster:
     def __init__(self, bootstrap_servers: str, timeout_s: float = TIMEOUT_S) -> None:
         """Raises BrokerDown when no broker answers in time."""
         self._servers = bootstrap_servers
+        if not any_listens(bootstrap_servers):
+            raise BrokerDown(f"No Kafka broker listens at {bootstrap_servers}; start it, or name another.")
         with self._asked():
             self._admin: KafkaAdminClient = open_admin(bootstrap_servers, timeout_s)
 

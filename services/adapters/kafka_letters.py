@@ -47,7 +47,7 @@ def letter_of(stored: StoredRecord) -> StoredLetter:
 
     return StoredLetter(
         position=stored.position,
-        time_us=stored.time_us,
+        time_us=stored.record.timestamp_us or 0,
         source=_source(text("source-topic"), text("source-partition"), text("source-offset")),
         reason=text("reason"),
         detail=text("detail"),

@@ -73,4 +73,4 @@ class KafkaReader:
 
 
 def _to_stored(message: Any) -> StoredRecord:
-    return StoredRecord(to_record(message), message.timestamp * 1_000, dict(message.headers))
+    return StoredRecord(to_record(message), dict(message.headers))

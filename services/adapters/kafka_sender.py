@@ -57,6 +57,7 @@ class KafkaSender:
                     key=record.key,
                     value=record.value,
                     headers=_headers(record, headers),
+                    timestamp_ms=None if record.timestamp_us is None else record.timestamp_us // 1_000,
                 )
                 for record, headers in records
             ]

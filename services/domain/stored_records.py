@@ -33,8 +33,6 @@ class StoredRecord:
     """A record as read back; of headers with one name the last is kept."""
 
     record: Record
-    time_us: int
-    """The record's own timestamp: when its producer made it, or when the broker took it."""
     headers: Mapping[str, bytes] = field(default_factory=dict)
 
     @property

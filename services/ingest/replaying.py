@@ -10,7 +10,6 @@ end on, for a record with that header: if it is there, only step 3 is done; if n
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
@@ -70,14 +69,9 @@ class Replaying:
         stale = {source: open_claims[source] for source in wanted if source in open_claims}
         mine = self._memory.claim(claims, stale)
         outcomes |= {source: Outcome.BEING_SENT for source in wanted if source not in mine}
-        self._sender.send(
-            [
-                (replace(record, partition=targets[source].partition), {REPLAY_HEADER: str(source).encode()})
-                for source, record in wanted.items()
-                if source in mine
-            ]
-        )
-        self._memory.settle(mine)
+        if mine:
+            self._sender.send([_addressed(wanted[source], targets[source], source) for source in sorted(mine)])
+            self._memory.settle(mine)
         return outcomes | dict.fromkeys(mine, Outcome.SENT)
 
     def _resolved(self, open_claims: Mapping[Position, Replay]) -> Mapping[Position, Outcome]:
@@ -109,3 +103,7 @@ class Replaying:
 
     def _ends(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
         return {partition: kept.end for partition, kept in self._cluster.ranges(partitions).items()}
+
+
+def _addressed(record: Record, target: Position, source: Position) -> tuple[Record, Mapping[str, bytes]]:
+    return record._replace(partition=target.partition), {REPLAY_HEADER: str(source).encode()}

@@ -5,7 +5,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,6 +15,7 @@ from nightjar import Delivery, DeliveryReport, EventProducer
 from nightjar.v1 import event_pb2
 from services import logs
 from services.cli.event_lines import completed, read_events
+from services.cli.moments import exact_moment
 from services.cli.sdk_errors import as_domain_errors
 from services.domain.errors import InvalidRequest, NotRunning
 from services.domain.event_types import EventTypes
@@ -92,7 +92,7 @@ def _events(
         raise InvalidRequest("--user, --item and --type", "are needed, or --file")
     event = event_pb2.Event(user_id=user, item_id=item, type=event_type, value=value, event_id=event_id or "")
     if time is not None:
-        event.event_time.FromDatetime(_moment(time))
+        event.event_time.FromDatetime(exact_moment("--time", time))
     yield [completed(event, declared)]
 
 
@@ -108,16 +108,6 @@ def _lines(file: str) -> Iterator[Iterable[str]]:
             yield opened
     except UnicodeDecodeError as error:
         raise InvalidRequest("--file", f"{file!r} is not UTF-8 text: {error}") from error
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidRequest("--time", f"{text!r} is not ISO 8601, such as 2026-01-31T12:00:00Z") from error
-    if moment.tzinfo is None:
-        raise InvalidRequest("--time", f"{text!r} has no zone; write {text}Z for UTC")
-    return moment
 
 
 def _send_all(
