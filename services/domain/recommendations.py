@@ -15,6 +15,7 @@ class Degraded(StrEnum):
     NONE = ""
     FEATURE_STORE_DOWN = "feature_store_down"
     MODEL_FAILED = "model_failed"
+    CATALOG_DOWN = "catalog_down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Recommendation:
     items: tuple[ScoredItem, ...]
     model_version: ModelVersion
     history_version: str
+    catalog_version: str
+    """A fingerprint of which of the model's items could not be shown; empty when all could."""
     source: Source
     degraded: Degraded = Degraded.NONE
     cache_hit: bool = False

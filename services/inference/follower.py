@@ -8,28 +8,26 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
 from services.domain.errors import CatalogDown
 from services.domain.models import Assignment
-from services.domain.ports import Clock, Notices, ModelRegistry
+from services.domain.ports import Clock, ModelRegistry, Notices
+from services.inference.catalog_follower import CatalogFollower
 from services.inference.live_bundle import LiveBundle, LiveBundleFile, locate
 from services.inference.model_slot import ModelSlot
 from services.inference.recorder import Recorder
-
-T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 FIRST_RETRY: Final = timedelta(seconds=1)  # smaller: a broken bundle is hashed over and over; larger: slow to mend
 LONGEST_RETRY: Final = timedelta(seconds=60)  # larger: a mended store is noticed late; smaller: log and disk noise
-REGISTRY_TIMEOUT_S: Final = 5.0  # larger: a silent database holds polling up; smaller: a busy one counts as down
 
 
-class Follower:
-    """One task of a worker. A failed load leaves the old model serving and is tried again, each time later.
+class Follower(CatalogFollower):
+    """Follows the live model. A failed load leaves the old model serving and is tried again, each time later.
 
     remembered: where the bundle of each swap is noted, for workers that start without a database.
     on_swap is awaited after each swap, e.g. to tell the health service.
@@ -45,74 +43,29 @@ class Follower:
         remembered: LiveBundleFile,
         on_swap: Callable[[], Awaitable[None]],
     ) -> None:
+        super().__init__(notices)
         self._slot = slot
         self._registry = registry
-        self._notices = notices
         self._clock = clock
         self._recorder = recorder
         self._remembered = remembered
         self._on_swap = on_swap
-        self._tried = asyncio.Event()
         self._has_recalled = False
-        self._catalog_is_down = False
         self._failed_generation = 0
         self._retry_pause = FIRST_RETRY
         self._retry_time: datetime | None = None
-
-    async def run(self, poll_interval_s: float) -> None:
-        """Follows until cancelled. Nothing that happens here ends it: the worker would serve an old model for good."""
-        loop = asyncio.get_running_loop()
-        while True:
-            next_poll = loop.time() + poll_interval_s
-            woken = False
-            try:
-                await self.catch_up()
-                self._tried.set()
-                woken = await self._notices.wait(poll_interval_s)
-            except Exception:
-                log.exception("follower_failed")
-                self._tried.set()
-            if not woken:  # a wait that cannot wait, or a fault at once, would be an endless loop at full speed
-                await asyncio.sleep(next_poll - loop.time())
-
-    async def tried(self) -> None:
-        """Returns when the first try to get a model is over, whatever came of it."""
-        await self._tried.wait()
 
     async def catch_up(self) -> None:
         """Reads the live assignment once and swaps when its generation is not the one that serves."""
         try:
             assignment = await self._ask(self._registry.live)
         except CatalogDown as error:
-            self._catalog_went(error)
+            self._catalog_went(error, still_serving=self._slot.version)
             await self._fall_back()
             return
         self._catalog_came_back()
         if assignment is not None and assignment.generation != self._slot.generation and self._is_due(assignment):
             await self._follow(assignment)
-
-    async def _ask(self, question: Callable[[], T]) -> T:
-        """Asks the registry in a thread; raises CatalogDown also when it is silent, so that polling goes on.
-
-        The thread stays until the driver gives up, whose own limits are a few times ours: a handful at most wait.
-        """
-        try:
-            async with asyncio.timeout(REGISTRY_TIMEOUT_S):
-                return await asyncio.to_thread(question)
-        except TimeoutError as error:
-            raise CatalogDown(
-                f"The catalog database gave no answer within {REGISTRY_TIMEOUT_S:g} s; check it and the way to it."
-            ) from error
-
-    def _catalog_went(self, error: CatalogDown) -> None:
-        if not self._catalog_is_down:  # said once, not at every poll
-            log.warning("catalog_down", error=str(error), still_serving=self._slot.version)
-        self._catalog_is_down = True
-
-    def _catalog_came_back(self) -> None:
-        if self._catalog_is_down:
-            log.info("catalog_back")
-        self._catalog_is_down = False
 
     def _is_due(self, assignment: Assignment) -> bool:
         """A new generation at once; one that failed when its pause is over."""

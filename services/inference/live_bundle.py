@@ -3,9 +3,7 @@
 The file is a memory, not an authority: it is read by a worker that has no model and gets none by the registry.
 """
 
-import fcntl
 import json
-import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ import structlog
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment
 from services.domain.ports import ModelRegistry
+from services.inference.remembered import exclusively, replace_file
 
 log = structlog.get_logger(__name__)
 
@@ -50,18 +49,12 @@ class LiveBundleFile:
 
         Newer is a higher generation, or a later change: a database made anew counts from 1 again.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a slow worker must not write over a quick one; closing lets go
+        with exclusively(self._path):  # a slow worker must not write over a quick one
             known = self.recall()
             if known and known.generation >= bundle.generation and known.change_time >= bundle.change_time:
                 return
-            draft = self._path.with_name(f".{self._path.name}.draft")
-            with draft.open("w", encoding="utf-8") as file:
-                json.dump(asdict(bundle) | {"change_time": bundle.change_time.isoformat()}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._path)
+            document = asdict(bundle) | {"change_time": bundle.change_time.isoformat()}
+            replace_file(self._path, [json.dumps(document)])
 
     def recall(self) -> LiveBundle | None:
         """What was remembered; None when nothing was, or nothing that can be read, which the log then says."""

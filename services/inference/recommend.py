@@ -14,6 +14,7 @@ from services.domain.ids import ItemId, ModelVersion, UserId
 from services.domain.interactions import UserHistory
 from services.domain.ports import HistoryReader, ResultCache
 from services.domain.recommendations import Degraded, Recommendation, ScoredItem, Source
+from services.inference.availability import AvailabilitySlot, Unavailable
 from services.inference.background import BackgroundTasks
 from services.inference.cache_key import cache_key
 from services.inference.cached_answer import decode_answer, encode_answer
@@ -30,10 +31,11 @@ class SimilarItems:
 
     items: tuple[ScoredItem, ...]
     model_version: ModelVersion
+    catalog_version: str
 
 
 class Recommender:
-    """Answers from the live model, the user's history, and the result cache.
+    """Answers from the live model, the user's history, and the result cache; never with an item that is unavailable.
 
     live_model: returns the model to answer with, or raises ModelNotReady.
     """
@@ -41,12 +43,14 @@ class Recommender:
     def __init__(
         self,
         live_model: Callable[[], ServingModel],
+        availability: AvailabilitySlot,
         histories: HistoryReader,
         cache: ResultCache,
         background: BackgroundTasks,
         recorder: Recorder,
     ) -> None:
         self._live_model = live_model
+        self._availability = availability
         self._histories = histories
         self._cache = cache
         self._background = background
@@ -60,32 +64,34 @@ class Recommender:
         makes the answer simpler, never fails it.
         """
         model = self._live_model()
+        unavailable = self._availability.of(model)
         try:
             history = await self._histories.read(user_id)
         except FeatureStoreDown:
-            return _popular(model, UserHistory(), k, Degraded.FEATURE_STORE_DOWN)
+            return _popular(model, unavailable, UserHistory(), k, Degraded.FEATURE_STORE_DOWN)
         item_rows, event_type_rows = model.history_rows(history.entries)
         if model.encoder is None or len(item_rows) == 0:
-            return _popular(model, history, k, Degraded.NONE)  # cheaper than a look-up, so not cached
+            return _popular(model, unavailable, history, k)  # cheaper than a look-up, so not cached
         key = cache_key(
             model_version=model.version,
             method="Recommend",
             user_id=user_id,
             k=k,
             history_version=history.version,
+            catalog_version=unavailable.version,
         )
         cached = await self._cached(model, key)
         if cached is not None:
-            return _personal(model, history, *cached, cache_hit=True)
+            return _personal(model, unavailable, history, *cached, cache_hit=True)
         # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput.
         try:
             user_vector = model.encoder.encode(item_rows, event_type_rows)
         except BundleBroken as error:
             self._model_failed(model.version, error)
-            return _popular(model, history, k, Degraded.MODEL_FAILED)
-        rows, scores = model.index.best(user_vector, k, model.known_rows(history.consumed))
+            return _popular(model, unavailable, history, k, Degraded.MODEL_FAILED)
+        rows, scores = model.index.best(user_vector, k, _excluded(model, unavailable, history))
         self._background.start(self._cache.put(key, encode_answer(model.version, rows, scores)))
-        return _personal(model, history, rows, scores, cache_hit=False)
+        return _personal(model, unavailable, history, rows, scores, cache_hit=False)
 
     def similar(self, item_id: ItemId, k: int) -> SimilarItems:
         """The k items nearest to an item, without itself; empty when the model has no item vectors.
@@ -93,13 +99,15 @@ class Recommender:
         Raises ModelNotReady, and UnknownItem when the model does not know the item.
         """
         model = self._live_model()
+        unavailable = self._availability.of(model)
         item_row = model.vocabulary.item_rows.get(item_id)
         if item_row is None:
             raise UnknownItem(
                 f"Model {model.version} does not know item {item_id!r}; "
                 "an item is known from the first training after its first event."
             )
-        return SimilarItems(model.scored_items(*model.index.similar(item_row, k)), model.version)
+        rows, scores = model.index.similar(item_row, k, unavailable.rows)
+        return SimilarItems(model.scored_items(rows, scores), model.version, unavailable.version)
 
     def _model_failed(self, version: ModelVersion, error: BundleBroken) -> None:
         if version != self._failed_version:  # said once a version: every request of some users may fail
@@ -113,24 +121,37 @@ class Recommender:
         return answer
 
 
-def _popular(model: ServingModel, history: UserHistory, k: int, degraded: Degraded) -> Recommendation:
-    rows, scores = model.index.popular(k, model.known_rows(history.consumed))
+def _excluded(model: ServingModel, unavailable: Unavailable, history: UserHistory) -> Rows:
+    return unavailable.and_rows(model.known_rows(history.consumed))
+
+
+def _popular(
+    model: ServingModel, unavailable: Unavailable, history: UserHistory, k: int, degraded: Degraded = Degraded.NONE
+) -> Recommendation:
+    rows, scores = model.index.popular(k, _excluded(model, unavailable, history))
     return Recommendation(
         items=model.scored_items(rows, scores),
         model_version=model.version,
         history_version=history.version,
+        catalog_version=unavailable.version,
         source=Source.POPULAR,
-        degraded=degraded,
+        degraded=degraded or _degraded(unavailable),
     )
 
 
 def _personal(
-    model: ServingModel, history: UserHistory, rows: Rows, scores: Vector, *, cache_hit: bool
+    model: ServingModel, unavailable: Unavailable, history: UserHistory, rows: Rows, scores: Vector, *, cache_hit: bool
 ) -> Recommendation:
     return Recommendation(
         items=model.scored_items(rows, scores),
         model_version=model.version,
         history_version=history.version,
+        catalog_version=unavailable.version,
         source=Source.MODEL,
+        degraded=_degraded(unavailable),
         cache_hit=cache_hit,
     )
+
+
+def _degraded(unavailable: Unavailable) -> Degraded:
+    return Degraded.NONE if unavailable.is_known else Degraded.CATALOG_DOWN

@@ -1,6 +1,5 @@
 """Exact retrieval: the k best of all items by score, ties broken by item row so that answers repeat (law 2)."""
 
-from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -59,30 +58,28 @@ class ItemIndex:
     def dim(self) -> int:
         return int(self._vectors.shape[1])
 
-    def best(self, user_vector: Vector, k: int, excluded_rows: Iterable[int]) -> tuple[Rows, Vector]:
-        """The k items with the largest inner product with the user's vector (dim,): their rows and scores."""
+    def best(self, user_vector: Vector, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+        """The k items with the largest inner product with the user's vector (dim,): their rows and scores.
+
+        excluded: different rows, any order; here and below.
+        """
         scores = self._vectors @ user_vector
-        positions = top_k(scores, k, _positions(excluded_rows))
+        positions = top_k(scores, k, excluded - 1)
         return positions + 1, scores[positions]
 
-    def popular(self, k: int, excluded_rows: Iterable[int]) -> tuple[Rows, Vector]:
+    def popular(self, k: int, excluded: Rows) -> tuple[Rows, Vector]:
         """The k items most popular in the training data: their rows and popularity."""
-        excluded = _positions(excluded_rows)
         # However many of the first k + len(excluded) are excluded, k others are among them.
         head = self._by_popularity[: k + len(excluded)]
-        positions = head[~np.isin(head, excluded)][:k]
+        positions = head[~np.isin(head, excluded - 1)][:k]
         return positions + 1, self._popularity[positions]
 
-    def similar(self, item_row: int, k: int) -> tuple[Rows, Vector]:
+    def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
         """The k items nearest to an item by cosine, without itself; none for a model without item vectors."""
         if self.dim == 0:
             return NO_ROWS, np.empty(0, dtype=np.float32)
         position = item_row - 1
         unit_vector = self._vectors[position] * self._inverse_norms[position]
         cosines = np.clip((self._vectors @ unit_vector) * self._inverse_norms, -1.0, 1.0)
-        positions = top_k(cosines, k, np.array([position]))
+        positions = top_k(cosines, k, np.append(excluded[excluded != item_row] - 1, position))
         return positions + 1, cosines[positions]
-
-
-def _positions(item_rows: Iterable[int]) -> Rows:
-    return np.fromiter(set(item_rows), dtype=np.int64) - 1

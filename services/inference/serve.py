@@ -1,14 +1,15 @@
-"""What a worker process does: it listens, follows the live model, answers, and drains when told to stop."""
+"""What a worker process does: it listens, follows the live model and the catalog, answers, and drains at a stop."""
 
 import asyncio
 import signal
 import socket
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import structlog
 
 from services.domain.errors import StartFailed
-from services.inference.follower import Follower
+from services.inference.catalog_follower import CatalogFollower
 from services.inference.rpc.server import build_server
 from services.inference.wiring import build
 from services.settings import Settings
@@ -27,8 +28,8 @@ async def serve(settings: Settings, address: str, channel: socket.socket) -> Non
         loop.add_signal_handler(number, stop.set)
     parts = build(settings)
     await parts.health.starting()
-    follower = asyncio.create_task(parts.follower.run(settings.serve.poll_interval_s))
-    await _first_try(parts.follower, stop)
+    following = [asyncio.create_task(each.run(settings.serve.poll_interval_s)) for each in parts.followers]
+    await _first_try(parts.followers, stop)
     server = build_server(parts.recommender, parts.models, parts.health, parts.recorder)
     try:
         server.add_insecure_port(address)
@@ -42,18 +43,23 @@ async def serve(settings: Settings, address: str, channel: socket.socket) -> Non
     signal.setitimer(signal.ITIMER_REAL, settings.serve.drain_s + CLOSE_GRACE_S)
     await parts.health.stopping()
     await server.stop(settings.serve.drain_s)
-    follower.cancel()
+    for task in following:
+        task.cancel()
     await parts.close()
     log.info("worker_stopped")
 
 
-async def _first_try(follower: Follower, stop: asyncio.Event) -> None:
-    """Waits until the follower had its first try, or until told to stop.
+async def _first_try(followers: Sequence[CatalogFollower], stop: asyncio.Event) -> None:
+    """Waits until every follower had its first try, or until told to stop.
 
-    From the moment it listens the kernel gives a worker its share of the calls, and without a model each of them
-    fails, though the other workers could answer. The try goes on when the wait is over.
+    From the moment it listens the kernel gives a worker its share of the calls. Without a model each of them fails,
+    though the other workers could answer; without the catalog it shows what is hidden. The tries go on when the wait is
+    over.
     """
-    waits = [asyncio.create_task(follower.tried()), asyncio.create_task(stop.wait())]
+    waits: list[asyncio.Future[Any]] = [
+        asyncio.gather(*(each.tried() for each in followers)),
+        asyncio.create_task(stop.wait()),
+    ]
     await asyncio.wait(waits, timeout=FIRST_TRY_S, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()

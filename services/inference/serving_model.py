@@ -20,7 +20,7 @@ from services.domain.interactions import HistoryEntry
 from services.domain.recommendations import ScoredItem
 from services.domain.vocabulary import Vocabulary
 from services.inference.encoder import Encoder
-from services.inference.retrieval import ItemIndex, Rows
+from services.inference.retrieval import NO_ROWS, ItemIndex, Rows
 
 POPULARITY: Final = "popularity"  # the kind of bundle that has no encoder
 
@@ -42,10 +42,10 @@ class ServingModel:
         """The encoder's input for a history, both (length,); empty when this model knows nothing of it."""
         return encoder_input(entries, self.vocabulary, self.manifest.max_history)
 
-    def known_rows(self, item_ids: Iterable[ItemId]) -> list[int]:
+    def known_rows(self, item_ids: Iterable[ItemId]) -> Rows:
         """The rows of those items that this model knows."""
         rows = self.vocabulary.item_rows
-        return [rows[item_id] for item_id in item_ids if item_id in rows]
+        return np.array([rows[item_id] for item_id in item_ids if item_id in rows], dtype=np.int64)
 
     def scored_items(self, rows: Iterable[int], scores: Iterable[float]) -> tuple[ScoredItem, ...]:
         """Outside words for item rows and their scores."""
@@ -114,4 +114,4 @@ def _warm_up(model: ServingModel) -> None:
     for length in sorted({1, 2, model.manifest.max_history}):
         item_rows = np.arange(model.index.num_items - length, model.index.num_items) % model.index.num_items + 1
         event_type_rows = np.full(length, len(words.event_type_labels), dtype=np.int64)
-        model.index.best(model.encoder.encode(item_rows, event_type_rows), 1, ())
+        model.index.best(model.encoder.encode(item_rows, event_type_rows), 1, NO_ROWS)

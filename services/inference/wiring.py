@@ -6,16 +6,22 @@ from typing import Final
 
 from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.redis_store import (
+    RedisAvailabilityNotices,
     RedisHistoryReader,
     RedisLiveModelNotice,
     RedisLiveModelNotices,
     RedisResultCache,
 )
 from services.adapters.sql.engine import connect
+from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.adapters.sql.model_registry import SqlModelRegistry
 from services.domain.clock import SystemClock
 from services.inference.addresses import redis_url
+from services.inference.availability import AvailabilitySlot
+from services.inference.availability_file import AvailabilityFile
+from services.inference.availability_follower import AvailabilityFollower
 from services.inference.background import BackgroundTasks
+from services.inference.catalog_follower import CatalogFollower
 from services.inference.follower import Follower
 from services.inference.live_bundle import LiveBundleFile
 from services.inference.model_slot import ModelSlot, load_bundle
@@ -38,10 +44,10 @@ class Parts:
     recommender: RecommenderServicer
     models: ModelServicer
     health: Health
-    follower: Follower
+    followers: tuple[CatalogFollower, ...]
     recorder: Recorder
     background: BackgroundTasks
-    connections: tuple[RedisHistoryReader | RedisResultCache | RedisLiveModelNotices, ...]
+    connections: tuple[RedisHistoryReader | RedisResultCache | RedisLiveModelNotices | RedisAvailabilityNotices, ...]
     notice: RedisLiveModelNotice
 
     async def close(self) -> None:
@@ -62,21 +68,29 @@ def build(settings: Settings) -> Parts:
     histories = RedisHistoryReader(url, timeout_s)
     cache = RedisResultCache(url, timeout_s, settings.redis.cache_ttl_s)
     notices, notice = RedisLiveModelNotices(url), RedisLiveModelNotice(url, timeout_s)
-    registry = SqlModelRegistry(connect(settings.database_url), SystemClock())
+    availability_notices = RedisAvailabilityNotices(url)
+    engine, clock = connect(settings.database_url), SystemClock()
+    registry = SqlModelRegistry(engine, clock)
     recorder, background, health = Recorder(), BackgroundTasks(MAX_CACHE_WRITES), Health()
     slot = ModelSlot(partial(load_bundle, FolderBundleStore(settings.bundle_folder)))
     remembered = LiveBundleFile(settings.live_bundle_file)
+    availability, availability_file = AvailabilitySlot(clock), AvailabilityFile(settings.availability_file)
     return Parts(
-        recommender=RecommenderServicer(Recommender(slot.model, histories, cache, background, recorder)),
+        recommender=RecommenderServicer(Recommender(slot.model, availability, histories, cache, background, recorder)),
         models=ModelServicer(
             registry,
             promote=partial(promotion.promote, registry, notice),
             rollback=partial(promotion.rollback, registry, notice),
         ),
         health=health,
-        follower=Follower(slot, registry, notices, SystemClock(), recorder, remembered, health.model_loaded),
+        followers=(
+            Follower(slot, registry, notices, clock, recorder, remembered, health.model_loaded),
+            AvailabilityFollower(
+                availability, SqlItemCatalog(engine), availability_notices, clock, availability_file, slot.model
+            ),
+        ),
         recorder=recorder,
         background=background,
-        connections=(histories, cache, notices),
+        connections=(histories, cache, notices, availability_notices),
         notice=notice,
     )

@@ -100,6 +100,11 @@ class Settings(BaseSettings):
         return self.home_folder / "run" / "live-model.json"
 
     @property
+    def availability_file(self) -> Path:
+        """Which items are hidden or have a window, as last read on this host; as above."""
+        return self.home_folder / "run" / "availability.jsonl"
+
+    @property
     def database_url(self) -> str:
         if self.database.url is not None:
             return self.database.url.get_secret_value()

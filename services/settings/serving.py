@@ -13,6 +13,6 @@ class ServeSettings(Section):
     num_workers: int = Field(default=2, ge=1, le=256)
     """Worker processes that share the port."""
     poll_interval_s: float = Field(default=1.0, gt=0, le=60)
-    """How often a worker asks the database for the live model when no notice came, seconds."""
+    """How often a worker asks the database for the live model and for hidden items when no notice came, seconds."""
     drain_s: float = Field(default=5.0, ge=0, le=600)
     """How long running calls may take to finish at a stop, seconds."""

@@ -16,6 +16,7 @@ from nightjar.v1.model_service_pb2_grpc import ModelServiceStub
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 from services.domain.bundles import MANIFEST, Manifest, sha256_of, verify
 from services.domain.models import Verdict
+from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
 from services.inference.follower import Follower
 from services.inference.live_bundle import LiveBundleFile
@@ -89,8 +90,12 @@ class ServingBench:
             LiveBundleFile(folder / "live-model.json"),
             self.health.model_loaded,
         )
+        self.availability = AvailabilitySlot(FakeClock())
+        self.availability.replace(EMPTY, None)
         self.background = BackgroundTasks(limit=64)
-        self.recommender = Recommender(self.slot.model, self.histories, self.cache, self.background, self.recorder)
+        self.recommender = Recommender(
+            self.slot.model, self.availability, self.histories, self.cache, self.background, self.recorder
+        )
         self.recommendations: RecommenderServiceAsyncStub
         self.models: ModelServiceAsyncStub
         self.channel: grpc.aio.Channel

@@ -31,7 +31,7 @@ def answers(model: ServingModel) -> bytes:
     for history in HISTORIES:
         user_vector = model.encoder.encode(np.array(history), np.ones(len(history), dtype=np.int64))
         for k in KS:
-            rows, scores = model.index.best(user_vector, k, history)
+            rows, scores = model.index.best(user_vector, k, np.unique(history))
             parts += [rows.tobytes(), scores.tobytes()]
     return b"".join(parts)
 

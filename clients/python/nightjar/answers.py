@@ -21,8 +21,9 @@ class Recommendation:
     """A user's list, best first, and where it came from.
 
     source: "model", or "popular" for a user the model knows nothing of and for a degraded answer. degraded_reason:
-    empty unless degraded, then what failed: "feature_store_down", "model_failed", or a later word. request_id: put it
-    into the events that follow from it.
+    empty unless degraded, then what failed: "feature_store_down", "model_failed", "catalog_down", or a later word.
+    request_id: put it into the events that follow from it. catalog_version: changes exactly when another set of the
+    model's items is hidden or outside its window; empty when none is.
     """
 
     items: tuple[ScoredItem, ...]
@@ -33,6 +34,7 @@ class Recommendation:
     degraded: bool
     degraded_reason: str
     cache_hit: bool
+    catalog_version: str = ""
 
     @classmethod
     def from_proto(cls, response: pb2.RecommendResponse) -> Self:
@@ -45,6 +47,7 @@ class Recommendation:
             degraded=response.degraded,
             degraded_reason=_word(pb2.DegradedReason.Name, response.degraded_reason, "DEGRADED_REASON_"),
             cache_hit=response.cache_hit,
+            catalog_version=response.catalog_version,
         )
 
 
@@ -54,10 +57,11 @@ class SimilarItems:
 
     items: tuple[ScoredItem, ...]
     model_version: str
+    catalog_version: str = ""
 
     @classmethod
     def from_proto(cls, response: pb2.SimilarItemsResponse) -> Self:
-        return cls(items=_items(response.items), model_version=response.model_version)
+        return cls(_items(response.items), response.model_version, response.catalog_version)
 
 
 def _items(items: Iterable[pb2.ScoredItem]) -> tuple[ScoredItem, ...]:

@@ -25,6 +25,7 @@ _DEGRADED_REASONS: Final[Mapping[Degraded, wire.DegradedReason.ValueType]] = {
     Degraded.NONE: wire.DEGRADED_REASON_UNSPECIFIED,
     Degraded.FEATURE_STORE_DOWN: wire.DEGRADED_REASON_FEATURE_STORE_DOWN,
     Degraded.MODEL_FAILED: wire.DEGRADED_REASON_MODEL_FAILED,
+    Degraded.CATALOG_DOWN: wire.DEGRADED_REASON_CATALOG_DOWN,
 }
 
 
@@ -53,7 +54,9 @@ class RecommenderServicer(RecommenderServiceServicer):
         item_id = validation.item_id(request.item_id)
         k = validation.k(request.k if request.HasField("k") else None)
         similar = self._recommender.similar(item_id, k)
-        return wire.SimilarItemsResponse(model_version=similar.model_version, items=_ranked(similar.items))
+        return wire.SimilarItemsResponse(
+            model_version=similar.model_version, items=_ranked(similar.items), catalog_version=similar.catalog_version
+        )
 
 
 def _recommend_response(answer: Recommendation) -> wire.RecommendResponse:
@@ -66,6 +69,7 @@ def _recommend_response(answer: Recommendation) -> wire.RecommendResponse:
         degraded=answer.degraded is not Degraded.NONE,
         degraded_reason=_DEGRADED_REASONS[answer.degraded],
         cache_hit=answer.cache_hit,
+        catalog_version=answer.catalog_version,
     )
 
 

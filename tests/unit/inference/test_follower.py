@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from services.domain.errors import BundleBroken, CatalogDown
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment
-from services.inference import follower
+from services.inference import catalog_follower
 from services.inference.follower import Follower
 from services.inference.live_bundle import LiveBundle, LiveBundleFile
 from services.inference.model_slot import ModelSlot
@@ -272,7 +272,7 @@ async def test_a_silent_database_counts_as_down_and_polling_goes_on(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise a network that swallows packets keeps an old model serving until the kernel gives up."""
-    monkeypatch.setattr(follower, "REGISTRY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(catalog_follower, "CATALOG_TIMEOUT_S", 0.05)
     bench.assign("v1")
     bench.registry.is_silent = True
     try:

@@ -10,13 +10,16 @@ from services.domain.bundles import ENCODER
 from services.domain.errors import BundleBroken, ModelNotReady, UnknownItem
 from services.domain.ids import ItemId, UserId
 from services.domain.interactions import UserHistory
+from services.domain.ports import HistoryReader, ResultCache
 from services.domain.recommendations import Degraded, Recommendation, Source
+from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
 from services.inference.encoder import Encoder
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
 from services.inference.retrieval import Rows, Vector
 from services.inference.serving_model import ServingModel, load_serving_model
+from tests.fakes.clock import FakeClock
 from tests.fakes.history_reader import FakeHistoryReader, history_of
 from tests.fakes.result_cache import FakeResultCache
 from tests.fakes.tiny_bundle import write_bundle
@@ -34,7 +37,13 @@ class Bench:
         self.cache = FakeResultCache()
         self.background = BackgroundTasks(limit=8)
         self.recorder = Recorder()
-        self.recommender = Recommender(lambda: self.live, self.histories, self.cache, self.background, self.recorder)
+        self.clock = FakeClock()
+        self.availability = AvailabilitySlot(self.clock)
+        self.availability.replace(EMPTY, None)
+        self.recommender = self.with_stores(self.histories, self.cache)
+
+    def with_stores(self, histories: HistoryReader, cache: ResultCache) -> Recommender:
+        return Recommender(lambda: self.live, self.availability, histories, cache, self.background, self.recorder)
 
     async def recommend(self, k: int = 3) -> Recommendation:
         """Ann's list; what goes on after the reply is finished too."""
@@ -187,7 +196,7 @@ async def test_the_reply_does_not_wait_for_the_cache_to_be_written(bench: Bench)
             await super().put(key, value)
 
     cache = SlowCache()
-    recommender = Recommender(lambda: bench.live, bench.histories, cache, bench.background, bench.recorder)
+    recommender = bench.with_stores(bench.histories, cache)
     bench.histories.histories[ANN] = history_of("item-5")
     assert (await recommender.recommend(ANN, 3)).source is Source.MODEL
     assert cache.values == {}
@@ -205,7 +214,7 @@ async def test_a_request_ends_on_the_model_it_began_with(bench: Bench, other_mod
             return history_of("item-5")
 
     old = bench.live
-    bench.recommender = Recommender(lambda: bench.live, SwappingReader(), bench.cache, bench.background, bench.recorder)
+    bench.recommender = bench.with_stores(SwappingReader(), bench.cache)
     answer = await bench.recommend(k=1)
     assert (answer.model_version, ids(answer)) == (old.version, ["item-5"])
     assert bench.live is other_model
@@ -227,7 +236,14 @@ async def test_before_the_first_model_the_answer_is_not_ready() -> None:
     def not_ready() -> ServingModel:
         raise ModelNotReady("none yet")
 
-    recommender = Recommender(not_ready, FakeHistoryReader(), FakeResultCache(), BackgroundTasks(1), Recorder())
+    recommender = Recommender(
+        not_ready,
+        AvailabilitySlot(FakeClock()),
+        FakeHistoryReader(),
+        FakeResultCache(),
+        BackgroundTasks(1),
+        Recorder(),
+    )
     with pytest.raises(ModelNotReady):
         await recommender.recommend(ANN, 3)
     with pytest.raises(ModelNotReady):

@@ -14,6 +14,7 @@ from services.domain.event_types import Role
 from services.domain.ids import EventId, ItemId
 from services.domain.interactions import HistoryEntry
 from services.domain.vocabulary import InputType, Vocabulary
+from services.inference.retrieval import NO_ROWS
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.history_reader import history_of
 from tests.fakes.tiny_bundle import EVENT_TYPES, mean_encoder, seal, tamper, write_bundle
@@ -53,8 +54,8 @@ def test_a_popularity_bundle_loads_without_an_encoder(tmp_path: Path) -> None:
     write_bundle(tmp_path / "p1", "p1", vectors=VECTORS, kind="popularity")
     model = load_serving_model(tmp_path / "p1")
     assert model.encoder is None
-    assert model.index.popular(2, ())[0].tolist() == [1, 2]
-    assert model.index.similar(1, 2)[0].tolist() == []
+    assert model.index.popular(2, NO_ROWS)[0].tolist() == [1, 2]
+    assert model.index.similar(1, 2, NO_ROWS)[0].tolist() == []
 
 
 def test_a_loaded_model_cannot_be_changed(model: ServingModel) -> None:
