@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -12,7 +13,7 @@ from deploy.embedded.ports import LOOPBACK, any_free
 from deploy.embedded.processes import running
 from services.domain.errors import MissingDependency
 from services.settings import Settings
-from tests import postgres
+from tests import postgres, redis_cluster
 
 
 def _missing(reason: MissingDependency) -> NoReturn:
@@ -35,6 +36,20 @@ def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def kafka_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the PATH with Apache Kafka's own `kafka-console-producer.sh`, from the jars of its tools."""
+    try:
+        java, class_path = find_java(), kafka_jars.class_path(Settings().cache_folder, kafka_jars.TOOLS_COORDINATES)
+    except MissingDependency as reason:
+        _missing(reason)
+    script = tmp_path_factory.mktemp("kafka-tools") / "kafka-console-producer.sh"
+    main = "org.apache.kafka.tools.ConsoleProducer"
+    script.write_text(f"#!/bin/sh\nexec '{java.path}' -XX:TieredStopAtLevel=1 -cp '{class_path}' {main} \"$@\"\n")
+    script.chmod(0o755)
+    return script.parent
+
+
+@pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Redis or Valkey; each test takes keys of its own."""
     folder, port = tmp_path_factory.mktemp("valkey"), any_free()
@@ -44,6 +59,16 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         _missing(reason)
     with running(valkey.program(server, folder, port, folder / "valkey.log")):
         yield f"redis://{LOOPBACK}:{port}/0"
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Redis Cluster of three nodes; each test takes keys of its own."""
+    try:
+        with redis_cluster.cluster(tmp_path_factory.mktemp("valkey-cluster")) as url:
+            yield url
+    except MissingDependency as reason:
+        _missing(reason)
 
 
 @pytest.fixture(scope="session")

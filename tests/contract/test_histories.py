@@ -18,8 +18,11 @@ from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction, UserHistory
 from services.domain.ports import HistoryReader, HistoryWriter
 from tests.fakes.histories import FakeHistories
+from tests.redis_state import client_of, state_of
 
-MAX_HISTORY, MAX_CONSUMED = 5, 3
+REDIS = ("redis_url", "redis_cluster_url")
+MAX_HISTORY, MAX_CONSUMED, MAX_SHOWN = 5, 3, 4
+LIMITS = HistoryLimits(MAX_HISTORY, MAX_CONSUMED, ttl_s=60, max_shown=MAX_SHOWN)
 
 
 class Store(Protocol):
@@ -34,20 +37,20 @@ class Store(Protocol):
 
 class RealStore:
     def __init__(self, url: str) -> None:
-        self.writer = RedisHistoryWriter(url, DEFAULT_EVENT_TYPES, HistoryLimits(MAX_HISTORY, MAX_CONSUMED, 60))
+        self.writer = RedisHistoryWriter(url, DEFAULT_EVENT_TYPES, LIMITS)
         self.reader = RedisHistoryReader(url, timeout_s=5)
 
 
 class FakeStore:
     def __init__(self) -> None:
-        self.writer = self.reader = FakeHistories(DEFAULT_EVENT_TYPES, MAX_HISTORY, MAX_CONSUMED)
+        self.writer = self.reader = FakeHistories(DEFAULT_EVENT_TYPES, LIMITS)
 
 
-@pytest.fixture(params=["fake", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(params=["fake", *(pytest.param(name, marks=pytest.mark.redis) for name in REDIS)])
 def open_store(request: pytest.FixtureRequest) -> Callable[[], Store]:
     if request.param == "fake":
         return FakeStore
-    url = request.getfixturevalue("redis_url")
+    url = request.getfixturevalue(request.param)
     return lambda: RealStore(url)
 
 
@@ -94,6 +97,29 @@ async def test_impressions_are_no_history_and_only_consuming_types_consume(open_
     assert history.consumed == {"bought", "hated"}
 
 
+async def test_what_was_shown_keeps_the_newest_and_leaves_the_version_alone(open_store: Callable[[], Store]) -> None:
+    """The version is in the key of a cached answer, and being shown something is not an act."""
+    store, user = open_store(), new_user()
+    shown = [event(user, f"s{n}", n, f"i{n}", "impression") for n in range(1, 6)]
+    store.writer.apply(shown)
+    assert await store.reader.read(user) == UserHistory()
+    store.writer.apply([event(user, "e", 3, "book")])
+    before = await store.reader.read(user)
+    store.writer.apply([event(user, "again", 9, "i3", "impression"), *shown])
+    assert await store.reader.read_shown(user) == {"i2": 2, "i4": 4, "i5": 5, "i3": 9}
+    assert await store.reader.read(user) == before
+
+
+async def test_a_forgotten_user_is_unknown_and_the_others_are_not(open_store: Callable[[], Store]) -> None:
+    store, gone, stays = open_store(), new_user(), new_user()
+    for kind in ("view", "rating", "impression"):
+        store.writer.apply([event(user, kind, 1, "book", kind) for user in (gone, stays)])
+    store.writer.forget([gone, new_user()])
+    assert await store.reader.read(gone) == UserHistory()
+    assert await store.reader.read_shown(gone) == {}
+    assert len((await store.reader.read(stays)).entries) == 2
+
+
 async def test_consumed_items_keep_the_newest(open_store: Callable[[], Store]) -> None:
     store, user = open_store(), new_user()
     store.writer.apply([event(user, str(n), n, f"i{n}", "purchase") for n in range(1, 5)])
@@ -136,9 +162,9 @@ async def test_any_order_and_repetition_gives_one_state(
     redis_url: str, events: list[Interaction], data: st.DataObject
 ) -> None:
     """The Redis script agrees with the plain statement, however the same events are shuffled, repeated and batched."""
-    reference = FakeHistories(DEFAULT_EVENT_TYPES, MAX_HISTORY, MAX_CONSUMED)
+    reference = FakeHistories(DEFAULT_EVENT_TYPES, LIMITS)
     reference.apply(events)
-    expected = await reference.read(UserId("u"))
+    expected, expected_shown = await reference.read(UserId("u")), await reference.read_shown(UserId("u"))
     versions = set()
     for order in (events, data.draw(st.permutations(events)) + events[:3]):
         store, user = RealStore(redis_url), new_user()
@@ -149,6 +175,7 @@ async def test_any_order_and_repetition_gives_one_state(
         history = await store.reader.read(user)
         assert history.entries == expected.entries
         assert history.consumed == expected.consumed
+        assert await store.reader.read_shown(user) == expected_shown
         versions.add(history.version)
         await store.reader.aclose()
         store.writer.close()
@@ -157,8 +184,24 @@ async def test_any_order_and_repetition_gives_one_state(
 
 
 @pytest.mark.redis
-async def test_a_burst_of_reads_waits_for_connections_and_degrades_nobody(redis_url: str) -> None:
-    reader = RedisHistoryReader(redis_url, timeout_s=5)
+@pytest.mark.parametrize("name", REDIS)
+def test_everything_of_a_user_expires(name: str, request: pytest.FixtureRequest) -> None:
+    """Law 9; the keys are found by their hash tag, so a class of keys added later is asked too."""
+    url, user = request.getfixturevalue(name), new_user()
+    writer = RedisHistoryWriter(url, DEFAULT_EVENT_TYPES, LIMITS)
+    writer.apply([event(user, kind, 1, "book", kind) for kind in ("rating", "impression")])
+    keys = list(state_of(url, f"nj:{{{user}}}:*"))
+    assert len(keys) == 4
+    with client_of(url) as client:
+        assert all(0 < client.ttl(key) <= LIMITS.ttl_s for key in keys)
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("name", REDIS)
+async def test_a_burst_of_reads_waits_for_connections_and_degrades_nobody(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    reader = RedisHistoryReader(request.getfixturevalue(name), timeout_s=5)
     histories = await asyncio.gather(*(reader.read(new_user()) for _ in range(500)))
     assert histories == [UserHistory()] * 500
     await reader.aclose()

@@ -1,9 +1,10 @@
 """The histories in memory: the plain statement of what the Redis script must do, used as its reference."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from services.domain.event_types import EventTypes
+from services.adapters.redis_store import HistoryLimits
+from services.domain.event_types import EventTypes, Role
 from services.domain.ids import ItemId, UserId
 from services.domain.interactions import HistoryEntry, Interaction, UserHistory
 
@@ -11,28 +12,40 @@ from services.domain.interactions import HistoryEntry, Interaction, UserHistory
 class FakeHistories:
     """Implements HistoryWriter and HistoryReader."""
 
-    def __init__(self, types: EventTypes, max_history: int, max_consumed: int) -> None:
+    def __init__(self, types: EventTypes, limits: HistoryLimits) -> None:
         self._types = types
-        self._max_history = max_history
-        self._max_consumed = max_consumed
+        self._limits = limits
         self._entries: dict[UserId, set[HistoryEntry]] = defaultdict(set)
         self._consumed: dict[UserId, dict[ItemId, int]] = defaultdict(dict)
+        self._shown: dict[UserId, dict[ItemId, int]] = defaultdict(dict)
 
     def apply(self, interactions: Sequence[Interaction]) -> None:
         for event in interactions:
             kind = self._types.get(event.event_type)
             if kind is not None and kind.enters_history:
                 entry = HistoryEntry(event.event_time_us, event.event_id, event.item_id, event.event_type, event.value)
-                kept = sorted({*self._entries[event.user_id], entry})[-self._max_history :]
+                kept = sorted({*self._entries[event.user_id], entry})[-self._limits.max_history :]
                 self._entries[event.user_id] = set(kept)
             if kind is not None and kind.consumes:
-                times = self._consumed[event.user_id]
-                times[event.item_id] = max(event.event_time_us, times.get(event.item_id, 0))
-                newest = sorted(times.items(), key=lambda pair: (pair[1], pair[0].encode()))[-self._max_consumed :]
-                self._consumed[event.user_id] = dict(newest)
+                self._consumed[event.user_id] = _newest(self._consumed[event.user_id], event, self._limits.max_consumed)
+            if kind is not None and kind.role is Role.IMPRESSION:
+                self._shown[event.user_id] = _newest(self._shown[event.user_id], event, self._limits.max_shown)
+
+    def forget(self, user_ids: Sequence[UserId]) -> None:
+        for user_id in user_ids:
+            for kept in (self._entries, self._consumed, self._shown):
+                kept.pop(user_id, None)
 
     async def read(self, user_id: UserId) -> UserHistory:
         entries = tuple(sorted(self._entries.get(user_id, ())))
         consumed = frozenset(self._consumed.get(user_id, ()))
         version = str(hash((entries, consumed))) if entries or consumed else ""
         return UserHistory(entries, consumed, version)
+
+    async def read_shown(self, user_id: UserId) -> Mapping[ItemId, int]:
+        return self._shown.get(user_id, {})
+
+
+def _newest(times: Mapping[ItemId, int], event: Interaction, bound: int) -> dict[ItemId, int]:
+    newest = {**times, event.item_id: max(event.event_time_us, times.get(event.item_id, 0))}
+    return dict(sorted(newest.items(), key=lambda pair: (pair[1], pair[0].encode()))[-bound:])

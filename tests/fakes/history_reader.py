@@ -1,5 +1,7 @@
 """A HistoryReader in memory: tests set what a user did, and whether the store is down."""
 
+from collections.abc import Mapping
+
 from services.domain.errors import FeatureStoreDown
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import HistoryEntry, UserHistory
@@ -14,6 +16,9 @@ class FakeHistoryReader:
         if self.is_down:
             raise FeatureStoreDown("The store is down; the test said so.")
         return self.histories.get(user_id, UserHistory())
+
+    async def read_shown(self, user_id: UserId) -> Mapping[ItemId, int]:
+        return {}
 
 
 def history_of(*item_ids: str, consumed: tuple[str, ...] = (), version: str = "v1", kind: str = "view") -> UserHistory:

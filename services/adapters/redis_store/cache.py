@@ -13,16 +13,16 @@ class RedisResultCache:
 
     async def get(self, key: bytes) -> bytes | None:
         try:
-            async with self._store.client() as client:
-                value = await client.get(CACHE_PREFIX + key)
+            value = await self._store.ask(CACHE_PREFIX + key, lambda client: client.get(CACHE_PREFIX + key))
         except FAILURES:
             return None
         return value if isinstance(value, bytes) else None
 
     async def put(self, key: bytes, value: bytes) -> None:
         try:
-            async with self._store.client() as client:
-                await client.set(CACHE_PREFIX + key, value, ex=self._ttl_s)
+            await self._store.ask(
+                CACHE_PREFIX + key, lambda client: client.set(CACHE_PREFIX + key, value, ex=self._ttl_s)
+            )
         except FAILURES:
             return  # the next request computes it again
 

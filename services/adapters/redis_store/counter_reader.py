@@ -1,9 +1,12 @@
 """The reading side of the counters: the largest sums over all shards, eras and half-lives, exactly."""
 
+import asyncio
 import heapq
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import redis.asyncio
 
 from services.adapters.redis_store.connecting import FAILURES, Store
 from services.adapters.redis_store.keys import SHARDS, directory_key, shard_prefix
@@ -13,6 +16,9 @@ from services.domain.ids import ItemId
 
 _FIRST_DEPTH: Final = 128  # larger: more bytes for a short list; smaller: more rounds for a long one
 _ITEMS_A_TRIP: Final = 1_000  # larger: Redis answers nobody else meanwhile; smaller: more round trips
+_SHARDS_AT_ONCE: Final = 16  # larger: bursts wait for connections; smaller: many partitions take longer
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +43,96 @@ class RedisItemCounters:
         among: Collection[ItemId] | None = None,
     ) -> Sequence[tuple[ItemId, float]]:
         try:
-            async with self._store.client() as client:
-                sets = await _sorted_sets(client, kind, now_us, surface)
-                if among is not None:
-                    return _largest(await _sums(client, sets, [each.encode() for each in among]), num_items)
-                return await _top(client, sets, num_items)
+            shards = await self._sorted_sets(kind, now_us, surface)
+            if among is None:
+                return await self._top(shards, num_items)
+            return _largest(await self._sums(shards, [each.encode() for each in among]), num_items)
         except FAILURES as error:
             raise FeatureStoreDown(f"Redis did not answer for what is {kind}: {error}") from error
 
     async def aclose(self) -> None:
         await self._store.aclose()
 
+    async def _sorted_sets(self, kind: CounterKind, now_us: int, surface: str | None) -> list[list[_SortedSet]]:
+        """Those that hold what is asked for and have not expired, by shard."""
+        names: Any = await self._store.ask(SHARDS, lambda client: client.zrange(SHARDS, 0, -1))
+        shards = [Shard(name.decode()) for name in names]
+        directories = [directory_key(shard) for shard in shards]
+        listed: Any = await self._of_each(directories, lambda client, number: client.hkeys(directories[number]))
+        found = []
+        for shard, fields in zip(shards, listed, strict=True):
+            named = [(field, _parsed(field)) for field in fields]
+            found.append(
+                [
+                    _SortedSet(shard_prefix(shard) + field, name[0].decay(now_us))
+                    for field, name in named
+                    if name and name[0].kind is kind and name[1] == surface and name[0].expire_time_us > now_us
+                ]
+            )
+        return [sets for sets in found if sets]
 
-async def _sorted_sets(client: Any, kind: CounterKind, now_us: int, surface: str | None) -> list[_SortedSet]:
-    """Those of the shards' directories that hold what is asked for and have not expired."""
-    shards = [Shard(name.decode()) for name in await client.zrange(SHARDS, 0, -1)]
-    pipeline = client.pipeline(transaction=False)
-    for shard in shards:
-        pipeline.hkeys(directory_key(shard))
-    found = []
-    for shard, fields in zip(shards, await pipeline.execute() if shards else (), strict=True):
-        for field in fields:
-            name = _parsed(field)
-            if name is not None and name[0].kind is kind and name[1] == surface and name[0].expire_time_us > now_us:
-                found.append(_SortedSet(shard_prefix(shard) + field, name[0].decay(now_us)))
-    return found
+    async def _top(self, shards: Sequence[Sequence[_SortedSet]], num_items: int) -> list[tuple[ItemId, float]]:
+        """The threshold algorithm (Fagin, Lotem, Naor, 2001): reads every set as deep as the answer needs, no deeper.
+
+        An item that no prefix read holds has at most the sum of the prefixes' last scores.
+        """
+        depth = max(_FIRST_DEPTH, 2 * num_items)
+        while True:
+            prefixes = await self._pipelined(
+                shards,
+                lambda pipeline, each, depth=depth: pipeline.zrange(  # type: ignore[misc]
+                    each.key, 0, depth - 1, desc=True, withscores=True
+                ),
+            )
+            threshold = sum(
+                max(float(prefix[-1][1]), 0.0) * each.decay for each, prefix in prefixes if len(prefix) == depth
+            )
+            seen = {item for _, prefix in prefixes for item, _ in prefix}
+            found = _largest(await self._sums(shards, seen), num_items)
+            if threshold <= 0 or (len(found) == num_items and found[-1][1] > threshold):
+                return found
+            depth *= 4
+
+    async def _sums(self, shards: Sequence[Sequence[_SortedSet]], items: Iterable[bytes]) -> Mapping[bytes, float]:
+        """The decayed sum of each item over all the sets."""
+        asked = sorted(items)
+        sums = dict.fromkeys(asked, 0.0)
+        for start in range(0, len(asked), _ITEMS_A_TRIP):
+            piece = asked[start : start + _ITEMS_A_TRIP]
+            for each, scores in await self._pipelined(
+                shards,
+                lambda pipeline, each, piece=piece: pipeline.zmscore(each.key, piece),  # type: ignore[misc]
+            ):
+                for item, score in zip(piece, scores, strict=True):
+                    if score is not None:
+                        sums[item] += float(score) * each.decay
+        return sums
+
+    async def _pipelined(
+        self, shards: Sequence[Sequence[_SortedSet]], queue: Callable[[Any, _SortedSet], object]
+    ) -> list[tuple[_SortedSet, Any]]:
+        """One command a set, one trip a shard; the sets with their answers."""
+
+        async def ask(client: "redis.asyncio.Redis", number: int) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            for each in shards[number]:
+                queue(pipeline, each)
+            return await pipeline.execute()
+
+        answers = await self._of_each([sets[0].key for sets in shards], ask)
+        return [pair for sets, found in zip(shards, answers, strict=True) for pair in zip(sets, found, strict=True)]
+
+    async def _of_each(
+        self, keys: Sequence[bytes], question: Callable[["redis.asyncio.Redis", int], Awaitable[T]]
+    ) -> list[T]:
+        """Asks the node of each key; the question is told the key's number."""
+        at_once = asyncio.Semaphore(_SHARDS_AT_ONCE)
+
+        async def ask(number: int) -> T:
+            async with at_once:
+                return await self._store.ask(keys[number], lambda client: question(client, number))
+
+        return list(await asyncio.gather(*map(ask, range(len(keys)))))
 
 
 def _parsed(field: bytes) -> tuple[Era, str | None] | None:
@@ -70,45 +141,6 @@ def _parsed(field: bytes) -> tuple[Era, str | None] | None:
         return None
     kind, half_life, number, *surface = field.decode().removeprefix("z:").split(":", 3)
     return Era.parse(f"{kind}:{half_life}:{number}"), surface[0] if surface else None
-
-
-async def _top(client: Any, sets: Sequence[_SortedSet], num_items: int) -> list[tuple[ItemId, float]]:
-    """The threshold algorithm (Fagin, Lotem, Naor, 2001): reads every set as deep as the answer needs, no deeper.
-
-    An item that no read prefix holds has at most the sum of the prefixes' last scores.
-    """
-    depth = max(_FIRST_DEPTH, 2 * num_items)
-    while sets:
-        pipeline = client.pipeline(transaction=False)
-        for each in sets:
-            pipeline.zrange(each.key, 0, depth - 1, desc=True, withscores=True)
-        prefixes = await pipeline.execute()
-        threshold = sum(
-            max(float(prefix[-1][1]), 0.0) * each.decay
-            for each, prefix in zip(sets, prefixes, strict=True)
-            if len(prefix) == depth
-        )
-        found = _largest(await _sums(client, sets, {item for prefix in prefixes for item, _ in prefix}), num_items)
-        if threshold <= 0 or (len(found) == num_items and found[-1][1] > threshold):
-            return found
-        depth *= 4
-    return []
-
-
-async def _sums(client: Any, sets: Sequence[_SortedSet], items: Iterable[bytes]) -> Mapping[bytes, float]:
-    """The decayed sum of each item over all the sets."""
-    asked = sorted(items)
-    sums = dict.fromkeys(asked, 0.0)
-    for start in range(0, len(asked), _ITEMS_A_TRIP):
-        piece = asked[start : start + _ITEMS_A_TRIP]
-        pipeline = client.pipeline(transaction=False)
-        for each in sets:
-            pipeline.zmscore(each.key, piece)
-        for each, scores in zip(sets, await pipeline.execute() if sets else (), strict=True):
-            for item, score in zip(piece, scores, strict=True):
-                if score is not None:
-                    sums[item] += float(score) * each.decay
-    return sums
 
 
 def _largest(sums: Mapping[bytes, float], num_items: int) -> list[tuple[ItemId, float]]:

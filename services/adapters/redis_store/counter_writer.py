@@ -1,6 +1,6 @@
 """The writing side of the counters, and of the copies that a rebuild makes: one script call a few hundred events."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
@@ -54,17 +54,15 @@ class RedisCounterWriter:
         self._staged = staged
 
     def fences(self, shards: Sequence[Shard]) -> dict[Shard, int]:
-        """Also notes that these shards exist, for the readers."""
         calls = [Call(_FENCE, [directory_key(shard, staged=self._staged)], ()) for shard in shards]
-        if shards:
-            calls.append(Call(_ENLIST, [SHARDS], [self._limits.ttl_s, *shards]))
-        return dict(zip(shards, self._nodes.run(calls), strict=False))
+        return dict(zip(shards, self._nodes.run(calls), strict=True))
 
     def apply(self, batches: Sequence[CounterBatch]) -> dict[Shard, int]:
         now_s = int(self._clock.now().timestamp())
         calls = [(batch.shard, call) for batch in batches for call in self._calls(batch, now_s)]
-        answers = self._nodes.run([call for _, call in calls])
-        return {shard: int(fence) for (shard, _), fence in zip(calls, answers, strict=True)}
+        listing = [] if self._staged else [self._listing(batch.shard for batch in batches)]
+        answers = self._nodes.run([call for _, call in calls] + listing)
+        return {shard: int(fence) for (shard, _), fence in zip(calls, answers, strict=False)}
 
     def discard(self, shards: Sequence[Shard]) -> None:
         self._nodes.run(
@@ -76,10 +74,15 @@ class RedisCounterWriter:
 
     def publish(self, shard: Shard) -> None:
         keys = [directory_key(shard), directory_key(shard, staged=True)]
-        self._nodes.run([Call(_PUBLISH, keys, [shard_prefix(shard), shard_prefix(shard, staged=True)])])
+        prefixes = [shard_prefix(shard), shard_prefix(shard, staged=True)]
+        self._nodes.run([Call(_PUBLISH, keys, prefixes), self._listing([shard])])
 
     def close(self) -> None:
         self._nodes.close()
+
+    def _listing(self, shards: Iterable[Shard]) -> Call:
+        """The call that tells readers of these shards."""
+        return Call(_ENLIST, [SHARDS], [self._limits.ttl_s, *shards])
 
     def _calls(self, batch: CounterBatch, now_s: int) -> list[Call]:
         """Several for a large batch; each ends where the next begins, so a refused one stops those behind it."""

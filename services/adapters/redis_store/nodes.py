@@ -117,7 +117,7 @@ class Nodes:
 
     def _by_node(self, client: _Client, calls: Sequence[Call]) -> dict[str, list[int]]:
         """The numbers of the calls by the name of the node that owns their keys."""
-        if isinstance(client, redis.Redis):
+        if not _is_cluster(client):
             return {"": list(range(len(calls)))}
         found: dict[str, list[int]] = defaultdict(list)
         for number, call in enumerate(calls):
@@ -153,7 +153,7 @@ class Nodes:
         """What became of a call that the node did not run: the script was unknown there, or the slot has moved."""
         if isinstance(answer, NoScriptError):
             return client.execute_command(*call.by_source())
-        if isinstance(answer, _MOVES) and isinstance(client, redis.RedisCluster):
+        if isinstance(answer, _MOVES) and _is_cluster(client):
             try:
                 return client.execute_command(*call.by_digest())
             except NoScriptError:
@@ -161,8 +161,12 @@ class Nodes:
         raise answer
 
 
+def _is_cluster(client: _Client) -> bool:
+    return isinstance(client, redis.RedisCluster)
+
+
 def _connection(client: _Client, name: str) -> _Connection:
-    if isinstance(client, redis.RedisCluster):
+    if _is_cluster(client):
         node = client.get_node(node_name=name)
         if node is None:
             raise ClusterError(f"the Cluster's node {name} is gone")
