@@ -10,6 +10,7 @@ from services.domain.bundles import ENCODER
 from services.domain.errors import BundleBroken, ModelNotReady, UnknownItem
 from services.domain.ids import ItemId, UserId
 from services.domain.interactions import UserHistory
+from services.domain.items import Availability
 from services.domain.ports import HistoryReader, ResultCache
 from services.domain.recommendations import Degraded, Recommendation, Source
 from services.inference.availability import EMPTY, AvailabilitySlot
@@ -19,6 +20,7 @@ from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
 from services.inference.retrieval import Rows, Vector
 from services.inference.serving_model import ServingModel, load_serving_model
+from tests.fakes.availability import HIDDEN, snapshot_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.history_reader import FakeHistoryReader, history_of
 from tests.fakes.result_cache import FakeResultCache
@@ -185,6 +187,66 @@ async def test_a_broken_cached_value_is_a_miss(bench: Bench, breaks: Callable[[b
     bench.cache.values = {key: breaks(value) for key, value in bench.cache.values.items()}
     second = await bench.recommend()
     assert (second.items, second.cache_hit) == (first.items, False)
+
+
+async def test_a_hidden_item_is_in_no_answer(bench: Bench) -> None:
+    """Of the model, of popularity for whatever reason, and of similar items; what is left keeps its order."""
+    bench.availability.replace(snapshot_of(item_1=HIDDEN, item_3=HIDDEN), None)
+    bench.histories.histories[ANN] = history_of("item-1", consumed=("item-1", "item-2"))
+    personal = await bench.recommend(k=6)
+    assert (personal.source, ids(personal)) == (Source.MODEL, ["item-4", "item-6", "item-5"])
+    bench.histories.histories.clear()
+    popular = await bench.recommend(k=6)
+    assert (popular.source, ids(popular)) == (Source.POPULAR, ["item-2", "item-4", "item-5", "item-6"])
+    bench.histories.is_down = True
+    assert ids(await bench.recommend(k=2)) == ["item-2", "item-4"]
+    similar = bench.recommender.similar(ItemId("item-2"), 6)
+    assert [item.item_id for item in similar.items] == ["item-4", "item-6", "item-5"]
+    assert len({personal.catalog_version, popular.catalog_version, similar.catalog_version, ""}) == 2
+
+
+async def test_hiding_an_item_is_another_question_to_the_cache_and_showing_it_again_is_the_first(bench: Bench) -> None:
+    """Law 2: a cached answer never holds what may not be shown."""
+    bench.histories.histories[ANN] = history_of("item-5")
+    before = await bench.recommend(k=1)
+    bench.availability.replace(snapshot_of(item_5=HIDDEN), None)
+    hidden = await bench.recommend(k=1)
+    bench.availability.replace(EMPTY, None)
+    after = await bench.recommend(k=1)
+    assert [ids(answer) for answer in (before, hidden, after)] == [["item-5"], ["item-3"], ["item-5"]]
+    assert [answer.cache_hit for answer in (before, hidden, after)] == [False, False, True]
+    assert (before.catalog_version, after.catalog_version) == ("", "")
+
+
+async def test_the_edge_of_a_window_changes_a_cached_answer_by_itself(bench: Bench) -> None:
+    closing_us = int(bench.clock.now().timestamp() * 1_000_000) + 1_000_000
+    bench.availability.replace(snapshot_of(item_5=Availability(until_us=closing_us)), None)
+    bench.histories.histories[ANN] = history_of("item-5")
+    assert ids(await bench.recommend(k=1)) == ["item-5"]
+    bench.clock.advance(1)
+    assert ids(await bench.recommend(k=1)) == ["item-3"]
+
+
+async def test_a_worker_that_never_read_the_catalog_says_so(bench: Bench) -> None:
+    """Law 6: it answers, and whoever must not show a hidden item can tell."""
+    bench.availability = AvailabilitySlot(bench.clock)
+    bench.recommender = bench.with_stores(bench.histories, bench.cache)
+    answer = await bench.recommend()
+    assert (answer.source, answer.degraded) == (Source.POPULAR, Degraded.CATALOG_DOWN)
+    bench.histories.histories[ANN] = history_of("item-5")
+    answer = await bench.recommend()
+    assert (answer.source, answer.degraded) == (Source.MODEL, Degraded.CATALOG_DOWN)
+    bench.histories.is_down = True
+    assert (await bench.recommend()).degraded is Degraded.FEATURE_STORE_DOWN
+
+
+async def test_everything_hidden_leaves_an_empty_list(bench: Bench) -> None:
+    bench.availability.replace(snapshot_of(1, **{f"item_{row}": HIDDEN for row in range(1, 7)}), None)
+    bench.histories.histories[ANN] = history_of("item-5", consumed=("item-5",))
+    assert ids(await bench.recommend()) == []
+    bench.histories.histories.clear()
+    assert ids(await bench.recommend()) == []
+    assert bench.recommender.similar(ItemId("item-1"), 3).items == ()
 
 
 async def test_the_reply_does_not_wait_for_the_cache_to_be_written(bench: Bench) -> None:
