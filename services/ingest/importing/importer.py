@@ -113,7 +113,7 @@ class Import:
     def _events(self, fields: Fields, judged: Judged) -> pa.Table:
         """The good rows in the file's order, as the log has them."""
         others = self.log.rows_of([interaction for _, interaction in judged.others])
-        plain = _rows(fields, others.schema)
+        plain = rows_of_fields(fields, others.schema)
         if not judged.plain.all():
             plain = plain.filter(pa.array(judged.plain))
         if not judged.others:
@@ -132,7 +132,7 @@ def partition_of(path: Path, columns: Columns, format_name: str) -> Partition:
     return Partition(f"import/{digest.hexdigest()[:32]}", 0)
 
 
-def _rows(fields: Fields, schema: pa.Schema) -> pa.Table:
+def rows_of_fields(fields: Fields, schema: pa.Schema) -> pa.Table:
     """Typed fields as rows of the log; what an event leaves out is as the stream's writer stores it."""
     typed, num_rows = fields.typed, fields.num_rows
     times = typed["event_time"]

@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 import msgspec
 import pyarrow as pa
 
-from services.ingest.importing.sources import Chunk, text_array
+from services.ingest.importing.sources import Chunk
 
 LOOKED_AT: Final = 1_000  # lines whose members are the columns. Smaller: a rare member is not found
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024  # larger: more memory for one line; smaller: a long one is cut and unreadable
@@ -48,7 +48,7 @@ class JsonLinesSource:
                         values = [None] * len(columns)
                     for column, value in zip(cells, values, strict=True):
                         column.append(value)
-                arrays = {name: text_array(column) for name, column in zip(columns, cells, strict=True)}
+                arrays = {name: pa.array(column, pa.string()) for name, column in zip(columns, cells, strict=True)}
                 yield Chunk(row, len(lines), arrays, unreadable)
                 row += len(lines)
 

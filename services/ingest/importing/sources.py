@@ -70,15 +70,9 @@ def open_source(path: Path, format_name: str, *, delimiter: str = ",") -> Source
 
 
 def text_array(values: Sequence[str | None]) -> pa.Array:
-    """Text as strings; as bytes when some of it is none in UTF-8, where bytes had come in with `surrogateescape`."""
+    """Text that was read with `surrogateescape`: strings, or all as bytes again when some were not UTF-8."""
     try:
         return pa.array(values, pa.string())
     except UnicodeEncodeError:
-        return pa.array([None if value is None else _bytes(value) for value in values], pa.binary())
-
-
-def _bytes(value: str) -> bytes:
-    try:
-        return value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half of a surrogate pair, as JSON can spell it
-        return value.encode("utf-8", "surrogatepass")
+        encoded = [None if value is None else value.encode("utf-8", "surrogateescape") for value in values]
+        return pa.array(encoded, pa.binary())
