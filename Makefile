@@ -41,8 +41,9 @@ fmt: $(READY) ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-proto: $(READY) ## regenerate the stubs in clients/python/nightjar/v1
+proto: $(READY) ## regenerate the stubs in clients/python/nightjar/v1 and docs/asyncapi.yaml
 	$(BIN)/python -m deploy.generate_stubs
+	$(BIN)/python -m deploy.generate_asyncapi
 
 lock: $(BIN)/uv ## resolve the dependencies anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
