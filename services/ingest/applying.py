@@ -1,14 +1,18 @@
-"""The loop of the writers that apply at once: online, catalog."""
+"""The loops of the writers that apply at once: online, catalog."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from services.domain.ports import RecordSource
 from services.domain.streams import Partition, Record
+from services.ingest.online_writer import OnlineWriter
 from services.ingest.waiting import until_done
 
 POLL_S: Final = 0.2  # larger: slow to stop; smaller: idle CPU
+# Larger: an emptied Redis is noticed later, and the lag that others see is older; smaller: calls that tell nothing new.
+_CHECK_S: Final = 1.0
 
 
 def run_applying(
@@ -21,3 +25,30 @@ def run_applying(
             offsets = until_done(lambda records=records: apply(records), stop)  # type: ignore[misc]
             if offsets is not None:
                 source.commit(offsets)
+
+
+def run_online(source: RecordSource, writer: OnlineWriter, stop: threading.Event) -> None:
+    """Applies each poll's records until `stop` is set, and reads again what Redis has not; waits while it is down.
+
+    Once a second it looks whether Redis still has what was written, and commits offsets, for the lag that others see.
+    """
+    committed: Mapping[Partition, int] = {}
+    check_at = time.monotonic()
+    while not stop.is_set():
+        records = source.poll(POLL_S)
+        if records:
+            source.seek(until_done(lambda records=records: writer.apply(records), stop) or {})  # type: ignore[misc]
+        if writer.has_lost_its_place or time.monotonic() >= check_at:
+            source.seek(until_done(writer.rewinds, stop) or {})
+            check_at = time.monotonic() + _CHECK_S
+            committed = _commit(source, writer, committed)
+    _commit(source, writer, committed)
+
+
+def _commit(source: RecordSource, writer: OnlineWriter, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
+    """Commits what has moved since; returns what is committed now."""
+    positions = writer.positions
+    moved = {partition: offset for partition, offset in positions.items() if committed.get(partition) != offset}
+    if moved:
+        source.commit(moved)
+    return positions

@@ -11,10 +11,11 @@ import structlog
 
 from services.adapters.kafka_source import KafkaDeadLetters, KafkaRecordSource
 from services.domain.clock import SystemClock
+from services.domain.counters import CounterRules
 from services.domain.errors import InvalidSettings
 from services.domain.ports import PartitionListener
 from services.domain.streams import Partition, Record
-from services.ingest.applying import run_applying
+from services.ingest.applying import run_applying, run_online
 from services.ingest.catalog_writer import CatalogWriter
 from services.ingest.checkpointing import CheckpointLimits, run_checkpoints
 from services.ingest.codec import Limits
@@ -75,21 +76,30 @@ def _run_offline(settings: Settings, stop: threading.Event, on_ready: Callable[[
 
 
 def _run_online(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
-    from services.adapters.redis_store import HistoryLimits, RedisHistoryWriter
+    from services.adapters.redis_store import CounterLimits, HistoryLimits, RedisCounterWriter, RedisHistoryWriter
 
     servers, redis, url = _servers(settings), settings.redis, _redis_url(settings)
-    types = settings.declared_event_types()
-    limits = HistoryLimits(redis.max_history, redis.max_consumed, redis.history_ttl_s)
+    types, clock = settings.declared_event_types(), SystemClock()
+    limits = HistoryLimits(redis.max_history, redis.max_consumed, redis.history_ttl_s, redis.max_shown)
     histories = RedisHistoryWriter(url, types, limits)
-    writer = OnlineWriter(histories, SystemClock(), types=types, limits=limits_of(settings))
+    counters = RedisCounterWriter(
+        url,
+        CounterRules(types, redis.trending_half_life_s),
+        CounterLimits(
+            redis.counter_max_items, redis.counter_max_surfaces, redis.counter_dedupe_offsets, redis.history_ttl_s
+        ),
+        clock,
+    )
+    writer = OnlineWriter(histories, counters, clock, types=types, limits=limits_of(settings))
     source = KafkaRecordSource(
         servers, group_of(settings, "online"), [settings.kafka.events_topic], _Announcing(writer, on_ready)
     )
     try:
-        run_applying(source, writer.apply, stop)
+        run_online(source, writer, stop)
     finally:
         source.close()
         histories.close()
+        counters.close()
 
 
 def _run_catalog(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:

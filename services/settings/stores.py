@@ -49,8 +49,18 @@ class RedisSettings(Section):
     """Events kept for each user, newest first to stay."""
     max_consumed: int = Field(default=2_000, ge=1, le=100_000)
     """Consumed items kept for each user; an item beyond them may be recommended again."""
+    max_shown: int = Field(default=500, ge=1, le=100_000)
+    """Shown items kept for each user, those shown last; an older showing is forgotten."""
     history_ttl_s: int = Field(default=180 * 86_400, ge=60)
     """Seconds after a user's last event until what serving knows of them is forgotten."""
+    trending_half_life_s: float = Field(default=6 * 3_600.0, ge=60, le=366 * 86_400)
+    """Seconds after which an event counts half in what is trending; popular uses each event type's own half-life."""
+    counter_max_items: int = Field(default=10_000, ge=100, le=10_000_000)
+    """Items kept in each counter, the strongest. Smaller: rare items are in no list; larger: memory."""
+    counter_max_surfaces: int = Field(default=16, ge=0, le=1_000)
+    """Surfaces with counters of their own; events on others count in the whole alone."""
+    counter_dedupe_offsets: int = Field(default=50_000, ge=1, le=10_000_000)
+    """An event id counts once among this many records of its partition. Larger: about 60 bytes each."""
     cache_ttl_s: int = Field(default=600, ge=1, le=86_400)
     """Seconds until a cached answer is forgotten."""
     timeout_s: float = Field(default=0.25, gt=0, le=30)

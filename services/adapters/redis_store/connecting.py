@@ -87,7 +87,10 @@ class Store:
                 self._is_cluster = True
 
     async def _slots(self) -> list[Any]:
-        """For each range of slots: first, last, then the nodes that hold it, the primary first; as asked from whichever node answers first; the one that was named may be gone."""
+        """For each range: first and last slot, then its nodes, the primary first.
+
+        Whichever node answers first is asked; the one that was named may be gone.
+        """
         failure: Exception | None = None
         for client in (self._named, *self._clients.values()):
             try:
