@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from services.domain.ids import EventId, ItemId, UserId
 
 
-@dataclass(frozen=True, slots=True)
-class Interaction:
+class Interaction(NamedTuple):
     """One validated event. Times are microseconds since the epoch, UTC."""
 
     event_id: EventId
@@ -20,7 +21,7 @@ class Interaction:
     request_id: str = ""
     position: int | None = None
     surface: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
     unknown_fields: str = ""
     """What a newer producer sent that this reader has no word for: a JSON object, kept in the log; empty for none.
 

@@ -7,7 +7,9 @@ The order of a checkpoint is what makes it so:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import compress, groupby
+from operator import attrgetter
+from typing import Final
 
 import structlog
 
@@ -21,27 +23,43 @@ from services.ingest.dedupe import SeenEvents
 
 log = structlog.get_logger()
 
+_NOTHING: Final = Progress(0, Counts())
 
-@dataclass(slots=True)
-class _Tally:
-    """A partition's progress while it is counted: one is changed for each record, so it is no value."""
 
-    next_offset: int = 0
-    logged: int = 0
-    dead: int = 0
-    duplicate: int = 0
-    watermark_us: int | None = None
+class _Stream:
+    """One partition: what of it is stored, and what was read since."""
 
-    @classmethod
-    def of(cls, stored: Progress | None) -> "_Tally":
-        if stored is None:
-            return cls()
-        counts = stored.counts
-        return cls(stored.next_offset, counts.logged, counts.dead, counts.duplicate, stored.watermark_us)
+    def __init__(self, partition: Partition, stored: Progress) -> None:
+        self.partition = partition
+        self.progress = stored
+        self.rows: list[Interaction] = []
+        self.offsets: list[int] = []
+        self.letters: list[DeadLetter] = []
 
-    def progress(self) -> Progress:
-        read = self.logged + self.dead + self.duplicate
-        return Progress(self.next_offset, Counts(read, self.logged, self.dead, self.duplicate), self.watermark_us)
+    def take(self, records: Sequence[Record], decoded: Sequence[Interaction | DeadLetter], seen: SeenEvents) -> None:
+        """Keeps what is new, and counts all."""
+        events = [each for each in decoded if isinstance(each, Interaction)]
+        offsets = [
+            record.offset for record, each in zip(records, decoded, strict=True) if isinstance(each, Interaction)
+        ]
+        new = seen.first_times([each.event_id for each in events], [each.event_time_us for each in events])
+        rows = list(compress(events, new))
+        self.rows += rows
+        self.offsets += compress(offsets, new)
+        self.letters += [each for each in decoded if isinstance(each, DeadLetter)]
+        before, dead = self.progress, len(decoded) - len(events)
+        watermarks = [row.event_time_us for row in rows]
+        if before.watermark_us is not None:
+            watermarks.append(before.watermark_us)
+        self.progress = Progress(
+            records[-1].offset + 1,
+            before.counts + Counts(len(records), len(rows), dead, len(events) - len(rows)),
+            max(watermarks, default=None),
+        )
+
+    def stored(self) -> None:
+        """All that was read is stored now."""
+        self.rows, self.offsets, self.letters = [], [], []
 
 
 class OfflineWriter:
@@ -69,16 +87,14 @@ class OfflineWriter:
         self._max_consecutive_dead = max_consecutive_dead
         self._consecutive_dead = 0
         self._seen: SeenEvents | None = None
-        self._tallies: dict[Partition, _Tally] = {}
+        self._streams: dict[Partition, _Stream] = {}
         self._dirty: set[Partition] = set()
-        self._rows: list[tuple[Partition, int, Interaction]] = []
-        self._letters: list[DeadLetter] = []
         self._pending_bytes = 0
 
     @property
     def num_pending(self) -> int:
         """Rows and dead letters that wait for the next checkpoint."""
-        return len(self._rows) + len(self._letters)
+        return sum(len(stream.rows) + len(stream.letters) for stream in self._streams.values())
 
     @property
     def pending_bytes(self) -> int:
@@ -92,18 +108,16 @@ class OfflineWriter:
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Reads on from what the log has stored, not from what the group committed."""
         stored = self._event_log.progress(partitions)
-        self._tallies |= {partition: _Tally.of(stored.get(partition)) for partition in partitions}
+        for partition in partitions:
+            self._streams[partition] = _Stream(partition, stored.get(partition, _NOTHING))
         self._seen = None  # others may have written meanwhile; read again by the next `take`, which may be slow
         return {partition: progress.next_offset for partition, progress in stored.items()}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Forgets what is not stored yet: whoever owns the partition now reads it again from the log's progress."""
-        gone = set(partitions)
-        self._rows = [row for row in self._rows if row[0] not in gone]
-        self._letters = [letter for letter in self._letters if letter.record.partition not in gone]
-        self._dirty -= gone
-        for partition in gone:
-            self._tallies.pop(partition, None)
+        for partition in partitions:
+            self._streams.pop(partition, None)
+            self._dirty.discard(partition)
 
     def take(self, records: Sequence[Record]) -> None:
         """Decodes records and keeps them for the next checkpoint.
@@ -113,25 +127,13 @@ class OfflineWriter:
         """
         now_us = int(self._clock.now().timestamp() * 1_000_000)
         seen = self._seen = self._read_seen() if self._seen is None else self._seen
-        decoded = [decode_event(record, self._types, self._limits, now_us) for record in records]
-        events = [each for each in decoded if isinstance(each, Interaction)]
-        new = iter(seen.first_times([each.event_id for each in events], [each.event_time_us for each in events]))
-        for record, each in zip(records, decoded, strict=True):
-            tally = self._tallies.setdefault(record.partition, _Tally())
-            tally.next_offset = record.offset + 1
-            if isinstance(each, DeadLetter):
-                tally.dead += 1
-                self._keep(each)
-                continue
-            self._consecutive_dead = 0
-            if next(new):
-                tally.logged += 1
-                tally.watermark_us = max(tally.watermark_us or 0, each.event_time_us)
-                self._rows.append((record.partition, record.offset, each))
-            else:
-                tally.duplicate += 1
-        self._dirty |= {record.partition for record in records}
-        self._pending_bytes += sum(len(record.value or b"") for record in records)
+        for partition, group in groupby(records, key=attrgetter("partition")):
+            of_one = list(group)
+            decoded = [decode_event(record, self._types, self._limits, now_us) for record in of_one]
+            self._streams[partition].take(of_one, decoded, seen)
+            self._dirty.add(partition)
+            self._watch_for_dead(decoded)
+        self._pending_bytes += sum(len(record.value) for record in records if record.value)
         if self._consecutive_dead > self._max_consecutive_dead:
             last = records[-1]
             raise TooManyDeadLetters(
@@ -144,41 +146,47 @@ class OfflineWriter:
         """Stores what was taken; does nothing when nothing was. Raises BrokerDown, EventLogDown or EventLogConflict."""
         if not self._dirty:
             return
-        if self._letters:
-            self._dead_letters.send(self._letters)
-        progress = {partition: self._tallies[partition].progress() for partition in self._dirty}
-        version = self._event_log.append(
-            LogBatch(
-                [row for _, _, row in self._rows],
-                progress,
-                [(partition.number, offset) for partition, offset, _ in self._rows],
-            )
+        streams = [self._streams[partition] for partition in sorted(self._dirty)]
+        letters = [letter for stream in streams for letter in stream.letters]
+        if letters:
+            self._dead_letters.send(letters)
+        batch = LogBatch(
+            [row for stream in streams for row in stream.rows],
+            {stream.partition: stream.progress for stream in streams},
+            [(stream.partition.number, offset) for stream in streams for offset in stream.offsets],
         )
-        source.commit({partition: stored.next_offset for partition, stored in progress.items()})
+        version = self._event_log.append(batch)
+        source.commit({partition: stored.next_offset for partition, stored in batch.progress.items()})
         log.info(
             "events_logged",
-            rows=len(self._rows),
-            dead=len(self._letters),
+            rows=len(batch.interactions),
+            dead=len(letters),
             log_version=version,
-            offsets={f"{each.topic}/{each.number}": stored.next_offset for each, stored in progress.items()},
+            offsets={f"{each.topic}/{each.number}": stored.next_offset for each, stored in batch.progress.items()},
         )
-        self._rows, self._letters, self._dirty, self._pending_bytes = [], [], set(), 0
+        for stream in streams:
+            stream.stored()
+        self._dirty, self._pending_bytes = set(), 0
 
     def _read_seen(self) -> SeenEvents:
         seen = SeenEvents(self._dedupe_max_ids)
         for event_ids, times_us in self._event_log.recent_ids(self._dedupe_window_us):
             seen.first_times(event_ids, times_us)
-        seen.first_times([row.event_id for _, _, row in self._rows], [row.event_time_us for _, _, row in self._rows])
+        for stream in self._streams.values():
+            seen.first_times([row.event_id for row in stream.rows], [row.event_time_us for row in stream.rows])
         return seen
 
-    def _keep(self, letter: DeadLetter) -> None:
-        self._consecutive_dead += 1
-        self._letters.append(letter)
-        log.warning(
-            "dead_letter",
-            topic=letter.record.partition.topic,
-            partition=letter.record.partition.number,
-            offset=letter.record.offset,
-            reason=letter.reason.value,
-            detail=letter.detail,
-        )
+    def _watch_for_dead(self, decoded: Sequence[Interaction | DeadLetter]) -> None:
+        for each in decoded:
+            if isinstance(each, Interaction):
+                self._consecutive_dead = 0
+                continue
+            self._consecutive_dead += 1
+            log.warning(
+                "dead_letter",
+                topic=each.record.partition.topic,
+                partition=each.record.partition.number,
+                offset=each.record.offset,
+                reason=each.reason.value,
+                detail=each.detail,
+            )

@@ -66,7 +66,7 @@ def read_plain_json(text: bytes) -> RawEvent | None:
         user_id=event.userId or event.user_id,
         item_id=event.itemId or event.item_id,
         event_type=event.type,
-        time_us=time_us,
+        event_time_us=time_us,
         value=event.value,
         session_id=event.sessionId or event.session_id,
         request_id=event.requestId or event.request_id,

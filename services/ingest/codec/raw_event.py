@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 
 class RawEvent(NamedTuple):
-    """The fields of nightjar.v1.Event; a tuple, since one is made for each record."""
+    """The fields of Interaction, in its order, before anything is known to be right."""
 
     event_id: str
     user_id: str
     item_id: str
     event_type: str
-    time_us: int | None
+    event_time_us: int | None
     """Microseconds since 1970; negative for what is no time, None when unset."""
     value: float | None
     session_id: str

@@ -117,11 +117,11 @@ def time_us_of(field: str, message: Message, limits: Limits, now_us: int) -> int
 
 def moment_us(field: str, message: Message) -> int | None:
     """A field's time in microseconds since 1970, -1 when it is none; None when the field is unset."""
-    if not message.HasField(field):
-        return None
     stamp: Timestamp = getattr(message, field)
-    nanos = stamp.nanos
-    return stamp.seconds * 1_000_000 + nanos // 1_000 if 0 <= nanos < 1_000_000_000 else -1
+    seconds, nanos = stamp.seconds, stamp.nanos
+    if seconds == nanos == 0 and not message.HasField(field):
+        return None
+    return seconds * 1_000_000 + nanos // 1_000 if 0 <= nanos < 1_000_000_000 else -1
 
 
 def check_time(field: str, time_us: int | None, limits: Limits, now_us: int) -> int:

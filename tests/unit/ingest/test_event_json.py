@@ -16,6 +16,7 @@ from services.domain.interactions import Interaction
 from services.domain.streams import DeadLetter, Record
 from services.ingest.codec import Limits, decode_event
 from services.ingest.codec.plain_json import read_plain_json
+from services.ingest.codec.raw_event import RawEvent
 from tests.fakes.streams import PARTITION, event_json
 
 NOW_US = int(datetime(2026, 2, 1, tzinfo=UTC).timestamp() * 1e6)
@@ -110,9 +111,14 @@ def test_what_the_fast_reader_understands_the_protobuf_library_understands_alike
     )
     assert plain.attributes == dict(message.attributes)
     if message.HasField("event_time"):
-        assert plain.time_us == message.event_time.seconds * 1_000_000 + message.event_time.nanos // 1_000
+        assert plain.event_time_us == message.event_time.seconds * 1_000_000 + message.event_time.nanos // 1_000
     else:
-        assert plain.time_us is None
+        assert plain.event_time_us is None
+
+
+def test_a_parsed_event_has_the_fields_of_an_interaction_in_their_order() -> None:
+    """A checked one becomes the other without a look at the names."""
+    assert RawEvent._fields == Interaction._fields
 
 
 def test_what_a_usual_producer_sends_is_read_fast() -> None:
