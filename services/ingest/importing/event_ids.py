@@ -4,9 +4,8 @@ So importing a file again, or a longer edition of it, changes nothing. Two rows 
 event: a file that means two must tell them apart by an id, a session, or a finer time.
 """
 
-from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -18,11 +17,15 @@ from services.ingest.importing.mapping import FIELDS
 PREFIX: Final = "row-"
 DIGEST_BYTES: Final = 16
 
-_HASHED: Final = tuple(sorted(set(FIELDS) - {"event_id"}))
+_DIGESTED: Final = tuple(sorted(set(FIELDS) - {"event_id"}))
+_NO_VALUES: Final = (None, "")
 
 
 def with_event_ids(fields: Fields) -> Fields:
-    """The fields, every row without an event_id given one: PREFIX and the BLAKE2b of its other fields, hexadecimal."""
+    """The fields, every row without an event_id given one: PREFIX and the BLAKE2b of its other fields, hexadecimal.
+
+    Digested is the JSON object of the fields that have a value, so that a field the contract gains changes no old id.
+    """
     given = fields.typed.get("event_id", pa.nulls(fields.num_rows, pa.string()))
     if given.null_count == 0:
         return fields
@@ -32,19 +35,16 @@ def with_event_ids(fields: Fields) -> Fields:
 
 
 def _ids_of(fields: Fields, lacking: pa.Array) -> pa.Array:
-    columns = [_values(fields, name, lacking) for name in _HASHED]
+    present = [name for name in _DIGESTED if name in fields.typed]
+    columns = [_values(fields.typed[name].filter(lacking)) for name in present]
     encode = msgspec.json.Encoder().encode
-    return pa.array(
-        [f"{PREFIX}{blake2b(encode(row), digest_size=DIGEST_BYTES).hexdigest()}" for row in zip(*columns, strict=True)],
-        pa.string(),
-    )
+    ids = []
+    for row in zip(*columns, strict=True):
+        content = encode({name: value for name, value in zip(present, row, strict=True) if value not in _NO_VALUES})
+        ids.append(f"{PREFIX}{blake2b(content, digest_size=DIGEST_BYTES).hexdigest()}")
+    return pa.array(ids, pa.string())
 
 
-def _values(fields: Fields, name: str, lacking: pa.Array) -> Sequence[object]:
-    array = fields.typed.get(name)
-    if array is None:
-        return [None] * pc.sum(lacking).as_py()
-    values: list[object] = array.filter(lacking).to_pylist()
-    if array.type == ATTRIBUTES:
-        return [sorted(pairs) if pairs else None for pairs in values]  # type: ignore[call-overload]
-    return values
+def _values(array: pa.Array) -> list[Any]:
+    values: list[Any] = array.to_pylist()
+    return [sorted(pairs) if pairs else None for pairs in values] if array.type == ATTRIBUTES else values
