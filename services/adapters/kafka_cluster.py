@@ -1,12 +1,20 @@
 """Kafka's brokers as an operator asks them: offsets, groups, topic settings, and the deletion of old records."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from kafka import KafkaAdminClient, OffsetSpec
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, PolicyViolationError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaError,
+    NotCoordinatorError,
+    PolicyViolationError,
+    UnknownTopicOrPartitionError,
+)
 
 from services.adapters.kafka_admin import any_listens, open_admin
 from services.adapters.kafka_source import to_kafka
@@ -16,6 +24,9 @@ from services.domain.streams import Partition
 
 TIMEOUT_S: Final = 10.0  # larger: a person waits longer to hear that nobody answers; smaller: a busy cluster looks dead
 
+_PAUSE_S: Final = 0.2  # before a coordinator is asked again; larger: slower; smaller: questions while it starts
+_NOT_READY: Final = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
+
 
 class KafkaCluster:
     """Implements the StreamCluster port. Close it, or use it in a `with`."""
@@ -23,6 +34,7 @@ class KafkaCluster:
     def __init__(self, bootstrap_servers: str, timeout_s: float = TIMEOUT_S) -> None:
         """Raises BrokerDown when no broker answers in time."""
         self._servers = bootstrap_servers
+        self._timeout_s = timeout_s
         if not any_listens(bootstrap_servers):
             raise BrokerDown(f"No Kafka broker listens at {bootstrap_servers}; start it, or name another.")
         with self._asked():
@@ -63,14 +75,13 @@ class KafkaCluster:
         asked = list(partitions)
         if not asked:
             return {}
-        with self._asked():
-            stored = self._admin.list_group_offsets({group: [to_kafka(each) for each in asked]})[group]
+        specs = {group: [to_kafka(each) for each in asked]}
+        stored = self._asked_of_coordinator(lambda: self._admin.list_group_offsets(specs))[group]
         found = {each: stored.get(to_kafka(each)) for each in asked}
         return {each: int(known.offset) for each, known in found.items() if known is not None and known.offset >= 0}
 
     def num_members(self, groups: Collection[str]) -> Mapping[str, int]:
-        with self._asked():
-            described = self._admin.describe_groups(list(groups))
+        described = self._asked_of_coordinator(lambda: self._admin.describe_groups(list(groups)))
         return {group: len(described.get(group, {}).get("members", ())) for group in groups}
 
     def delete_before(self, offsets: Mapping[Partition, int]) -> None:
@@ -97,6 +108,18 @@ class KafkaCluster:
         with self._asked():
             found = self._admin.list_partition_offsets({to_kafka(each): spec for each, spec in wanted.items()})
         return {Partition(each.topic, each.partition): int(known.offset) for each, known in found.items()}
+
+    def _asked_of_coordinator(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """A young or just elected broker is not ready to speak of groups, and says so at once."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                with self._asked():
+                    return ask()
+            except BrokerDown as error:
+                if not isinstance(error.__cause__, _NOT_READY) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE_S)
 
     @contextmanager
     def _asked(self) -> Iterator[None]:

@@ -33,6 +33,7 @@ COMMANDS: Final = (
     Command("doctor", "services.cli.stack", "doctor", "Say what this machine lacks, and how to get it."),
     Command("recommend", "services.cli.recommend", "recommend", "Ask for a user's recommendations."),
     Command("events", "services.cli.events", "app", "Send events, watch them come, send them again."),
+    Command("ingest", "services.cli.ingest", "app", "How far the writers are, and what became of the records."),
     Command("dlq", "services.cli.dlq", "app", "The records no writer could use: look, mend, send again."),
     Command("train", "services.cli.train", "train", "Train a model on the log; it goes live if it passes the gate."),
     Command("models", "services.cli.models", "app", "List, promote and roll back models."),

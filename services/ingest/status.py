@@ -1,0 +1,205 @@
+"""How far the way in is: per partition what became of its records, per writer how far behind it is, and what to do.
+
+Nothing here asks the writers themselves: the log's commits, the groups' offsets and the topics tell it all, so the
+report is there too when nothing runs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Final
+
+from services.domain.dead_letters import DEAD_LETTER_SUFFIX
+from services.domain.log_history import LogState
+from services.domain.ports import Clock, LogHistory, StreamCluster
+from services.domain.stored_records import OffsetRange
+from services.domain.streams import Counts, Partition, Progress
+
+RATE_WINDOW: Final = timedelta(seconds=60)  # larger: slow to show a change; smaller: single commits make it jump
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of the way in, and the consumer group of each writer that reads one."""
+
+    events: str
+    offline_group: str
+    online_group: str
+    catalogs: Mapping[str, str]
+    """By writer, the topic it reads: items, users."""
+    catalog_groups: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """One partition of the events topic."""
+
+    partition: Partition
+    kept: OffsetRange
+    """What Kafka holds."""
+    progress: Progress
+    """What the log holds of it."""
+    online_offset: int
+    """Where the online writer reads on."""
+    events_per_s: float | None
+    """Records the log took in the last minute; None when it has no commit to compare with."""
+
+    @property
+    def offline_lag(self) -> int:
+        return max(self.kept.end - max(self.progress.next_offset, self.kept.first), 0)
+
+    @property
+    def online_lag(self) -> int:
+        return max(self.kept.end - max(self.online_offset, self.kept.first), 0)
+
+    @property
+    def num_lost(self) -> int:
+        """Records that Kafka deleted before the log had them."""
+        return max(self.kept.first - self.progress.next_offset, 0)
+
+    @property
+    def watermark(self) -> datetime | None:
+        """The newest event time that the log holds of it."""
+        watermark_us = self.progress.watermark_us
+        return None if watermark_us is None else datetime.fromtimestamp(watermark_us / 1_000_000, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class WriterStatus:
+    """One writer: how many processes share its work, and how many records they have yet to do."""
+
+    name: str
+    topic: str
+    num_members: int
+    position: int
+    """The sum of the offsets it reads on from."""
+    lag: int
+
+
+@dataclass(frozen=True, slots=True)
+class IngestStatus:
+    time: datetime
+    partitions: tuple[PartitionStatus, ...]
+    writers: tuple[WriterStatus, ...]
+    dead_letters: Mapping[str, int]
+    """By dead-letter topic, how many it holds."""
+    missing_topics: tuple[str, ...]
+    log: LogState | None
+    redis_fences: Mapping[Partition, int] | None
+    """How far Redis itself says it is; None when it does not answer."""
+
+    @property
+    def counts(self) -> Counts:
+        return sum((each.progress.counts for each in self.partitions), Counts())
+
+    @property
+    def events_per_s(self) -> float | None:
+        rates = [each.events_per_s for each in self.partitions if each.events_per_s is not None]
+        return sum(rates) if rates else None
+
+    @property
+    def watermark(self) -> datetime | None:
+        """Up to here every partition that ever had an event is logged."""
+        return min((each.watermark for each in self.partitions if each.watermark is not None), default=None)
+
+    @property
+    def conserved(self) -> bool:
+        """Law 1, in every partition."""
+        return all(is_conserved(each.progress.counts) for each in self.partitions)
+
+
+def is_conserved(counts: Counts) -> bool:
+    return counts.read == counts.logged + counts.dead + counts.duplicate
+
+
+def take_status(
+    topics: Topics,
+    cluster: StreamCluster,
+    log: LogHistory,
+    fences: Callable[[Sequence[Partition]], Mapping[Partition, int] | None],
+    clock: Clock,
+) -> IngestStatus:
+    """Looks at everything once. Blocks; raises BrokerDown and EventLogDown."""
+    now = clock.now()
+    names = [topics.events, *topics.catalogs.values()]
+    found = cluster.partitions([*names, *(name + DEAD_LETTER_SUFFIX for name in names)])
+    events = found.get(topics.events, ())
+    newest, before = log.now(events), log.before(now - RATE_WINDOW, events)
+    online = cluster.committed(topics.online_group, events)
+    followers = {
+        name: cluster.committed(topics.catalog_groups[name], found.get(topic, ()))
+        for name, topic in topics.catalogs.items()
+    }
+    # Last, so that nobody seems to be ahead of Kafka while records come in.
+    kept = cluster.ranges(chain.from_iterable(found.values()))
+    partitions = tuple(_partition(each, kept[each], newest, before, online, now) for each in events)
+    members = cluster.num_members([topics.offline_group, topics.online_group, *topics.catalog_groups.values()])
+    return IngestStatus(
+        time=now,
+        partitions=partitions,
+        writers=(
+            _of_events("offline", topics, members[topics.offline_group], partitions),
+            _of_events("online", topics, members[topics.online_group], partitions),
+            *(
+                _of_catalog(name, topic, members[topics.catalog_groups[name]], followers[name], found, kept)
+                for name, topic in topics.catalogs.items()
+            ),
+        ),
+        dead_letters={
+            name + DEAD_LETTER_SUFFIX: sum(len(kept[each]) for each in found.get(name + DEAD_LETTER_SUFFIX, ()))
+            for name in names
+        },
+        missing_topics=tuple(name for name in names if name not in found),
+        log=newest,
+        redis_fences=fences(events),
+    )
+
+
+def _partition(
+    partition: Partition,
+    kept: OffsetRange,
+    newest: LogState | None,
+    before: LogState | None,
+    online: Mapping[Partition, int],
+    now: datetime,
+) -> PartitionStatus:
+    nothing = Progress(0, Counts())
+    progress = nothing if newest is None else newest.progress.get(partition, nothing)
+    return PartitionStatus(
+        partition=partition,
+        kept=kept,
+        progress=progress,
+        online_offset=online.get(partition, 0),
+        events_per_s=_rate(partition, progress, newest, before, now),
+    )
+
+
+def _rate(
+    partition: Partition, progress: Progress, newest: LogState | None, before: LogState | None, now: datetime
+) -> float | None:
+    """Records over the window; None when the log has no commit within it."""
+    if newest is None or newest.commit_time <= now - RATE_WINDOW:
+        return None
+    earlier = None if before is None else before.progress.get(partition)
+    num_read = progress.counts.read - (earlier.counts.read if earlier is not None else 0)
+    return num_read / RATE_WINDOW.total_seconds()
+
+
+def _of_events(name: str, topics: Topics, num_members: int, partitions: Sequence[PartitionStatus]) -> WriterStatus:
+    offline = name == "offline"
+    position = sum(each.progress.next_offset if offline else each.online_offset for each in partitions)
+    lag = sum(each.offline_lag if offline else each.online_lag for each in partitions)
+    return WriterStatus(name, topics.events, num_members, position, lag)
+
+
+def _of_catalog(
+    name: str,
+    topic: str,
+    num_members: int,
+    committed: Mapping[Partition, int],
+    found: Mapping[str, Sequence[Partition]],
+    kept: Mapping[Partition, OffsetRange],
+) -> WriterStatus:
+    lag = sum(max(kept[each].end - max(committed.get(each, 0), kept[each].first), 0) for each in found.get(topic, ()))
+    return WriterStatus(name, topic, num_members, sum(committed.values()), lag)
