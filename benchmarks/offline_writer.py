@@ -28,6 +28,7 @@ from services.domain.ports import RecordSource
 from services.domain.streams import Counts, Partition, Record
 from services.ingest.checkpointing import CheckpointLimits, run_checkpoints
 from services.ingest.codec import Limits
+from services.ingest.collector import collect_rarely
 from services.ingest.offline_writer import OfflineWriter
 from services.settings import IngestSettings
 
@@ -73,6 +74,7 @@ def raw(servers: str, topic: str, num_events: int) -> dict[str, Any]:
 
 def offline(servers: str, topic: str, num_events: int, home: Path) -> dict[str, Any]:
     """The offline writer as its process runs it, from the first record to the last commit."""
+    collect_rarely()
     settings, stop = IngestSettings(), threading.Event()
     event_log, letters = DeltaEventLog(home), KafkaDeadLetters(servers)
     writer = OfflineWriter(

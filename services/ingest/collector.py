@@ -1,4 +1,4 @@
-"""Python's cycle collector in a writer process: nothing here makes cycles, and looking for them is a fifth of the time."""
+"""Python's cycle collector in a writer process: nothing here makes cycles, and looking for them took a fifth of it."""
 
 import gc
 from typing import Final

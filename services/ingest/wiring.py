@@ -19,6 +19,7 @@ from services.ingest.applying import run_applying, run_online
 from services.ingest.catalog_writer import CatalogWriter
 from services.ingest.checkpointing import CheckpointLimits, run_checkpoints
 from services.ingest.codec import Limits
+from services.ingest.collector import collect_rarely
 from services.ingest.offline_writer import OfflineWriter
 from services.ingest.online_writer import OnlineWriter
 from services.ingest.partitions import FromCommittedOffsets
@@ -48,6 +49,7 @@ def run_writer(kind: WriterKind, settings: Settings, stop: threading.Event, on_r
 def _run_offline(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
     from services.adapters.delta_log import DeltaEventLog
 
+    collect_rarely()
     servers, ingest = _servers(settings), settings.ingest
     dead_letters = KafkaDeadLetters(servers)
     writer = OfflineWriter(
