@@ -1,0 +1,88 @@
+"""Users and their tombstones: from the SDK over a real Kafka into the real database, and out of the real Redis."""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded import valkey
+from deploy.embedded.ports import LOOPBACK, any_free
+from deploy.embedded.processes import running
+from nightjar import EventProducer, Item, User
+from services.adapters.kafka_admin import group_lag
+from services.adapters.sql.engine import connect
+from services.adapters.sql.item_catalog import SqlItemCatalog
+from services.adapters.sql.migrate import upgrade
+from services.adapters.sql.user_directory import SqlUserDirectory
+from services.domain.clock import SystemClock
+from services.domain.ids import UserId
+from tests.integration.pipeline import Pipeline, history_of, read_all
+from tests.integration.serving_process import write_events
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+
+
+@pytest.fixture
+def pipeline(kafka_servers: str, redis_url: str, tmp_path: Path) -> Iterator[Pipeline]:
+    built = Pipeline(kafka_servers, redis_url, tmp_path / "home")
+    upgrade(built.settings.database_url)
+    yield built
+    built.producer.close()
+
+
+def producer_of(pipeline: Pipeline) -> EventProducer:
+    return EventProducer(pipeline.servers, items_topic=pipeline.items_topic, users_topic=pipeline.users_topic)
+
+
+def directory_of(pipeline: Pipeline) -> SqlUserDirectory:
+    return SqlUserDirectory(connect(pipeline.settings.database_url), SystemClock())
+
+
+def num_events(redis_url: str, user_id: UserId) -> int:
+    return len(asyncio.run(history_of(redis_url, user_id)).entries)
+
+
+def test_an_erased_user_is_gone_from_the_directory_and_the_online_store_at_once(pipeline: Pipeline) -> None:
+    ada, bob = UserId(f"ada-{uuid.uuid4().hex}"), UserId(f"bob-{uuid.uuid4().hex}")
+    for user_id in (ada, bob):
+        write_events(pipeline.redis_url, user_id, "book", "film")
+    directory = directory_of(pipeline)
+    with pipeline.writer("catalog"), producer_of(pipeline) as producer:
+        for user_id in (ada, bob):
+            producer.send_user(User(user_id, attributes={"city": "London"}))
+        producer.flush()
+        pipeline.send(b'{"userId":"carol","updateTime":"2026-01-01T00:00:00Z"}', key="dan", topic=pipeline.users_topic)
+        pipeline.producer.flush()
+        wait_until(lambda: len(directory.get([ada, bob])) == 2, timeout_s=60, what="both users are known")
+        producer.erase_user(ada).result(timeout_s=30)
+        wait_until(lambda: num_events(pipeline.redis_url, ada) == 0, what="the history is gone")
+        producer.erase_user(ada).result(timeout_s=30)
+        group = f"{pipeline.name}-users"
+        wait_until(lambda: group_lag(pipeline.servers, group, pipeline.users_topic) == 0, what="all is done")
+    assert set(directory.get([ada, bob])) == {bob}
+    assert num_events(pipeline.redis_url, bob) == 2
+    assert [wish.user_id for wish in directory.open_erasures()] == [ada]
+    (letter,) = read_all(pipeline, pipeline.users_topic + ".dlq")
+    assert (letter["reason"], letter["detail"]) == ("invalid_field", "the record's key is not its user_id")
+
+
+def test_without_redis_a_tombstone_waits_and_items_do_not(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Law 6: an item that is to be hidden never waits for the store of the histories, and nothing is forgotten."""
+    port, ada = any_free(), UserId("ada")
+    pipeline.environment["NIGHTJAR_REDIS__URL"] = url = f"redis://{LOOPBACK}:{port}/0"
+    group, log = f"{pipeline.name}-users", tmp_path / "catalog.log"
+    catalog, directory = SqlItemCatalog(connect(pipeline.settings.database_url)), directory_of(pipeline)
+    with log.open("w") as out, pipeline.writer("catalog", out), producer_of(pipeline) as producer:
+        producer.erase_user(ada).result(timeout_s=30)
+        wait_until(lambda: "store_down_waiting" in log.read_text(), timeout_s=60, what="the writer waits for Redis")
+        assert [wish.user_id for wish in directory.open_erasures()] == [ada]
+        producer.send_item(Item("book", hidden=True))
+        wait_until(lambda: catalog.count() == 1, what="the item is stored meanwhile")
+        assert group_lag(pipeline.servers, group, pipeline.users_topic) == 1
+        with running(valkey.program(valkey.find_server(), tmp_path / "valkey", port, tmp_path / "valkey.log")):
+            write_events(url, ada, "book")
+            wait_until(lambda: num_events(url, ada) == 0, timeout_s=30, what="the history is gone")
+            wait_until(lambda: group_lag(pipeline.servers, group, pipeline.users_topic) == 0, what="all is done")
