@@ -40,14 +40,21 @@ class PartitionStatus:
     """What Kafka holds."""
     progress: Progress
     """What the log holds of it."""
-    online_offset: int
-    """Where the online writer reads on."""
+    online_committed: int
+    """Where the online writer last said that it reads on."""
+    redis_fence: int | None
+    """Up to where Redis itself has it; None when Redis does not answer."""
     events_per_s: float | None
     """Records the log took in the last minute; None when it has no commit to compare with."""
 
     @property
     def offline_lag(self) -> int:
         return max(self.kept.end - max(self.progress.next_offset, self.kept.first), 0)
+
+    @property
+    def online_offset(self) -> int:
+        """Where the online writer reads on: what Redis holds is the truth."""
+        return self.online_committed if self.redis_fence is None else self.redis_fence
 
     @property
     def online_lag(self) -> int:
@@ -86,8 +93,7 @@ class IngestStatus:
     """By dead-letter topic, how many it holds."""
     missing_topics: tuple[str, ...]
     log: LogState | None
-    redis_fences: Mapping[Partition, int] | None
-    """How far Redis itself says it is; None when it does not answer."""
+    redis_answers: bool
 
     @property
     def counts(self) -> Counts:
@@ -131,9 +137,10 @@ def take_status(
         name: cluster.committed(topics.catalog_groups[name], found.get(topic, ()))
         for name, topic in topics.catalogs.items()
     }
+    redis_fences = fences(events)
     # Last, so that nobody seems to be ahead of Kafka while records come in.
     kept = cluster.ranges(chain.from_iterable(found.values()))
-    partitions = tuple(_partition(each, kept[each], newest, before, online, now) for each in events)
+    partitions = tuple(_partition(each, kept[each], newest, before, online, redis_fences, now) for each in events)
     members = cluster.num_members([topics.offline_group, topics.online_group, *topics.catalog_groups.values()])
     return IngestStatus(
         time=now,
@@ -152,7 +159,7 @@ def take_status(
         },
         missing_topics=tuple(name for name in names if name not in found),
         log=newest,
-        redis_fences=fences(events),
+        redis_answers=redis_fences is not None,
     )
 
 
@@ -162,6 +169,7 @@ def _partition(
     newest: LogState | None,
     before: LogState | None,
     online: Mapping[Partition, int],
+    redis_fences: Mapping[Partition, int] | None,
     now: datetime,
 ) -> PartitionStatus:
     nothing = Progress(0, Counts())
@@ -170,7 +178,8 @@ def _partition(
         partition=partition,
         kept=kept,
         progress=progress,
-        online_offset=online.get(partition, 0),
+        online_committed=online.get(partition, 0),
+        redis_fence=None if redis_fences is None else redis_fences.get(partition, 0),
         events_per_s=_rate(partition, progress, newest, before, now),
     )
 

@@ -73,18 +73,21 @@ def _of_partition(status: PartitionStatus) -> Iterator[Trouble]:
 
 
 def _of_redis(status: IngestStatus) -> Iterator[Trouble]:
-    if status.redis_fences is None:
-        yield Trouble("Redis does not answer: answers come without fresh histories. Is it running?")
+    if not status.redis_answers:
+        yield Trouble("Redis does not answer: recommendations come without fresh histories. Is it running?")
         return
-    emptied = [
-        each
-        for each in status.partitions
-        if each.online_offset > each.kept.first and not status.redis_fences.get(each.partition, 0)
-    ]
-    if emptied:
+    incomplete = [each for each in status.partitions if (each.redis_fence or 0) < each.kept.first]
+    set_back = [each for each in status.partitions if (each.redis_fence or 0) < each.online_committed]
+    if incomplete:
         yield Trouble(
-            f"Redis knows nothing of {len(emptied)} partitions that the online writer has read: it was emptied. Run "
-            "`nightjar features rebuild`, which brings back what the log holds."
+            f"Redis lacks events of {len(incomplete)} partitions that Kafka no longer holds: run "
+            "`nightjar features rebuild`, which brings them back from the log."
+        )
+    elif set_back:
+        num_again = sum(each.online_committed - (each.redis_fence or 0) for each in set_back)
+        yield Trouble(
+            f"Redis was emptied or restored: the online writer reads {num_again:,} records again, by itself.",
+            failing=False,
         )
 
 

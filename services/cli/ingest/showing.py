@@ -37,7 +37,7 @@ def document_of(status: IngestStatus, rates: Mapping[str, float | None], trouble
         "log": None
         if status.log is None
         else {"version": status.log.version, "commit_time": status.log.commit_time.isoformat()},
-        "redis_answers": status.redis_fences is not None,
+        "redis_answers": status.redis_answers,
         "troubles": [{"sentence": each.sentence, "failing": each.failing} for each in troubles],
     }
 

@@ -31,7 +31,7 @@ class Scene:
             self.produce(partition, num_records)
         self.broker.members = dict(ALL_RUN)
         self.broker.committed_offsets["g-online"] = {FIRST: num_records, SECOND: num_records}
-        self.fences: Mapping[Partition, int] | None = {FIRST: num_records, SECOND: num_records}
+        self.redis: dict[Partition, int] | None = {FIRST: num_records, SECOND: num_records}
         self.states = [self.logged(-300, 40), self.logged(-5, num_records)]
 
     def produce(self, partition: Partition, num_records: int) -> None:
@@ -46,7 +46,7 @@ class Scene:
 
     def status(self) -> IngestStatus:
         def fences(_: Sequence[Partition]) -> Mapping[Partition, int] | None:
-            return self.fences
+            return self.redis
 
         return take_status(TOPICS, self.broker, FakeLogHistory(self.states), fences, FakeClock())
 
@@ -84,7 +84,7 @@ def test_the_watermark_of_all_is_the_oldest_of_any() -> None:
 def test_lag_is_counted_for_each_writer() -> None:
     scene = Scene()
     scene.produce(FIRST, 30)
-    scene.broker.committed_offsets["g-online"][SECOND] = 90
+    scene.redis = {FIRST: 100, SECOND: 90}
     status = scene.status()
     assert [(each.offline_lag, each.online_lag) for each in status.partitions] == [(30, 30), (0, 10)]
     assert {writer.name: writer.lag for writer in status.writers} == {
@@ -99,7 +99,7 @@ def test_rates_of_writers_come_from_two_looks() -> None:
     scene, clock = Scene(), FakeClock()
     earlier = scene.status()
     scene.produce(FIRST, 50)
-    scene.broker.committed_offsets["g-online"][FIRST] = 150
+    scene.broker.committed_offsets["g-online"][FIRST] = 150  # all that is known while Redis is away
     clock.advance(10)
     later = take_status(TOPICS, scene.broker, FakeLogHistory(scene.states), lambda _: None, clock)
     assert rates_of(later, earlier)["online"] == 5.0
@@ -146,11 +146,16 @@ def never_committed(scene: Scene) -> None:
 
 
 def redis_away(scene: Scene) -> None:
-    scene.fences = None
+    scene.redis = None
 
 
 def redis_emptied(scene: Scene) -> None:
-    scene.fences = {FIRST: 0, SECOND: 0}
+    scene.redis = {}
+
+
+def redis_emptied_long_after(scene: Scene) -> None:
+    scene.redis = {}
+    scene.broker.delete_before({FIRST: 20})
 
 
 def far_behind(scene: Scene) -> None:
@@ -172,7 +177,8 @@ def dead_letters(scene: Scene) -> None:
         (silent_log, "took nothing since 23:55:00 UTC though 120 records wait"),
         (never_committed, "has no commit though 200 records wait"),
         (redis_away, "Redis does not answer"),
-        (redis_emptied, "`nightjar features rebuild`"),
+        (redis_emptied, "the online writer reads 200 records again, by itself"),
+        (redis_emptied_long_after, "lacks events of 1 partitions that Kafka no longer holds: run `nightjar features"),
         (far_behind, "The online writer is 2,000 records behind"),
         (dead_letters, "3 dead letters are kept: `nightjar dlq list`"),
     ],
