@@ -1,4 +1,4 @@
-"""Events and items as producers make them, and what they look like on the wire."""
+"""Events as producers make them, and what they look like on the wire."""
 
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nightjar import Event, InvalidField, Item
+from nightjar import Event, InvalidField
 from nightjar.events import new_event_id
-from nightjar.v1 import event_pb2, item_pb2
-from nightjar.validation import check_event, check_item
+from nightjar.v1 import event_pb2
+from nightjar.validation import check_event
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=60)
 moments = st.datetimes(datetime(1970, 1, 2), timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]))
@@ -55,25 +55,6 @@ def _event_of(message: event_pb2.Event) -> Event:
         position=message.position if message.HasField("position") else None,
         surface=message.surface,
         attributes=dict(message.attributes),
-    )
-
-
-@given(
-    item=st.builds(
-        Item,
-        item_id=words,
-        title=st.just("") | words,
-        categories=st.lists(words, max_size=5).map(tuple),
-        attributes=attributes,
-        update_time=moments,
-    )
-)
-def test_an_item_survives_the_wire(item: Item) -> None:
-    message = item.to_proto()
-    check_item(message)
-    read = item_pb2.Item.FromString(message.SerializeToString())
-    assert item == Item(
-        read.item_id, read.title, tuple(read.categories), dict(read.attributes), read.update_time.ToDatetime(UTC)
     )
 
 
@@ -144,19 +125,3 @@ def test_a_message_with_a_time_beyond_the_calendar_is_refused() -> None:
     event.event_time.seconds = 10**15
     with pytest.raises(InvalidField, match="event_time lies before 1970 or after"):
         check_event(event)
-
-
-@pytest.mark.parametrize(
-    ("item", "field"),
-    [
-        (Item(""), "item_id"),
-        (Item("i", title="x" * 1_025), "title"),
-        (Item("i", categories=("c",) * 65), "categories"),
-        (Item("i", categories=("x" * 257,)), "categories"),
-        (Item("i", attributes={"k": "x" * 1_024}), "attributes"),
-    ],
-)
-def test_an_item_that_breaks_the_contract_is_refused_by_field(item: Item, field: str) -> None:
-    with pytest.raises(InvalidField) as refused:
-        check_item(item.to_proto())
-    assert refused.value.field == field
