@@ -5,7 +5,11 @@ What a command alone needs and is slow to import, it imports itself: `nightjar e
 
 import typer
 
+from services.cli.events.export_file import export_file
+from services.cli.events.import_files import import_files
+from services.cli.events.replay import replay
 from services.cli.events.send import send
+from services.cli.events.tail import tail
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,8 +18,7 @@ app = typer.Typer(
     Example: `nightjar events send --user 42 --item 50 --type view`.""",
 )
 app.command("send")(send)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `send` a subcommand while it is the only one."""
+app.command("tail")(tail)
+app.command("import")(import_files)
+app.command("export")(export_file)
+app.command("replay")(replay)

@@ -44,14 +44,18 @@ class Source(Protocol):
         ...
 
 
-SUFFIXES: Final = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+FORMATS: Final = ("parquet", "csv", "jsonl")
+
+_SUFFIXES: Final = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 def format_of(path: Path, asked: str | None) -> str:
     """parquet, csv or jsonl: as asked, else by the name; raises InvalidRequest when neither tells."""
-    found = asked or SUFFIXES.get(path.suffix.lower())
+    if asked is not None and asked not in FORMATS:
+        raise InvalidRequest("--format", f"{asked!r} is none; choose {', '.join(FORMATS)}")
+    found = asked or _SUFFIXES.get(path.suffix.lower())
     if found is None:
-        raise InvalidRequest("--format", f"is needed: the name {path.name!r} does not end in {', '.join(SUFFIXES)}")
+        raise InvalidRequest("--format", f"is needed: the name {path.name!r} does not end in {', '.join(_SUFFIXES)}")
     return found
 
 
