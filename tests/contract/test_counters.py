@@ -217,6 +217,14 @@ async def test_a_copy_is_seen_only_once_published_and_brings_its_fence(store: St
     assert await top(store) == pytest.approx({"new": 1.0}, rel=1e-3)
 
 
+async def test_a_copy_of_nothing_empties_the_shard(store: Store) -> None:
+    shard = new_shard()
+    store.writer.apply([batch(shard, [event("0")])])
+    store.rebuilder.publish(shard)
+    assert await top(store) == {}
+    assert store.writer.fences([shard]) == {shard: 0}
+
+
 async def test_a_discarded_copy_is_empty(store: Store) -> None:
     shard = new_shard()
     store.rebuilder.apply([batch(shard, [event("0")])])

@@ -9,7 +9,7 @@ from services.domain.counters import CounterBatch, CounterKind, CounterRules, Er
 from services.domain.ids import EventId, ItemId
 from services.domain.ports import Clock
 
-EVERYWHERE = None
+ELSEWHERE = ""
 
 
 @dataclass
@@ -17,7 +17,7 @@ class FakeShard:
     fence: int = 0
     windows: dict[EventId, int] = field(default_factory=dict)
     """In which window of offsets an event was counted."""
-    sums: dict[tuple[Era, str | None], dict[ItemId, float]] = field(default_factory=dict)
+    sums: dict[tuple[Era, str], dict[ItemId, float]] = field(default_factory=dict)
 
 
 class FakeCounters:
@@ -27,14 +27,14 @@ class FakeCounters:
         self._rules = rules
         self._limits = limits
         self._clock = clock
-        self.shards: dict[Shard, FakeShard] = defaultdict(FakeShard)
-        self.copies: dict[Shard, FakeShard] = defaultdict(FakeShard)
+        self.shards: defaultdict[Shard, FakeShard] = defaultdict(FakeShard)
+        self.copies: defaultdict[Shard, FakeShard] = defaultdict(FakeShard)
         self._written = self.copies if staged else self.shards
 
     def staged(self) -> "FakeCounters":
         """The same store, seen by a rebuild."""
         copy = FakeCounters(self._rules, self._limits, self._clock, staged=True)
-        copy.shards, copy._written = self.shards, copy.copies
+        copy.shards = self.shards
         return copy
 
     def fences(self, shards: Sequence[Shard]) -> Mapping[Shard, int]:
@@ -55,17 +55,15 @@ class FakeCounters:
                 continue
             shard.windows[event.event_id] = window
             for increment in increments:
-                for surface in {EVERYWHERE, event.surface or EVERYWHERE}:
-                    sums = self._sums(shard, increment.era, surface)
-                    if sums is not None:
-                        sums[event.item_id] = sums.get(event.item_id, 0.0) + increment.amount
+                sums = self._sums(shard, increment.era, event.surface)
+                sums[event.item_id] = sums.get(event.item_id, 0.0) + increment.amount
         shard.fence = batch.next_offset
 
-    def _sums(self, shard: FakeShard, era: Era, surface: str | None) -> dict[ItemId, float] | None:
-        """None when the surface is one too many."""
-        surfaces = [each for known, each in shard.sums if known == era and each is not EVERYWHERE]
-        if surface is not EVERYWHERE and surface not in surfaces and len(surfaces) >= self._limits.max_surfaces:
-            return None
+    def _sums(self, shard: FakeShard, era: Era, surface: str) -> dict[ItemId, float]:
+        """Those of the surface, or of all that have none of their own."""
+        surfaces = [each for known, each in shard.sums if known == era and each != ELSEWHERE]
+        if surface not in surfaces and len(surfaces) >= self._limits.max_surfaces:
+            surface = ELSEWHERE
         return shard.sums.setdefault((era, surface), {})
 
     def _lives(self, era: Era) -> bool:
@@ -76,7 +74,7 @@ class FakeCounters:
             self.copies.pop(shard, None)
 
     def publish(self, shard: Shard) -> None:
-        self.shards[shard] = self.copies.pop(shard)
+        self.shards[shard] = self.copies.pop(shard, FakeShard())
 
     async def top(
         self,
@@ -90,7 +88,7 @@ class FakeCounters:
         totals: dict[ItemId, float] = defaultdict(float)
         for shard in self.shards.values():
             for (era, where), sums in shard.sums.items():
-                if era.kind is kind and where == surface and era.expire_time_us > now_us:
+                if era.kind is kind and surface in (None, where) and era.expire_time_us > now_us:
                     for item_id, total in sums.items():
                         totals[item_id] += total * era.decay(now_us)
         found = [(item, total) for item, total in totals.items() if total > 0 and (among is None or item in among)]

@@ -66,7 +66,7 @@ class RedisItemCounters:
                 [
                     _SortedSet(shard_prefix(shard) + field, name[0].decay(now_us))
                     for field, name in named
-                    if name and name[0].kind is kind and name[1] == surface and name[0].expire_time_us > now_us
+                    if name and name[0].kind is kind and surface in (None, name[1]) and name[0].expire_time_us > now_us
                 ]
             )
         return [sets for sets in found if sets]
@@ -135,12 +135,12 @@ class RedisItemCounters:
         return list(await asyncio.gather(*map(ask, range(len(keys)))))
 
 
-def _parsed(field: bytes) -> tuple[Era, str | None] | None:
+def _parsed(field: bytes) -> tuple[Era, str] | None:
     """Era and surface of a directory's field; None for a field that is no sorted set."""
     if not field.startswith(b"z:"):
         return None
-    kind, half_life, number, *surface = field.decode().removeprefix("z:").split(":", 3)
-    return Era.parse(f"{kind}:{half_life}:{number}"), surface[0] if surface else None
+    kind, half_life, number, surface = field.decode().removeprefix("z:").split(":", 3)
+    return Era.parse(f"{kind}:{half_life}:{number}"), surface
 
 
 def _largest(sums: Mapping[bytes, float], num_items: int) -> list[tuple[ItemId, float]]:

@@ -1,6 +1,6 @@
 """The writing side of the counters, and of the copies that a rebuild makes: one script call a few hundred events."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
@@ -21,6 +21,7 @@ _EVENTS_A_CALL: Final = 500  # a script call blocks Redis, 5 µs an event
 _TRIM_EVERY: Final = (
     8_192  # offsets. Larger: sorted sets grow further beyond their bound; smaller: Redis looks more often
 )
+_LISTED_S: Final = 400 * 86_400  # larger: shards of topics long gone are read; smaller: a silent one is in no list
 _NUM_HASH_BYTES: Final = 8  # smaller: two ids may be taken for one, 1 in 2^64 a pair now; larger: memory
 
 
@@ -59,10 +60,18 @@ class RedisCounterWriter:
 
     def apply(self, batches: Sequence[CounterBatch]) -> dict[Shard, int]:
         now_s = int(self._clock.now().timestamp())
-        calls = [(batch.shard, call) for batch in batches for call in self._calls(batch, now_s)]
-        listing = [] if self._staged else [self._listing(batch.shard for batch in batches)]
-        answers = self._nodes.run([call for _, call in calls] + listing)
-        return {shard: int(fence) for (shard, _), fence in zip(calls, answers, strict=False)}
+        counted_for: list[Shard] = []
+
+        def calls() -> Iterator[Call]:
+            for batch in batches:
+                for call in self._calls(batch, now_s):
+                    counted_for.append(batch.shard)
+                    yield call
+            if batches and not self._staged:
+                yield _listing(batch.shard for batch in batches)
+
+        answers = self._nodes.run(calls())
+        return {shard: int(fence) for shard, fence in zip(counted_for, answers, strict=False)}
 
     def discard(self, shards: Sequence[Shard]) -> None:
         self._nodes.run(
@@ -75,27 +84,21 @@ class RedisCounterWriter:
     def publish(self, shard: Shard) -> None:
         keys = [directory_key(shard), directory_key(shard, staged=True)]
         prefixes = [shard_prefix(shard), shard_prefix(shard, staged=True)]
-        self._nodes.run([Call(_PUBLISH, keys, prefixes), self._listing([shard])])
+        self._nodes.run([Call(_PUBLISH, keys, prefixes), _listing([shard])])
 
     def close(self) -> None:
         self._nodes.close()
 
-    def _listing(self, shards: Iterable[Shard]) -> Call:
-        """The call that tells readers of these shards."""
-        return Call(_ENLIST, [SHARDS], [self._limits.ttl_s, *shards])
-
-    def _calls(self, batch: CounterBatch, now_s: int) -> list[Call]:
+    def _calls(self, batch: CounterBatch, now_s: int) -> Iterator[Call]:
         """Several for a large batch; each ends where the next begins, so a refused one stops those behind it."""
-        calls = []
         events = batch.events
         from_offset = batch.from_offset
         for start in range(0, max(len(events), 1), _EVENTS_A_CALL):
             piece = events[start : start + _EVENTS_A_CALL]
             is_last = start + _EVENTS_A_CALL >= len(events)
             next_offset = batch.next_offset if is_last else piece[-1][0] + 1
-            calls.append(self._call(batch.shard, from_offset, next_offset, piece, now_s))
+            yield self._call(batch.shard, from_offset, next_offset, piece, now_s)
             from_offset = next_offset
-        return calls
 
     def _call(
         self, shard: Shard, from_offset: int, next_offset: int, events: Sequence[tuple[int, Interaction]], now_s: int
@@ -124,6 +127,11 @@ class RedisCounterWriter:
         for era in eras:
             arguments += (str(era), era.expire_time_us // 1_000_000)
         return Call(_COUNT, [directory_key(shard, staged=self._staged)], arguments + counted)
+
+
+def _listing(shards: Iterable[Shard]) -> Call:
+    """The call that tells readers of these shards."""
+    return Call(_ENLIST, [SHARDS], [_LISTED_S, *shards])
 
 
 def _hash(event_id: EventId) -> bytes:

@@ -24,54 +24,53 @@ end
 
 local function drop_expired()
   for field, expire_time_s in pairs(fields_of('z:')) do
-    if expire_time_s <= now_s then redis.call('HDEL', directory, field, 'n:' .. string.sub(field, 3)) end
+    if expire_time_s <= now_s then
+      redis.call('HDEL', directory, field, 'n:' .. string.match(field, '^z:(%a+:%d+:%d+):'))
+    end
   end
 end
 
--- The key of an era's sorted set; false for one that has expired or would be one surface too many.
+-- The key of an era's sorted set for a surface; '' stands for no surface, and for those beyond the bound. False when
+-- the era has expired.
 local function sorted_set(era, surface)
   local key = era.keys[surface]
   if key ~= nil then return key end
-  local field = 'z:' .. era.name .. (surface == '' and '' or ':' .. surface)
-  key = prefix .. field
+  local field = 'z:' .. era.name .. ':' .. surface
   if era.expire_time_s <= now_s then
     key = false
-  elseif redis.call('HEXISTS', directory, field) == 0 then
-    if surface == '' then
-      drop_expired()
-      redis.call('HSET', directory, field, era.expire_time_s)
-    elseif tonumber(redis.call('HGET', directory, 'n:' .. era.name) or '0') < max_surfaces then
-      redis.call('HSET', directory, field, era.expire_time_s)
-      redis.call('HINCRBY', directory, 'n:' .. era.name, 1)
-    else
-      key = false
-    end
+  elseif redis.call('HEXISTS', directory, field) == 1 then
+    key = prefix .. field
+  elseif surface ~= '' and tonumber(redis.call('HGET', directory, 'n:' .. era.name) or '0') >= max_surfaces then
+    key = sorted_set(era, '')
+  else
+    if redis.call('HINCRBY', directory, 'n:' .. era.name, surface == '' and 0 or 1) <= 1 then drop_expired() end
+    redis.call('HSET', directory, field, era.expire_time_s)
+    key = prefix .. field
   end
   era.keys[surface] = key
   return key
 end
 
 local function add(era, amount, item, surface)
-  local everywhere = sorted_set(era, '')
-  if everywhere then redis.call('ZINCRBY', everywhere, amount, item) end
-  if surface ~= '' then
-    local there = sorted_set(era, surface)
-    if there then redis.call('ZINCRBY', there, amount, item) end
-  end
+  local key = sorted_set(era, surface)
+  if key then redis.call('ZINCRBY', key, amount, item) end
 end
 
-local window, ids, ids_before, has_ids_before
+local window, ids, ids_before, has_ids, has_ids_before
 local function was_counted(offset, id)
   local its_window = math.floor(offset / id_window)
   if its_window ~= window then
     window = its_window
     ids = string.format('i:%.0f', window)
     ids_before = prefix .. string.format('i:%.0f', window - 1)
+    has_ids = redis.call('HEXISTS', directory, ids) == 1
     has_ids_before = redis.call('EXISTS', ids_before) == 1
   end
   if has_ids_before and redis.call('SISMEMBER', ids_before, id) == 1 then return true end
   if redis.call('SADD', prefix .. ids, id) == 0 then return true end
-  if redis.call('HSETNX', directory, ids, window) == 1 then
+  if not has_ids then
+    has_ids = true
+    redis.call('HSET', directory, ids, window)
     for field, other in pairs(fields_of('i:')) do
       if other < window - 1 then
         redis.call('UNLINK', prefix .. field)

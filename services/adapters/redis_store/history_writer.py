@@ -1,7 +1,7 @@
 """The writing side of the histories: one script call a user, many users a round trip."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,7 +39,7 @@ class RedisHistoryWriter:
         for interaction in interactions:
             if interaction.event_type in self._types:
                 by_user[interaction.user_id].append(interaction)
-        self._nodes.run([call for user_id, events in by_user.items() for call in self._calls(user_id, events)])
+        self._nodes.run(call for user_id, events in by_user.items() for call in self._calls(user_id, events))
 
     def forget(self, user_ids: Sequence[UserId]) -> None:
         self._nodes.run([Call(_FORGET, user_keys(user_id), ()) for user_id in user_ids])
@@ -47,9 +47,8 @@ class RedisHistoryWriter:
     def close(self) -> None:
         self._nodes.close()
 
-    def _calls(self, user_id: UserId, events: list[Interaction]) -> list[Call]:
+    def _calls(self, user_id: UserId, events: list[Interaction]) -> Iterator[Call]:
         keys = user_keys(user_id)
-        calls = []
         for start in range(0, len(events), _EVENTS_A_CALL):
             arguments: list[Word] = [*self._bounds]
             for event in events[start : start + _EVENTS_A_CALL]:
@@ -60,8 +59,7 @@ class RedisHistoryWriter:
                     item_id if kind.consumes else b"",
                     item_id if kind.role is Role.IMPRESSION else b"",
                 )
-            calls.append(Call(_SCRIPT, keys, arguments))
-        return calls
+            yield Call(_SCRIPT, keys, arguments)
 
 
 def _leaves_a_trace(kind: EventType) -> bool:

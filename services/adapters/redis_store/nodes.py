@@ -5,11 +5,11 @@ Cluster take no scripts at all. So the commands are packed by hiredis and sent o
 answers while it moves slots is left to redis-py's single calls, which follow it.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from importlib import resources
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import hiredis
@@ -19,7 +19,6 @@ from redis.crc import key_slot
 from redis.exceptions import (
     AskError,
     ClusterDownError,
-    ClusterError,
     NoScriptError,
     RedisClusterException,
     ResponseError,
@@ -67,6 +66,49 @@ class Call:
         return ("EVAL", self.script.source, len(self.keys), *self.keys, *self.arguments)
 
 
+@dataclass(slots=True)
+class _Line:
+    """The connection to one node, and the calls on their way over it, by their numbers."""
+
+    connection: _Connection
+    packed: list[bytes] = field(default_factory=list)
+    size_bytes: int = 0
+    unsent: list[int] = field(default_factory=list)
+    unanswered: list[int] = field(default_factory=list)
+
+    def queue(self, number: int, packed: bytes, answers: dict[int, Any]) -> None:
+        """Sends once there is enough, and then reads what the trip before brought: so the node is never idle."""
+        self.packed.append(packed)
+        self.unsent.append(number)
+        self.size_bytes += len(packed)
+        if self.size_bytes >= _TRIP_BYTES:
+            before, self.unanswered = self.unanswered, []
+            self.send()
+            self._read(before, answers)
+
+    def send(self) -> None:
+        if self.packed:
+            self.connection.send_packed_command([b"".join(self.packed)])
+            self.unanswered += self.unsent
+            self.packed, self.unsent, self.size_bytes = [], [], 0
+
+    def finish(self, answers: dict[int, Any]) -> None:
+        """Reads what is left to be read."""
+        numbers, self.unanswered = self.unanswered, []
+        self._read(numbers, answers)
+
+    def load(self, script: Script) -> None:
+        self.connection.send_command("SCRIPT", "LOAD", script.source)
+        self.connection.read_response()
+
+    def _read(self, numbers: Sequence[int], answers: dict[int, Any]) -> None:
+        for number in numbers:
+            try:
+                answers[number] = self.connection.read_response()
+            except ResponseError as error:
+                answers[number] = error  # the other calls' answers are still to be read
+
+
 class Nodes:
     """One Redis, or every node of the Redis Cluster that the address is part of; for one thread."""
 
@@ -75,38 +117,53 @@ class Nodes:
         self._url = url
         self._options: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
         self._client: _Client | None = None
-        self._connections: dict[str, _Connection] = {}
+        self._lines: dict[str, _Line] = {}
 
-    def run(self, calls: Sequence[Call]) -> list[Any]:
+    def run(self, calls: Iterable[Call]) -> list[Any]:
         """The calls' answers, in their order; calls with the same keys run in their order.
 
-        Raises FeatureStoreDown. Some of the calls may have run then: scripts must bear to be repeated.
+        They are taken one by one, while the nodes work on those before. Raises FeatureStoreDown. Some may have run
+        then, or twice: scripts must bear to be repeated.
         """
+        taken: list[Call] = []
+        noted = _noting(iter(calls), taken)
         try:
-            client = self._connected()
-            answers: list[Any] = [None] * len(calls)
-            for name, numbers in self._by_node(client, calls).items():
-                for number, answer in zip(numbers, self._trips(client, name, [calls[n] for n in numbers]), strict=True):
-                    answers[number] = answer
+            try:
+                answers = self._exchange(noted)
+            except redis.ConnectionError:
+                self.close()  # perhaps only a socket was stale
+                answers = self._exchange(chain(tuple(taken), noted))
+            self._tell_scripts(taken, answers)
             for number, answer in enumerate(answers):
                 if isinstance(answer, ResponseError):
-                    answers[number] = self._again(client, calls[number], answer)
+                    answers[number] = self._follow(taken[number], answer)
         except (redis.RedisError, RedisClusterException, OSError) as error:
             self.close()
-            raise FeatureStoreDown(f"Redis did not take {len(calls)} calls: {error}") from error
+            raise FeatureStoreDown(f"Redis did not take {len(taken)} calls: {error}") from error
         return answers
 
     def close(self) -> None:
-        for connection in self._connections.values():
-            connection.disconnect()
-        self._connections.clear()
+        for line in self._lines.values():
+            line.connection.disconnect()
+        self._lines.clear()
         if self._client is not None:
             self._client.close()
             self._client = None
 
+    def _exchange(self, calls: Iterable[Call]) -> list[Any]:
+        """The answers, errors of single calls among them."""
+        client = self._connected()
+        answers: dict[int, Any] = {}
+        for number, call in enumerate(calls):
+            self._line(client, call.keys[0]).queue(number, _pack(call.by_digest()), answers)
+        for line in self._lines.values():
+            line.send()
+        for line in self._lines.values():
+            line.finish(answers)
+        return [answers[number] for number in range(len(answers))]
+
     def _connected(self) -> _Client:
         if self._client is None:
-            # A stale socket is mended by one more try; a server that is away is waited for by the callers.
             single = redis.Redis.from_url(self._url, retry=Retry(NoBackoff(), 1), **self._options)
             if single.info("cluster").get("cluster_enabled"):
                 single.close()
@@ -115,73 +172,38 @@ class Nodes:
                 self._client = single
         return self._client
 
-    def _by_node(self, client: _Client, calls: Sequence[Call]) -> dict[str, list[int]]:
-        """The numbers of the calls by the name of the node that owns their keys."""
-        if not _is_cluster(client):
-            return {"": list(range(len(calls)))}
-        found: dict[str, list[int]] = defaultdict(list)
-        for number, call in enumerate(calls):
-            node = client.nodes_manager.get_node_from_slot(key_slot(call.keys[0]))
-            found[node.name].append(number)
-        return found
+    def _line(self, client: _Client, key: bytes) -> _Line:
+        """To the node that owns the key."""
+        node = client.nodes_manager.get_node_from_slot(key_slot(key)) if _is_cluster(client) else None
+        name = "" if node is None else node.name
+        line = self._lines.get(name)
+        if line is None:
+            at_node = client if node is None else client.get_redis_connection(node)
+            # Held for good: a pool's own checks cost 20 µs a trip.
+            line = self._lines[name] = _Line(at_node.connection_pool.make_connection())
+        return line
 
-    def _trips(self, client: _Client, name: str, calls: Sequence[Call]) -> list[Any]:
-        """Sends and reads in pieces, so that neither side waits for a full socket buffer."""
-        packed = [_pack(call.by_digest()) for call in calls]
-        answers: list[Any] = []
-        start = 0
-        while start < len(packed):
-            end, size_bytes = start, 0
-            while end < len(packed) and size_bytes < _TRIP_BYTES:
-                size_bytes += len(packed[end])
-                end += 1
-            answers += self._trip(client, name, b"".join(packed[start:end]), end - start)
-            start = end
-        return answers
+    def _tell_scripts(self, calls: Sequence[Call], answers: list[Any]) -> None:
+        """Runs again those that a node did not know the script of, once it does."""
+        unknown = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        for script in {calls[number].script for number in unknown}:
+            for line in self._lines.values():
+                line.load(script)
+        for number, answer in zip(unknown, self._exchange(calls[number] for number in unknown), strict=True):
+            answers[number] = answer
 
-    def _trip(self, client: _Client, name: str, packed: bytes, num_calls: int) -> list[Any]:
-        connection = self._connections.get(name)
-        if connection is None:
-            connection = self._connections[name] = _connection(client, name)
-        try:
-            return _exchange(connection, packed, num_calls)
-        except redis.ConnectionError:
-            connection.disconnect()  # perhaps only this socket is stale
-            return _exchange(connection, packed, num_calls)
+    def _follow(self, call: Call, answer: ResponseError) -> Any:
+        """What became of a call whose slot has moved, or is moving; raises any other error."""
+        if not (isinstance(answer, _MOVES) and _is_cluster(self._client)):
+            raise answer
+        return self._connected().execute_command(*call.by_source())
 
-    def _again(self, client: _Client, call: Call, answer: ResponseError) -> Any:
-        """What became of a call that the node did not run: the script was unknown there, or the slot has moved."""
-        if isinstance(answer, NoScriptError):
-            return client.execute_command(*call.by_source())
-        if isinstance(answer, _MOVES) and _is_cluster(client):
-            try:
-                return client.execute_command(*call.by_digest())
-            except NoScriptError:
-                return client.execute_command(*call.by_source())
-        raise answer
+
+def _noting(calls: Iterator[Call], taken: list[Call]) -> Iterator[Call]:
+    for call in calls:
+        taken.append(call)
+        yield call
 
 
 def _is_cluster(client: _Client) -> bool:
     return isinstance(client, redis.RedisCluster)
-
-
-def _connection(client: _Client, name: str) -> _Connection:
-    if _is_cluster(client):
-        node = client.get_node(node_name=name)
-        if node is None:
-            raise ClusterError(f"the Cluster's node {name} is gone")
-        client = client.get_redis_connection(node)
-    return client.connection_pool.make_connection()  # held for good: a pool's own checks cost 20 µs a trip
-
-
-def _exchange(connection: _Connection, packed: bytes, num_calls: int) -> list[Any]:
-    connection.send_packed_command([packed])
-    return [_answer(connection) for _ in range(num_calls)]
-
-
-def _answer(connection: _Connection) -> Any:
-    """An error of one call is its answer: the other calls' answers are still to be read."""
-    try:
-        return connection.read_response(disconnect_on_error=True)
-    except ResponseError as error:
-        return error

@@ -1,7 +1,6 @@
--- Puts the staged copy of a shard in its place, and drops what was there, in one step.
+-- Puts the staged copy of a shard in its place, and drops what was there, in one step; without a copy it only drops.
 -- KEYS: the shard's directory, the copy's directory. ARGV: prefix of the shard's keys, prefix of the copy's keys.
--- The directories list every other key, by its name behind the prefix. Returns the new fence, -1 without a copy.
-if redis.call('EXISTS', KEYS[2]) == 0 then return -1 end
+-- The directories list every other key, by its name behind the prefix.
 local function parts(directory)
   local found = {}
   for _, field in ipairs(redis.call('HKEYS', directory)) do
@@ -15,5 +14,5 @@ for _, part in ipairs(parts(KEYS[2])) do
   if redis.call('EXISTS', ARGV[2] .. part) == 1 then redis.call('RENAME', ARGV[2] .. part, ARGV[1] .. part) end
 end
 redis.call('UNLINK', KEYS[1])
-redis.call('RENAME', KEYS[2], KEYS[1])
-return tonumber(redis.call('HGET', KEYS[1], 'fence'))
+if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('RENAME', KEYS[2], KEYS[1]) end
+return 0

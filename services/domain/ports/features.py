@@ -62,7 +62,7 @@ class CounterRebuilder(CounterWriter, Protocol):
         ...
 
     def publish(self, shard: Shard) -> None:
-        """Puts the copy in the shard's place, fence included, in one step."""
+        """Puts the copy in the shard's place, fence included, in one step; an empty copy empties it."""
         ...
 
 
