@@ -28,8 +28,8 @@ NOW = datetime.now(UTC)
 class Pipeline:
     """Topics, a home folder and a namespace of a test's own."""
 
-    def __init__(self, servers: str, redis_url: str, home: Path) -> None:
-        self.name = uuid.uuid4().hex
+    def __init__(self, servers: str, redis_url: str, home: Path, name: str = "") -> None:
+        self.name = name or uuid.uuid4().hex
         self.servers = servers
         self.redis_url = redis_url
         self.topic, self.items_topic = f"events-{self.name}", f"items-{self.name}"

@@ -1,6 +1,11 @@
 """The real gateway on a real Kafka, up to the log: what it answers is true, also when the broker comes and goes."""
 
+import errno
+import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,7 +24,7 @@ from nightjar.v1 import event_service_pb2 as wire
 from nightjar.v1.event_service_pb2_grpc import EventServiceStub
 from services.domain.streams import Counts
 from services.settings import Settings
-from tests.integration.gateway_process import gateway, starting
+from tests.integration.gateway_process import Gateway, gateway, starting
 from tests.integration.pipeline import Pipeline
 from tests.waiting import wait_until
 
@@ -39,7 +44,7 @@ def event(number: int, kind: str = "view") -> Event:
 
 
 def test_what_is_answered_as_stored_is_logged_once(pipeline: Pipeline, tmp_path: Path) -> None:
-    """Unary and streamed, bad events among good ones, everything sent twice: one row an event."""
+    """Unary and streamed, bad events among good ones, everything sent more than once: one row an event."""
     batch = [event(number) for number in range(20)]
     batch[7] = event(7, "teleport")
     parts = [
@@ -59,23 +64,43 @@ def test_what_is_answered_as_stored_is_logged_once(pipeline: Pipeline, tmp_path:
                 assert results[7].problem == "unknown_type"
                 answer = EventServiceStub(channel).PublishEventStream(iter(parts), timeout=20)
                 assert [result.status for result in answer.results] == [STORED] * 13 + [INVALID] + [STORED] * 26
-        served.process.send_signal(signal.SIGTERM)
+            answer = EventServiceStub(channel).PublishEventStream(stopped_after_the_first(parts, served), timeout=20)
+            assert [result.status for result in answer.results] == [STORED] * 13 + [INVALID] + [STORED] * 26
         assert served.process.wait(20) == 0, served.log.read_text()
         assert not served.ready_file.exists()
     with pipeline.writer("offline"):
-        wait_until(lambda: pipeline.counts().read == 2 * 58, timeout_s=30, what="all that was stored is read")
-    assert pipeline.counts() == Counts(read=116, logged=58, duplicate=58)
+        wait_until(lambda: pipeline.counts().read == 155, timeout_s=30, what="all that was stored is read")
+    assert pipeline.counts() == Counts(read=155, logged=58, duplicate=97)
+
+
+def stopped_after_the_first(
+    parts: list[wire.PublishEventStreamRequest], served: Gateway
+) -> Iterator[wire.PublishEventStreamRequest]:
+    """SIGTERM in the middle of a stream: nobody new is let in, and what runs is finished."""
+    target = served.target
+    yield parts[0]
+    served.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: refuses(target), what="new connections are refused")
+    yield from parts[1:]
+
+
+def refuses(target: str) -> bool:
+    host, _, port = target.partition(":")
+    with socket.socket() as trial:
+        return trial.connect_ex((host, int(port))) == errno.ECONNREFUSED
 
 
 def test_a_broker_that_goes_is_said_in_time_and_one_that_comes_back_is_used(tmp_path: Path, redis_url: str) -> None:
     """Neither a hang nor a lie: not stored means not known to be stored, and the same events sent again count once."""
     node = kafka.KafkaNode(tmp_path / "kafka", any_free(), any_free(), heap_mib=256)
     broker = kafka.program(node, find_java(), kafka_jars.class_path(Settings().cache_folder), tmp_path / "kafka.log")
-    with running(broker):
-        pipeline = Pipeline(node.bootstrap_servers, redis_url, tmp_path / "home")
-        pipeline.producer.close()
-    environment = {**pipeline.environment, "NIGHTJAR_GATEWAY__PORT": str(any_free())}
-    environment["NIGHTJAR_GATEWAY__ANSWER_TIMEOUT_S"] = "2"
+    environment = {
+        "NIGHTJAR_HOME": str(tmp_path / "home"),
+        "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS": node.bootstrap_servers,
+        "NIGHTJAR_KAFKA__EVENTS_TOPIC": "events-here",
+        "NIGHTJAR_GATEWAY__PORT": str(any_free()),
+        "NIGHTJAR_GATEWAY__ANSWER_TIMEOUT_S": "2",
+    }
     target = f"127.0.0.1:{environment['NIGHTJAR_GATEWAY__PORT']}"
     with starting(environment, tmp_path) as served:
         wait_until(lambda: "broker_down" in served.log.read_text(), timeout_s=60, what="it says that Kafka is away")
@@ -86,6 +111,8 @@ def test_a_broker_that_goes_is_said_in_time_and_one_that_comes_back_is_used(tmp_
         ):
             hasty.publish([event(0)])
         with running(broker):
+            pipeline = Pipeline(node.bootstrap_servers, redis_url, tmp_path / "home", name="here")
+            pipeline.producer.close()
             wait_until(served.is_ready, timeout_s=30, what="it has found Kafka")
             with EventsClient(target) as client:
                 assert client.publish([event(0)])[0].stored
@@ -124,3 +151,27 @@ def test_a_full_gateway_refuses_a_call_and_slows_a_stream_down(pipeline: Pipelin
         stream = (wire.PublishEventStreamRequest(events=part) for part in parts)
         answer = stub.PublishEventStream(stream, timeout=60)
         assert [result.status for result in answer.results] == [STORED] * 8_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "named"),
+    [({}, 2, "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS"), ({"NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS": "k:1"}, 1, "GATEWAY__PORT")],
+    ids=["no Kafka is named", "the port is taken"],
+)
+def test_a_start_that_cannot_be_is_one_sentence(settings: dict[str, str], status: int, named: str) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTJAR_")}
+        port = {"NIGHTJAR_GATEWAY__PORT": str(listener.getsockname()[1])}
+        child = subprocess.run(
+            [sys.executable, "-m", "services.ingest.gateway"],
+            env=inherited | port | settings,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert child.returncode == status, child.stderr
+    assert named in child.stderr.splitlines()[-1]
+    assert "Traceback" not in child.stderr
