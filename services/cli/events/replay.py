@@ -1,0 +1,116 @@
+"""`nightjar events replay`: events of the log go to a topic again."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from nightjar import EventProducer
+from services import logs
+from services.adapters.kafka_cluster import KafkaCluster
+from services.cli.moments import moment_of
+from services.cli.sdk_errors import as_domain_errors
+from services.cli.streams import connected_to_kafka
+from services.domain.errors import InvalidRequest
+from services.domain.event_selection import Selection
+from services.domain.ids import UserId
+from services.domain.interactions import Interaction
+from services.process import stop_on_signals
+from services.settings import Settings, load
+
+if TYPE_CHECKING:
+    from services.adapters.delta_log import DeltaEventLog
+
+MAX_BLOCK_S: Final = 10.0  # larger: a broker that is away is told late; smaller: a busy one looks away
+INTERRUPTED: Final = 130
+
+
+def replay(
+    since: Annotated[str, typer.Option(help="From this event time on, ISO 8601 with a zone or an age such as 2h.")],
+    until: Annotated[
+        str | None, typer.Option(help="Before this event time, ISO 8601 or an age. Unset: to the last.")
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
+    to_topic: Annotated[str | None, typer.Option(help="A topic that exists. Unset: the events topic itself.")] = None,
+    speed: Annotated[
+        float, typer.Option(min=0, help="Event seconds a second: 1 is the pace they came at; 0 does not wait.")
+    ] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them and send nothing.")] = False,
+) -> None:
+    """Sends events of the log to a topic again, in the order of their times, with the ids they have.
+
+    In the events topic they are duplicates: the log counts them and stores none, and no history changes. So it refuses
+    events older than the ids that the writer remembers; send those to another topic.
+
+    Example: nightjar events replay --since 1h --dry-run
+
+    Example: nightjar events replay --since 2026-01-31T12:00:00Z --until 2026-01-31T13:00:00Z --to-topic try --speed 60
+    """
+    from services.adapters.delta_log import DeltaEventLog  # a second of imports that --help spares
+
+    settings, now = load(), datetime.now(UTC)
+    logs.configure(settings.log_level, "nightjar")
+    log = DeltaEventLog(settings.log_folder)
+    selection = Selection(
+        since_us=_us(moment_of("--since", since, now)),
+        until_us=None if until is None else _us(moment_of("--until", until, now)),
+        user_ids=None if user is None else frozenset([UserId(user)]),
+    )
+    topic = to_topic or settings.kafka.events_topic
+    if topic == settings.kafka.events_topic:
+        _check_that_ids_are_remembered(selection, log, settings)
+    version = log.version()
+    events = (event for part in log.scan(version, selection) for event in part.interactions)
+    result = {"topic": topic, "log_version": version, "dry_run": dry_run}
+    if dry_run:
+        typer.echo(json.dumps(result | {"events": sum(1 for _ in events), "interrupted": False}))
+        return
+    num_sent, interrupted = _send(events, topic, speed, settings)
+    typer.echo(json.dumps(result | {"events": num_sent, "interrupted": interrupted}))
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _send(events: Iterator[Interaction], topic: str, speed: float, settings: Settings) -> tuple[int, bool]:
+    """How many were sent, and whether a signal ended it before the last; what was sent is stored either way."""
+    from services.ingest.pacing import paced, to_message
+
+    _, servers = connected_to_kafka(settings)
+    with KafkaCluster(servers) as cluster:
+        if not cluster.partitions([topic]):
+            raise InvalidRequest("--to-topic", f"{topic!r} does not exist; make it first")
+    stop, begun, num_sent = stop_on_signals(), time.monotonic(), 0
+    with (
+        as_domain_errors(),
+        EventProducer(servers, events_topic=topic, max_block_s=MAX_BLOCK_S) as producer,
+        Progress(
+            SpinnerColumn(), TextColumn("{task.completed:,} events"), console=Console(stderr=True), transient=True
+        ) as bar,
+    ):
+        task = bar.add_task("replay", total=None)
+        for event in paced(events, speed, lambda: time.monotonic() - begun, stop.wait):
+            producer.send(to_message(event))
+            num_sent += 1
+            bar.advance(task)
+    return num_sent, stop.is_set()
+
+
+def _check_that_ids_are_remembered(selection: Selection, log: "DeltaEventLog", settings: Settings) -> None:
+    newest_us = next((times[0] for _, times in log.recent_ids(0) if len(times)), None)
+    window_us = settings.ingest.dedupe_window_s * 1_000_000
+    if newest_us is not None and (selection.since_us or 0) < newest_us - window_us:
+        oldest = datetime.fromtimestamp((newest_us - window_us) / 1_000_000, UTC)
+        raise InvalidRequest(
+            "--since",
+            f"lies before {oldest:%Y-%m-%dT%H:%M:%SZ}, where the writer's memory of event ids begins: the log would "
+            "hold those events twice. Begin later, or name another topic with --to-topic",
+        )
+
+
+def _us(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)
