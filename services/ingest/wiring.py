@@ -1,6 +1,6 @@
 """Puts a writer process together: settings, Kafka, its store, and its loop.
 
-Each writer imports the store it writes to and no other: a process starts a second sooner and stays smaller.
+Each writer imports the stores it writes to and no other: a process starts a second sooner and stays smaller.
 """
 
 import threading
@@ -11,7 +11,6 @@ import structlog
 
 from services.adapters.kafka_source import KafkaDeadLetters, KafkaRecordSource
 from services.domain.clock import SystemClock
-from services.domain.counters import CounterRules
 from services.domain.errors import InvalidSettings
 from services.domain.ports import PartitionListener
 from services.domain.streams import Partition, Record
@@ -78,21 +77,11 @@ def _run_offline(settings: Settings, stop: threading.Event, on_ready: Callable[[
 
 
 def _run_online(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
-    from services.adapters.redis_store import CounterLimits, HistoryLimits, RedisCounterWriter, RedisHistoryWriter
+    from services.features.wiring import open_counters, open_histories
 
-    servers, redis, url = _servers(settings), settings.redis, _redis_url(settings)
-    types, clock = settings.declared_event_types(), SystemClock()
-    limits = HistoryLimits(redis.max_history, redis.max_consumed, redis.history_ttl_s, redis.max_shown)
-    histories = RedisHistoryWriter(url, types, limits)
-    counters = RedisCounterWriter(
-        url,
-        CounterRules(types, redis.trending_half_life_s),
-        CounterLimits(
-            redis.counter_max_items, redis.counter_max_surfaces, redis.counter_dedupe_offsets, redis.history_ttl_s
-        ),
-        clock,
-    )
-    writer = OnlineWriter(histories, counters, clock, types=types, limits=limits_of(settings))
+    servers, types = _servers(settings), settings.declared_event_types()
+    histories, counters = open_histories(settings), open_counters(settings)
+    writer = OnlineWriter(histories, counters, SystemClock(), types=types, limits=limits_of(settings))
     source = KafkaRecordSource(
         servers, group_of(settings, "online"), [settings.kafka.events_topic], _Announcing(writer, on_ready)
     )
@@ -106,20 +95,17 @@ def _run_online(settings: Settings, stop: threading.Event, on_ready: Callable[[]
 
 def _run_catalog(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
     """Items and users side by side: a tombstone that waits for Redis must not hold up an item that is to be hidden."""
-    from services.adapters.redis_store import HistoryLimits, RedisAvailabilityNotice, RedisHistoryWriter
+    from services.adapters.redis_store import RedisAvailabilityNotice
     from services.adapters.sql.engine import connect
     from services.adapters.sql.item_catalog import SqlItemCatalog
     from services.adapters.sql.user_directory import SqlUserDirectory
+    from services.features.wiring import open_histories, redis_url
 
-    kafka, redis, url = settings.kafka, settings.redis, _redis_url(settings)
+    kafka = settings.kafka
     dead_letters, clock, limits = KafkaDeadLetters(_servers(settings)), SystemClock(), limits_of(settings)
     engine = connect(settings.database_url)
-    notice = RedisAvailabilityNotice(url, redis.timeout_s)
-    online = RedisHistoryWriter(
-        url,
-        settings.declared_event_types(),
-        HistoryLimits(redis.max_history, redis.max_consumed, redis.history_ttl_s),
-    )
+    notice = RedisAvailabilityNotice(redis_url(settings), settings.redis.timeout_s)
+    online = open_histories(settings)
     items = CatalogWriter(SqlItemCatalog(engine), notice, dead_letters, clock, limits=limits)
     users = UserWriter(SqlUserDirectory(engine, clock), online, dead_letters, clock, limits=limits)
     joined = AfterAll(2, on_ready)
@@ -177,12 +163,6 @@ def _servers(settings: Settings) -> str:
             "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS is unset; `nightjar up` sets it, or name your own cluster."
         )
     return settings.kafka.bootstrap_servers
-
-
-def _redis_url(settings: Settings) -> str:
-    if settings.redis.url is None:
-        raise InvalidSettings("NIGHTJAR_REDIS__URL is unset; `nightjar up` sets it, or name your own Redis.")
-    return settings.redis.url.get_secret_value()
 
 
 def group_of(settings: Settings, writer: str) -> str:

@@ -1,6 +1,7 @@
 """Sends a data set through Kafka, with the project's own producer."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Final
 
 from nightjar import EventProducer
@@ -48,8 +49,21 @@ def event_message(event: Interaction) -> event_pb2.Event:
 
 def item_message(item: Item) -> item_pb2.Item:
     """The domain's item as the wire's."""
+    price, availability = item.price, item.availability
     message = item_pb2.Item(
-        item_id=item.item_id, title=item.title, categories=item.categories, attributes=item.attributes
+        item_id=item.item_id,
+        title=item.title,
+        categories=item.categories,
+        attributes=item.attributes,
+        description=item.description,
+        tags=item.tags,
+        price=None if price is None else item_pb2.Price(**asdict(price)),
+        hidden=availability.hidden,
+        embedding=item.embedding,
     )
     message.update_time.FromMicroseconds(item.update_time_us)
+    if availability.from_us is not None:
+        message.available_from_time.FromMicroseconds(availability.from_us)
+    if availability.until_us is not None:
+        message.available_until_time.FromMicroseconds(availability.until_us)
     return message

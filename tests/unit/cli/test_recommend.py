@@ -115,6 +115,7 @@ def test_a_program_gets_one_json_object(ask: Ask) -> None:
         "degraded": False,
         "degraded_reason": "",
         "cache_hit": False,
+        "catalog_version": "",
     }
 
 
