@@ -35,6 +35,8 @@ COMMANDS: Final = (
     Command("events", "services.cli.events", "app", "Send events, watch them come, send them again."),
     Command("ingest", "services.cli.ingest", "app", "How far the writers are, and what became of the records."),
     Command("dlq", "services.cli.dlq", "app", "The records no writer could use: look, mend, send again."),
+    Command("features", "services.cli.features", "app", "What Redis holds for serving: see it, make it again."),
+    Command("log", "services.cli.event_log", "app", "The offline log: what it holds, and its housekeeping."),
     Command("train", "services.cli.train", "train", "Train a model on the log; it goes live if it passes the gate."),
     Command("models", "services.cli.models", "app", "List, promote and roll back models."),
     Command("schedule", "services.cli.schedule", "app", "See the nightly run, or start one now."),

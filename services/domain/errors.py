@@ -29,6 +29,7 @@ class Reason(StrEnum):
     NOT_ENOUGH_DATA = "NOT_ENOUGH_DATA"
     TRAINING_FAILED = "TRAINING_FAILED"
     DATASET_UNAVAILABLE = "DATASET_UNAVAILABLE"
+    REBUILD_CONFLICT = "REBUILD_CONFLICT"
     REPLAY_REFUSED = "REPLAY_REFUSED"
 
 
@@ -160,3 +161,9 @@ class ReplayRefused(NightjarError):
     """A dead record that must not be sent again: it was already, it would die again, or nobody knows what it was."""
 
     reason = Reason.REPLAY_REFUSED
+
+
+class RebuildConflict(NightjarError):
+    """Another rebuild of the online features runs at the same time and has taken over the copies this one makes."""
+
+    reason = Reason.REBUILD_CONFLICT

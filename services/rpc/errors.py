@@ -37,6 +37,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.NOT_ENOUGH_DATA: StatusCode.FAILED_PRECONDITION,
         Reason.TRAINING_FAILED: StatusCode.INTERNAL,
         Reason.DATASET_UNAVAILABLE: StatusCode.UNAVAILABLE,
+        Reason.REBUILD_CONFLICT: StatusCode.ABORTED,
         Reason.REPLAY_REFUSED: StatusCode.FAILED_PRECONDITION,
     }
 )

@@ -11,7 +11,14 @@ from services.domain.ports.features import (
     ResultCache,
     UserForgetter,
 )
-from services.domain.ports.ingest import DeadLetters, EventColumns, EventLog, PartitionListener, RecordSource
+from services.domain.ports.ingest import (
+    DeadLetters,
+    EventColumns,
+    EventLog,
+    EventsByOffset,
+    PartitionListener,
+    RecordSource,
+)
 from services.domain.ports.models import BundleStore, ModelRegistrar, ModelRegistry
 from services.domain.ports.notices import Notice, Notices
 from services.domain.ports.operations import LogHistory, RecordSender, ReplayMemory, StreamCluster, TopicReader
@@ -25,6 +32,7 @@ __all__ = [
     "DeadLetters",
     "EventColumns",
     "EventLog",
+    "EventsByOffset",
     "HistoryReader",
     "HistoryWriter",
     "ItemCatalog",

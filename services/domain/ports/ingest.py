@@ -62,6 +62,30 @@ class EventLog(Protocol):
         ...
 
 
+class EventsByOffset(Protocol):
+    """The offline log in the order of its topic. Blocks; raises EventLogDown."""
+
+    def version(self) -> int:
+        """The newest version; -1 for a log that does not exist yet."""
+        ...
+
+    def num_events(self, version: int) -> int:
+        """Of that version; 0 for -1, the log that does not exist yet."""
+        ...
+
+    def next_offsets(self, version: int, topic: str) -> Mapping[Partition, int]:
+        """How far this version holds each partition of the topic that it has ever stored."""
+        ...
+
+    def read(self, version: int, partition: Partition, from_offset: int, next_offset: int) -> Iterator[LoggedEvents]:
+        """The partition's events in the order of their offsets, from one up to, not including, the other."""
+        ...
+
+    def read_imported(self, version: int) -> Iterator[LoggedEvents]:
+        """The events that did not come from the topic, the same order each time."""
+        ...
+
+
 class RecordSource(Protocol):
     """Records of one consumer group. Partitions come and go; `start` says where a new one is read from."""
 
