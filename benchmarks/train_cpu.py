@@ -1,8 +1,9 @@
 """How well and how fast the encoder trains on MovieLens-100K, without Kafka or a log.
 
 `OMP_WAIT_POLICY=PASSIVE .venv/bin/python -m benchmarks.train_cpu [--holdout] [seed=1 num_blocks=2 ...]`: the last
-arguments override fields of `settings.TrainSettings`. Settings are chosen on the validation part; the holdout is looked
-at only with --holdout. Prints a line an epoch, and a JSON line at the end. Fetches the data on its first run.
+arguments override fields of `settings.TrainSettings`; event types are those of the settings (NIGHTJAR_EVENT_TYPES).
+Settings are chosen on the validation part; the holdout is looked at only with --holdout. Prints a line an epoch, and a
+JSON line at the end. Fetches the data on its first run.
 """
 
 import argparse
@@ -13,8 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from services.cli.datasets import movielens
-from services.domain.event_types import DEFAULT_EVENT_TYPES
-from services.settings import Settings, TrainSettings
+from services.settings import TrainSettings, load
 from services.training.dataset import Dataset, build_dataset
 from services.training.holdout import measure
 from services.training.model import EpochReport
@@ -44,10 +44,11 @@ def main(overrides: Sequence[str], *, holdout: bool) -> None:
 
 
 def _dataset(train: TrainSettings) -> Dataset:
-    events = movielens.load(Settings().cache_folder, datetime.now(UTC)).events
+    settings = load()
+    events = movielens.load(settings.cache_folder, datetime.now(UTC)).events
     return build_dataset(
         columns_of(events),
-        DEFAULT_EVENT_TYPES,
+        settings.declared_event_types(),
         holdout_fraction=train.holdout_fraction,
         validation_fraction=train.validation_fraction,
         min_item_events=train.min_item_events,
