@@ -19,6 +19,8 @@ from services.settings import ScheduleSettings
 NIGHTLY: Final = "nightly"
 RUN_NOW: Final = "nightly-run-now"
 JOB: Final = "scheduler.job:run_night"
+HOUSEKEEPING: Final = "housekeeping"
+HOUSEKEEPING_JOB: Final = "scheduler.job:run_housekeeping"
 
 log = structlog.get_logger(__name__)
 
@@ -54,13 +56,18 @@ class Timetable(BaseScheduler):  # type: ignore[misc] # the library is untyped
 
 
 def plan_nights(timetable: Timetable, schedule: ScheduleSettings) -> None:
-    """Puts the nightly job in place; one missed while no scheduler ran is kept, and starts if it is in grace."""
-    trigger = night_trigger(schedule.nightly_cron, schedule.time_zone)
-    planned = timetable.get_job(NIGHTLY)
+    """Puts the nightly jobs in place; one missed while no scheduler ran is kept, and starts if it is in grace."""
+    _plan(timetable, schedule, NIGHTLY, JOB, schedule.nightly_cron)
+    _plan(timetable, schedule, HOUSEKEEPING, HOUSEKEEPING_JOB, schedule.housekeeping_cron)
+
+
+def _plan(timetable: Timetable, schedule: ScheduleSettings, job_id: str, function: str, cron: str) -> None:
+    trigger = night_trigger(cron, schedule.time_zone)
+    planned = timetable.get_job(job_id)
     if planned is None or repr(planned.trigger) != repr(trigger):
-        timetable.add_job(JOB, trigger, args=["schedule"], id=NIGHTLY, replace_existing=True)
+        timetable.add_job(function, trigger, args=["schedule"], id=job_id, replace_existing=True)
     else:
-        timetable.modify_job(NIGHTLY, misfire_grace_time=schedule.misfire_grace_s)
+        timetable.modify_job(job_id, misfire_grace_time=schedule.misfire_grace_s)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.run_book import SqlRunBook
 from services.domain.clock import SystemClock
 from services.domain.runs import RunBook
+from services.housekeeping import wiring as housekeeping
 from services.registry.wiring import gate_rules, open_notice, open_registry
 from services.settings import Settings
 
@@ -52,7 +53,7 @@ def scheduler_process(
         stopping=stopping.is_set,
         pause=stopping.wait,
     )
-    job.install(night.run)
+    job.install(night.run, housekeeping.build(settings, stopping.is_set).run)
     with timetable.opened(engine, settings.schedule) as table:
         timetable.plan_nights(table, settings.schedule)
         yield SchedulerProcess(table, night)

@@ -92,6 +92,7 @@ def _settings() -> Settings:
 def _document(run: Run) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
+        "kind": run.kind,
         "trigger": run.trigger,
         "state": run.state.value,
         "start_time": run.start_time.isoformat(),
@@ -102,9 +103,10 @@ def _document(run: Run) -> dict[str, Any]:
 
 
 def _table(runs: list[Run]) -> Table:
-    table = Table("run", "trigger", "started (UTC)", "took", "state", "version", "detail")
+    table = Table("run", "kind", "trigger", "started (UTC)", "took", "state", "version", "detail")
     for run in runs:
         took = "–" if run.end_time is None else f"{(run.end_time - run.start_time).total_seconds():.0f} s"
         started = f"{run.start_time:%Y-%m-%d %H:%M:%S}"
-        table.add_row(str(run.run_id), run.trigger, started, took, run.state.value, run.version or "–", run.detail)
+        state, version = run.state.value, run.version or "–"
+        table.add_row(str(run.run_id), run.kind, run.trigger, started, took, state, version, run.detail)
     return table

@@ -16,7 +16,7 @@ from services.domain.ids import ModelVersion
 class RunState(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
-    """Trained, passed the gate, live."""
+    """A night: trained, passed the gate, live. A housekeeping: done."""
     REFUSED = "refused"
     """Trained, but the gate did not let it go live."""
     FAILED = "failed"

@@ -9,6 +9,7 @@ A section is a file: stores, ingest, gateway, serving, training; `root` puts the
 
 from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
+from services.settings.log import LogSettings
 from services.settings.root import PREFIX, Settings, load
 from services.settings.serving import ServeSettings
 from services.settings.stores import DatabaseSettings, KafkaSettings, RedisSettings
@@ -22,6 +23,7 @@ __all__ = [
     "GatewaySettings",
     "IngestSettings",
     "KafkaSettings",
+    "LogSettings",
     "RedisSettings",
     "ScheduleSettings",
     "ServeSettings",

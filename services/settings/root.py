@@ -11,6 +11,7 @@ from services.domain.errors import InvalidSettings
 from services.domain.event_types import DEFAULT_EVENT_TYPES, EventTypes
 from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
+from services.settings.log import LogSettings
 from services.settings.serving import ServeSettings
 from services.settings.stores import DatabaseSettings, KafkaSettings, RedisSettings
 from services.settings.training import GateSettings, ScheduleSettings, TrainSettings
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     gateway: GatewaySettings = GatewaySettings()
     serve: ServeSettings = ServeSettings()
+    log: LogSettings = LogSettings()
     train: TrainSettings = TrainSettings()
     gate: GateSettings = GateSettings()
     schedule: ScheduleSettings = ScheduleSettings()

@@ -78,8 +78,10 @@ class GateSettings(Section):
 class ScheduleSettings(Section):
     nightly_cron: Annotated[str, AfterValidator(_known_crontab)] = "0 2 * * *"
     """When the nightly run starts: minute hour day month weekday."""
+    housekeeping_cron: Annotated[str, AfterValidator(_known_crontab)] = "0 1 * * *"
+    """When the log is kept: erasure, retention, compaction. Before the night, so that no model learns of the erased."""
     time_zone: Annotated[str, AfterValidator(_known_time_zone)] = "UTC"
-    """The time zone of that cron expression."""
+    """The time zone of these cron expressions."""
     misfire_grace_s: int = Field(default=3_600, ge=1)
     """A run missed by at most this many seconds still starts, e.g. after a restart; several missed start one."""
     train_timeout_s: int = Field(default=6 * 3_600, ge=1)

@@ -56,9 +56,9 @@ class DeltaEventLog:
             if value is not None
         ]
         table = self._table if self._table is not None else self._create()
-        for _ in range(_COMMIT_TRIES):
-            self._check_that_nobody_else_wrote(table, progress)
+        for attempt in range(_COMMIT_TRIES):
             try:
+                self._check_that_nobody_else_wrote(table, progress)
                 write_deltalake(
                     table,
                     rows,
@@ -68,13 +68,23 @@ class DeltaEventLog:
                 )
             except CommitFailedError:
                 # Housekeeping's commits are no reason to give up; another writer's, of these partitions, are.
-                table = self._newest() or self._create()
+                table = self._refreshed()
                 continue
             except (DeltaError, OSError) as error:
-                raise self._down(str(error)) from error
+                # A snapshot reads lazily, and housekeeping may have forgotten its commits meanwhile: look anew, once.
+                if attempt:
+                    raise self._down(str(error)) from error
+                table = self._refreshed()
+                continue
             self._known_offsets |= {partition: stored.next_offset for partition, stored in progress.items()}
             return table.version()
         raise self._down(f"{_COMMIT_TRIES} commits were refused, the last one too")
+
+    def _refreshed(self) -> DeltaTable:
+        try:
+            return self._newest() or self._create()
+        except (DeltaError, OSError) as error:
+            raise self._down(str(error)) from error
 
     def _down(self, problem: str) -> EventLogDown:
         self._table = None

@@ -1,0 +1,165 @@
+"""One housekeeping of the log: retention, erasure, compaction, then deleting what no version needs any more.
+
+In this order, so that nothing is compacted that is dropped, and what compaction replaces is deleted some night later.
+Erasure takes two of them: the first takes the users out of the newest version, and a later one, once nobody can be
+reading the old files any more, deletes those and closes the wish. Until then what arrives late is erased as well.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from services.domain.errors import CatalogDown, NightjarError
+from services.domain.ids import ModelVersion
+from services.domain.log_keeping import Cleaned, Compacted, Erased, LogKeeper
+from services.domain.ports import Clock, ModelRegistry, UserDirectory
+from services.domain.runs import Run, RunBook, RunState
+from services.domain.users import Erasure
+
+KIND: Final = "housekeeping"
+KEEP_ALIVE_S: Final = 5.0  # larger: nearer to the lease's 60 s; smaller: idle writes to the database
+_DAY_S: Final = 86_400
+_CHANGES_LOOKED_AT: Final = 1_000  # of the live model; the pinned versions are among the newest of them
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The operator's bounds. `keep_models`: the live model and those live before it whose data is kept."""
+
+    retention_days: int | None
+    min_age_h: int
+    keep_models: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was done, or with a dry run, what would be."""
+
+    dates_dropped: int
+    erased: Erased
+    compacted: Compacted
+    cleaned: Cleaned
+    pinned: Sequence[int]
+    erasures_closed: int
+
+    @property
+    def sentence(self) -> str:
+        cleaned, merged = self.cleaned, self.compacted
+        parts = [
+            f"{self.dates_dropped} dates dropped by age",
+            f"{self.erased.num_events} events of erased users deleted",
+            f"{merged.num_files_before} files merged into {merged.num_files_after}",
+            f"{cleaned.num_files} old files deleted",
+        ]
+        if cleaned.pending:
+            parts.append(f"{len(cleaned.pending)} erasures wait for files to be old enough")
+        if cleaned.given_up:
+            parts.append(f"versions {', '.join(map(str, cleaned.given_up))} of models are gone to an erasure")
+        return f"{'; '.join(parts)}."
+
+
+@dataclass(frozen=True)
+class Housekeeping:
+    """The use case and what it stands on. `stopping` turns true when the process is asked to end."""
+
+    keeper: LogKeeper
+    registry: ModelRegistry
+    users: UserDirectory
+    runs: RunBook
+    clock: Clock
+    rules: Rules
+    stopping: Callable[[], bool]
+
+    def run(self, trigger: str) -> Run | None:
+        """Does it, unless somebody is at it on this database, then None; blocks. Raises CatalogDown at the start."""
+        run = self.runs.begin(KIND, trigger)
+        if run is None:
+            log.warning("housekeeping_skipped", trigger=trigger, why="another one is going on")
+            return None
+        log.info("housekeeping_started", run_id=run.run_id, trigger=trigger)
+        with self._lease(run) as held:
+            state, detail = self._outcome(lambda: held() and not self.stopping())
+        log.info("housekeeping_ended", run_id=run.run_id, state=state.value, detail=detail)
+        try:
+            if not self.runs.finish(run.run_id, state, detail=detail):
+                log.warning("housekeeping_not_recorded", run_id=run.run_id, why="its lease ran out before")
+        except CatalogDown as error:
+            log.warning("housekeeping_not_recorded", run_id=run.run_id, why=str(error))
+        return replace(run, state=state, detail=detail)
+
+    def look(self) -> Report:
+        """What a run would do now; changes nothing. Raises CatalogDown and EventLogDown."""
+        return self._kept_house(lambda: True, dry_run=True)
+
+    def _outcome(self, keep_going: Callable[[], bool]) -> tuple[RunState, str]:
+        try:
+            report = self._kept_house(keep_going, dry_run=False)
+        except NightjarError as error:
+            return RunState.FAILED, str(error)
+        except Exception as error:  # the outermost frame of the scheduler's thread
+            log.exception("housekeeping_broke")
+            return RunState.FAILED, f"Unexpected {type(error).__name__}; the log has the rest."
+        if not keep_going():
+            return RunState.FAILED, f"It was ended before it was through: {report.sentence}"
+        return RunState.SUCCEEDED, report.sentence
+
+    def _kept_house(self, keep_going: Callable[[], bool], *, dry_run: bool) -> Report:
+        wishes, pinned = self.users.open_erasures(), pinned_versions(self.registry, self.rules.keep_models)
+        dropped, keeper = 0, self.keeper
+        if self.rules.retention_days is not None:
+            today = int(self.clock.now().timestamp()) // _DAY_S
+            dropped = keeper.drop_before(today - self.rules.retention_days, dry_run=dry_run)
+        erased = keeper.erase(wishes, keep_going, dry_run=dry_run)
+        compacted = keeper.compact(keep_going, dry_run=dry_run)
+        if not keep_going():
+            return Report(dropped, erased, compacted, Cleaned(0, 0, (), wishes), pinned, 0)
+        cleaned = keeper.clean(pinned, wishes, self.rules.min_age_h, dry_run=dry_run)
+        done = self._fulfilled(wishes, erased, cleaned)
+        if done and not dry_run:
+            self.users.close_erasures(done)
+        return Report(dropped, erased, compacted, cleaned, pinned, len(done))
+
+    def _fulfilled(self, wishes: Sequence[Erasure], erased: Erased, cleaned: Cleaned) -> list[Erasure]:
+        """Wishes of which nothing is left on disk, and that are old enough that nothing of before is on its way."""
+        if erased.num_dates_left:
+            return []
+        pending = {wish.user_id for wish in cleaned.pending}
+        settled_us = int((self.clock.now() - timedelta(hours=self.rules.min_age_h)).timestamp() * 1_000_000)
+        return [wish for wish in wishes if wish.user_id not in pending and wish.request_time_us <= settled_us]
+
+    @contextmanager
+    def _lease(self, run: Run) -> Iterator[Callable[[], bool]]:
+        """Holds the run's lease meanwhile, in a thread, since a step may outlast a lease; yields whether it does."""
+        over, lost = threading.Event(), threading.Event()
+
+        def renew() -> None:
+            while not over.wait(KEEP_ALIVE_S):
+                try:
+                    if not self.runs.keep_alive(run.run_id):
+                        lost.set()
+                        return
+                except CatalogDown as error:
+                    log.warning("lease_not_renewed", run_id=run.run_id, why=str(error))
+
+        thread = threading.Thread(target=renew, name="housekeeping-lease", daemon=True)
+        thread.start()
+        try:
+            yield lambda: not lost.is_set()
+        finally:
+            over.set()
+            thread.join()
+
+
+def pinned_versions(registry: ModelRegistry, keep_models: int) -> list[int]:
+    """The log's versions that the live model and those live before it were trained on, `keep_models` models at most."""
+    live_once: dict[ModelVersion, None] = {}
+    for change in registry.assignments(_CHANGES_LOOKED_AT):
+        live_once.setdefault(change.version)
+    return sorted({registry.get(version).data_version for version in list(live_once)[:keep_models]})
