@@ -69,6 +69,8 @@ def server_options(folder: Path, port: int) -> list[tuple[str, str]]:
         ("--save", ""),
         # Histories must never vanish to make room for cached answers.
         ("--maxmemory-policy", "noeviction"),
+        # A full history of 200 events stays in the compact encoding. Larger: each change moves more bytes.
+        ("--zset-max-listpack-entries", "256"),
         ("--daemonize", "no"),
         ("--loglevel", "warning"),
     ]

@@ -1,18 +1,17 @@
-"""What `nightjar doctor` looks at: whether this machine has what the embedded stack, training and tests need."""
+"""Whether this machine has what the embedded stack, training and tests need."""
 
 import importlib.util
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from rich.table import Table
 
 from deploy.embedded import infrastructure, kafka_jars, state
 from deploy.embedded.java import find_java
 from deploy.embedded.valkey import find_server
+from services.cli.doctor.finding import Finding
 from services.domain.errors import MissingDependency, NightjarError
 from services.settings import Settings
 
@@ -20,20 +19,8 @@ MIN_FREE_DISK_GIB = 2.0
 MIN_FREE_MEMORY_GIB = 1.5
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `remedy` says how to get what is missing, and is empty when nothing is."""
-
-    name: str
-    ok: bool
-    detail: str
-    remedy: str = ""
-    needed: bool = True
-    """False: all works without it, if slower or smaller."""
-
-
-def examine(settings: Settings) -> list[Finding]:
-    """Looks at everything; starts nothing and fetches nothing."""
+def examine_machine(settings: Settings) -> list[Finding]:
+    """Starts nothing and fetches nothing."""
     return [
         _python(),
         _java(settings),
@@ -45,19 +32,6 @@ def examine(settings: Settings) -> list[Finding]:
         _ports(settings),
         _postgres(),
     ]
-
-
-def failed(findings: Sequence[Finding]) -> bool:
-    """True when something is missing that is needed."""
-    return any(finding.needed and not finding.ok for finding in findings)
-
-
-def table(findings: Sequence[Finding]) -> Table:
-    shown = Table("", "what", "found", "how to get it")
-    for finding in findings:
-        mark = "[green]✔[/]" if finding.ok else "[red]✘[/]" if finding.needed else "[yellow]–[/]"
-        shown.add_row(mark, finding.name, finding.detail, finding.remedy)
-    return shown
 
 
 def _python() -> Finding:
