@@ -1,0 +1,60 @@
+"""The log in the order of its topic, in memory: each append is a version."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from services.domain.event_selection import LoggedEvents
+from services.domain.interactions import Interaction
+from services.domain.streams import LogBatch, Partition
+
+Row = tuple[Interaction, tuple[int, int] | None]
+
+
+class FakeEventsByOffset:
+    """Implements the EventsByOffset port."""
+
+    def __init__(self) -> None:
+        self._batches: list[LogBatch] = []
+
+    def append(self, batch: LogBatch) -> int:
+        self._batches.append(batch)
+        return self.version()
+
+    def version(self) -> int:
+        return len(self._batches) - 1
+
+    def num_events(self, version: int) -> int:
+        return len(self._rows(version))
+
+    def next_offsets(self, version: int, topic: str) -> Mapping[Partition, int]:
+        found: dict[Partition, int] = {}
+        for batch in self._batches[: version + 1]:
+            found |= {each: progress.next_offset for each, progress in batch.progress.items() if each.topic == topic}
+        return found
+
+    def read(self, version: int, partition: Partition, from_offset: int, next_offset: int) -> Iterator[LoggedEvents]:
+        rows = [(event, source) for event, source in self._rows(version) if source and source[0] == partition.number]
+        rows = sorted((row for row in rows if from_offset <= _offset(row) < next_offset), key=_offset)
+        for start in range(0, len(rows), 2):
+            yield _logged(rows[start : start + 2])
+
+    def read_imported(self, version: int) -> Iterator[LoggedEvents]:
+        rows = [row for row in self._rows(version) if row[1] is None]
+        if rows:
+            yield _logged(rows)
+
+    def _rows(self, version: int) -> list[Row]:
+        rows: list[Row] = []
+        for batch in self._batches[: version + 1]:
+            nowhere: list[tuple[int, int] | None] = [None] * len(batch.interactions)
+            sources: Sequence[tuple[int, int] | None] = batch.sources or nowhere
+            rows += zip(batch.interactions, sources, strict=True)
+        return rows
+
+
+def _offset(row: Row) -> int:
+    assert row[1] is not None
+    return row[1][1]
+
+
+def _logged(rows: Sequence[Row]) -> LoggedEvents:
+    return LoggedEvents([event for event, _ in rows], [source for _, source in rows])
