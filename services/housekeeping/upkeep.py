@@ -48,21 +48,24 @@ class Report:
     cleaned: Cleaned
     pinned: Sequence[int]
     erasures_closed: int
+    erasures_open: int
 
     @property
     def sentence(self) -> str:
         cleaned, merged = self.cleaned, self.compacted
-        parts = [
-            f"{self.dates_dropped} dates dropped by age",
-            f"{self.erased.num_events} events of erased users deleted",
-            f"{merged.num_files_before} files merged into {merged.num_files_after}",
-            f"{cleaned.num_files} old files deleted",
-        ]
-        if cleaned.pending:
-            parts.append(f"{len(cleaned.pending)} erasures wait for files to be old enough")
-        if cleaned.given_up:
-            parts.append(f"versions {', '.join(map(str, cleaned.given_up))} of models are gone to an erasure")
-        return f"{'; '.join(parts)}."
+        told = {
+            f"{self.dates_dropped} dates dropped by age": self.dates_dropped,
+            f"{self.erased.num_events} events of erased users deleted": self.erased.num_events,
+            f"{self.erased.num_dates_left} dates with erased users put off": self.erased.num_dates_left,
+            f"{merged.num_files_before} files merged into {merged.num_files_after}": merged.num_dates,
+            f"{cleaned.num_files} old files deleted": cleaned.num_files,
+            f"{cleaned.num_commits} old commits forgotten": cleaned.num_commits,
+            f"{self.erasures_closed} erasures fulfilled": self.erasures_closed,
+            f"{self.erasures_open} erasures wait until old files may be deleted": self.erasures_open,
+            f"log versions {', '.join(map(str, cleaned.given_up))} of models are gone to an erasure": cleaned.given_up,
+        }
+        done = [sentence for sentence, told_of in told.items() if told_of]
+        return f"{'; '.join(done)}." if done else "There was nothing to do."
 
 
 @dataclass(frozen=True)
@@ -119,12 +122,12 @@ class Housekeeping:
         erased = keeper.erase(wishes, keep_going, dry_run=dry_run)
         compacted = keeper.compact(keep_going, dry_run=dry_run)
         if not keep_going():
-            return Report(dropped, erased, compacted, Cleaned(0, 0, (), wishes), pinned, 0)
+            return Report(dropped, erased, compacted, Cleaned(0, 0, (), wishes), pinned, 0, len(wishes))
         cleaned = keeper.clean(pinned, wishes, self.rules.min_age_h, dry_run=dry_run)
         done = self._fulfilled(wishes, erased, cleaned)
         if done and not dry_run:
             self.users.close_erasures(done)
-        return Report(dropped, erased, compacted, cleaned, pinned, len(done))
+        return Report(dropped, erased, compacted, cleaned, pinned, len(done), len(wishes) - len(done))
 
     def _fulfilled(self, wishes: Sequence[Erasure], erased: Erased, cleaned: Cleaned) -> list[Erasure]:
         """Wishes of which nothing is left on disk, and that are old enough that nothing of before is on its way."""

@@ -32,6 +32,10 @@ class FakeRunBook:
     def finish(self, run_id: int, state: RunState, *, version: ModelVersion | None = None, detail: str = "") -> bool:
         return bool(self._end(lambda run: run.run_id == run_id, state, version, detail))
 
+    def lease_left_s(self, run_id: int) -> float:
+        """For tests: how long the run's lease still lasts."""
+        return (self._alive_times[run_id] + self._lease - self._clock.now()).total_seconds()
+
     def fail_abandoned(self) -> Sequence[Run]:
         oldest = self._clock.now() - self._lease
         return self._end(lambda run: self._alive_times[run.run_id] < oldest, RunState.FAILED, None, "abandoned")

@@ -10,7 +10,7 @@ import pytest
 
 from services.adapters.delta_log import DeltaEventLog, leftovers, reading
 from services.adapters.delta_log.housekeeping import DeltaLogKeeper
-from services.domain.errors import EventLogConflict, UnknownVersion
+from services.domain.errors import EventLogConflict, EventLogDown, UnknownVersion
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction
 from services.domain.streams import Counts, LogBatch, Partition, Progress
@@ -286,7 +286,7 @@ def test_erasure_is_stronger_than_a_pin(stage: Stage) -> None:
     assert (list(done.pending), list(done.given_up)) == ([], [with_ada])
     assert stage.users_on_disk() == {"bob"}
     assert stage.ids(without) == ["1"]
-    with pytest.raises((UnknownVersion, reading.EventLogDown)):
+    with pytest.raises((UnknownVersion, EventLogDown)):
         stage.ids(with_ada)
 
 
