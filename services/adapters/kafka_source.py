@@ -17,6 +17,8 @@ from services.domain.streams import DeadLetter, Partition, Record
 log = structlog.get_logger()
 
 CONTENT_TYPE: Final = "content-type"
+# Longest pause between tries to reach a broker; the library's is 30 s. Larger: one that is back is found late.
+RECONNECT_BACKOFF_MS: Final = 1_000
 
 # Larger: more memory between polls; smaller: more Python per record in the client.
 _POLL_RECORDS: Final = 5_000
@@ -54,6 +56,7 @@ class KafkaRecordSource:
                 session_timeout_ms=10_000,
                 heartbeat_interval_ms=2_000,
                 bootstrap_timeout_ms=int(connect_timeout_s * 1_000),
+                reconnect_backoff_max_ms=RECONNECT_BACKOFF_MS,
                 metrics_enabled=False,
             )
         except KafkaError as error:
@@ -117,6 +120,7 @@ class KafkaDeadLetters:
                 enable_idempotence=True,
                 acks="all",
                 linger_ms=5,
+                reconnect_backoff_max_ms=RECONNECT_BACKOFF_MS,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )

@@ -28,6 +28,7 @@ BATCH_BYTES: Final = 262_144  # larger: requests near Kafka's limit of 1 MiB; sm
 # What kafka-python and this module keep for a record besides its bytes (futures, locks, callbacks), measured.
 RECORD_OVERHEAD_BYTES: Final = 1_600
 REQUEST_TIMEOUT_S: Final = 30.0  # kafka-python's own; delivery_timeout_s below it shortens it
+RECONNECT_BACKOFF_MS: Final = 1_000  # the library's 30 s at most finds a broker that is back late
 FORCED_CLOSE_S: Final = 1.0  # for the farewell to a broker that did not take the records in time
 
 
@@ -83,6 +84,7 @@ class EventProducer:
             "request_timeout_ms": min(_ms(REQUEST_TIMEOUT_S), _ms(delivery_timeout_s) - _ms(linger_s)),
             "allow_auto_create_topics": False,  # a topic made by accident would have the wrong number of partitions
             "metrics_enabled": False,
+            "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MS,
         }
         try:
             self._kafka = kafka.KafkaProducer(**options | dict(kafka_options or {}))
