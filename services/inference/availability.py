@@ -31,8 +31,13 @@ class Snapshot:
 
     def after(self, changes: AvailabilityChanges) -> "Snapshot":
         """The snapshot of the version that these changes lead to."""
-        changed = {**self.restricted, **changes.items}
-        return Snapshot(changes.version, {item_id: each for item_id, each in changed.items() if each.is_restricted})
+        restricted = dict(self.restricted)
+        for item_id, each in changes.items.items():
+            if each.is_restricted:
+                restricted[item_id] = each
+            else:
+                restricted.pop(item_id, None)
+        return Snapshot(changes.version, restricted)
 
 
 EMPTY: Final = Snapshot(0, {})
@@ -51,9 +56,8 @@ class Unavailable:
     _flags: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, rows: Rows, num_items: int, *, is_known: bool = True) -> Self:
-        flags = np.zeros(num_items + 1, dtype=np.bool_)
-        flags[rows] = True
+    def of(cls, rows: Rows, flags: npt.NDArray[np.bool_], *, is_known: bool = True) -> Self:
+        """rows: where flags, of which there is one for each row, are true."""
         version = blake2b(rows.astype("<u4").tobytes(), digest_size=8).hexdigest() if len(rows) else ""
         return cls(rows, version, is_known, flags)
 
@@ -64,36 +68,36 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """A snapshot's restricted items in rows of one model, and from when until when each is shown."""
+    """A snapshot in rows of one model: from when until when each item may be shown. Row 0 is none."""
 
     snapshot: Snapshot
     model_version: ModelVersion
-    num_items: int
-    rows: Rows
     from_us: npt.NDArray[np.int64]
     until_us: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, snapshot: Snapshot, model: ServingModel) -> Self:
-        """Takes a tenth of a second a million restricted items; blocks."""
-        known = [each for item_id, each in snapshot.restricted.items() if item_id in model.vocabulary.item_rows]
-        rows = model.known_rows(snapshot.restricted)
-        order = np.argsort(rows)
-        return cls(
-            snapshot,
-            model.version,
-            model.index.num_items,
-            rows=rows[order],
-            from_us=np.array([_from_us(each) for each in known], dtype=np.int64)[order],
-            until_us=np.array([_until_us(each) for each in known], dtype=np.int64)[order],
-        )
+        """Blocks for about a microsecond a restricted item."""
+        length = model.index.num_items + 1
+        from_us, until_us = np.full(length, _ALWAYS_US), np.full(length, _NEVER_US)
+        _write(from_us, until_us, snapshot.restricted, model)
+        return cls(snapshot, model.version, from_us, until_us)
+
+    def after(self, snapshot: Snapshot, changes: AvailabilityChanges, model: ServingModel) -> "Windows":
+        """The windows of the snapshot that these changes lead to, for the same model; costs what the changes cost."""
+        from_us, until_us = self.from_us.copy(), self.until_us.copy()
+        _write(from_us, until_us, changes.items, model)
+        return Windows(snapshot, self.model_version, from_us, until_us)
+
+    def are_of(self, snapshot: Snapshot, model: ServingModel) -> bool:
+        return self.snapshot is snapshot and self.model_version == model.version
 
     def at(self, now_us: int) -> "Moment":
         outside = (now_us < self.from_us) | (now_us >= self.until_us)
         edges = np.concatenate((self.from_us, self.until_us))
         return Moment(
             self,
-            Unavailable.of(self.rows[outside], self.num_items),
+            Unavailable.of(np.flatnonzero(outside), outside),
             since_us=int(edges.max(where=edges <= now_us, initial=_ALWAYS_US)),
             until_us=int(edges.min(where=edges > now_us, initial=_NEVER_US)),
         )
@@ -110,11 +114,15 @@ class Moment:
 
 
 class AvailabilitySlot:
-    """Holds the newest snapshot, and what it means for the model that was asked about last."""
+    """Holds the newest snapshot, and what it means for the model that was asked about last.
+
+    `of` is for the event loop; the rest may be called from threads, and is seen by `of` whole or not at all.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._snapshot: Snapshot | None = None
+        self._prepared: Windows | None = None
         self._moment: Moment | None = None
 
     @property
@@ -122,25 +130,54 @@ class AvailabilitySlot:
         """None before the first."""
         return self._snapshot
 
+    @property
+    def windows(self) -> Windows | None:
+        """The newest that were worked out, for whichever model; None before the first."""
+        prepared, moment = self._prepared, self._moment
+        if prepared is not None and prepared.snapshot is self._snapshot:
+            return prepared
+        return None if moment is None else moment.windows
+
     def replace(self, snapshot: Snapshot, windows: Windows | None) -> None:
         """Makes the snapshot count from the next request on. `windows`: its own for the model that serves, if known."""
-        moment = None if windows is None else windows.at(self._now_us())
-        self._snapshot, self._moment = snapshot, moment
+        self._prepared = windows
+        self._snapshot = snapshot
+
+    def prepare(self, model: ServingModel) -> None:
+        """Works out what the snapshot means for a model that is about to serve; blocks, in any thread."""
+        snapshot = self._snapshot
+        if snapshot is not None:
+            self._prepared = Windows.of(snapshot, model)
 
     def of(self, model: ServingModel) -> Unavailable:
         """What the model may not show now."""
         snapshot = self._snapshot
         if snapshot is None:
-            return Unavailable.of(NO_ROWS, model.index.num_items, is_known=False)
-        moment, now_us = self._moment, self._now_us()
-        if moment is None or moment.windows.model_version != model.version or moment.windows.snapshot is not snapshot:
-            self._moment = moment = Windows.of(snapshot, model).at(now_us)
+            return Unavailable.of(NO_ROWS, np.zeros(model.index.num_items + 1, dtype=np.bool_), is_known=False)
+        moment, prepared, now_us = self._moment, self._prepared, self._now_us()
+        if moment is None or not moment.windows.are_of(snapshot, model):
+            if prepared is None or not prepared.are_of(snapshot, model):
+                prepared = Windows.of(snapshot, model)
+            self._moment = moment = prepared.at(now_us)
         elif not moment.since_us <= now_us < moment.until_us:
             self._moment = moment = moment.windows.at(now_us)
         return moment.unavailable
 
     def _now_us(self) -> int:
         return int(self._clock.now().timestamp() * 1_000_000)
+
+
+def _write(
+    from_us: npt.NDArray[np.int64],
+    until_us: npt.NDArray[np.int64],
+    items: Mapping[ItemId, Availability],
+    model: ServingModel,
+) -> None:
+    item_rows = model.vocabulary.item_rows
+    for item_id, each in items.items():
+        row = item_rows.get(item_id)
+        if row is not None:
+            from_us[row], until_us[row] = _from_us(each), _until_us(each)
 
 
 def _from_us(availability: Availability) -> int:

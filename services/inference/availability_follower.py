@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from services.domain.errors import CatalogDown, ModelNotReady
+from services.domain.items import AvailabilityChanges
 from services.domain.ports import AvailabilitySource, Clock, Notices
 from services.inference.availability import EMPTY, AvailabilitySlot, Snapshot, Windows
 from services.inference.availability_file import AvailabilityFile
@@ -22,6 +23,7 @@ from services.inference.serving_model import ServingModel
 log = structlog.get_logger(__name__)
 
 REMEMBER_EVERY: Final = timedelta(seconds=10)  # larger: a start without the database knows less; smaller: disk writes
+REMEMBER_SHARE: Final = 0.01  # of a worker's time, whatever that takes; larger: requests feel it; smaller: as above
 
 
 class AvailabilityFollower(CatalogFollower):
@@ -44,45 +46,51 @@ class AvailabilityFollower(CatalogFollower):
         self._live_model = live_model
         self._read = EMPTY
         self._remembered_version: int | None = None
-        self._remember_time: datetime | None = None
+        self._due_time: datetime | None = None
 
     async def catch_up(self) -> None:
         """Reads what changed since the last time and makes it count from the next request on."""
         try:
-            snapshot = await self._newest()
+            known, changes = await self._changes()
         except CatalogDown as error:
             self._catalog_went(error, still_hiding_as_of=None if self._slot.snapshot is None else self._read.version)
             await self._fall_back()
             return
         self._catalog_came_back()
-        if snapshot is not self._slot.snapshot:
+        if self._slot.snapshot is not known or changes.version != known.version:
             start = time.perf_counter()
-            await self._replace(snapshot)
-            self._read = snapshot
-            load_s = round(time.perf_counter() - start, 3)
+            self._read = await asyncio.to_thread(self._apply, known, changes)
             log.info(
-                "availability_loaded", version=snapshot.version, num_restricted=len(snapshot.restricted), load_s=load_s
+                "availability_loaded",
+                version=self._read.version,
+                num_changes=len(changes.items),
+                num_restricted=len(self._read.restricted),
+                load_s=round(time.perf_counter() - start, 3),
             )
         await self._remember()
 
-    async def _newest(self) -> Snapshot:
-        """The snapshot of this moment; the very one that was read last when nothing has changed since."""
-        known = self._read
-        changes = await self._ask(partial(self._source.availability_since, known.version))
-        if changes.version < known.version:  # a database made anew counts from 0 again
-            known = EMPTY
-            changes = await self._ask(partial(self._source.availability_since, 0))
-        if changes.version == known.version and not changes.items:
-            return known
-        return await asyncio.to_thread(known.after, changes)
+    async def _changes(self) -> tuple[Snapshot, AvailabilityChanges]:
+        """A known snapshot, and what changed after it."""
+        changes = await self._ask(partial(self._source.availability_since, self._read.version))
+        if changes.version >= self._read.version:
+            return self._read, changes
+        # A database made anew counts from 0 again.
+        return EMPTY, await self._ask(partial(self._source.availability_since, 0))
 
-    async def _replace(self, snapshot: Snapshot) -> None:
-        """Works out in a thread what the snapshot means for the live model, so that no request waits for it."""
+    def _apply(self, known: Snapshot, changes: AvailabilityChanges) -> Snapshot:
+        """In a thread, and for the model that serves, so that no request waits for it."""
+        snapshot = known.after(changes)
         try:
-            windows = await asyncio.to_thread(Windows.of, snapshot, self._live_model())
+            model = self._live_model()
         except ModelNotReady:
-            windows = None
-        self._slot.replace(snapshot, windows)
+            self._slot.replace(snapshot, None)
+            return snapshot
+        before = self._slot.windows
+        if before is not None and before.are_of(known, model):
+            self._slot.replace(snapshot, before.after(snapshot, changes, model))
+        else:
+            self._slot.replace(snapshot, Windows.of(snapshot, model))
+        return snapshot
 
     async def _fall_back(self) -> None:
         """Without any snapshot: the last one that a worker of this host read, if there is one."""
@@ -90,18 +98,19 @@ class AvailabilityFollower(CatalogFollower):
             return
         snapshot = await asyncio.to_thread(self._remembered.recall)
         if snapshot is not None:
-            await self._replace(snapshot)
+            self._slot.replace(snapshot, None)
             log.info("last_known_availability_loaded", version=snapshot.version)
 
     async def _remember(self) -> None:
         now = self._clock.now()
-        is_due = self._remember_time is None or now >= self._remember_time + REMEMBER_EVERY
-        if self._remembered_version == self._read.version or not is_due:
+        if self._remembered_version == self._read.version or (self._due_time is not None and now < self._due_time):
             return
-        self._remember_time = now
+        start = time.perf_counter()
         try:
             await asyncio.to_thread(self._remembered.remember, self._read)
         except OSError as error:
             log.warning("availability_not_remembered", version=self._read.version, error=str(error))
         else:
             self._remembered_version = self._read.version
+        took = timedelta(seconds=time.perf_counter() - start)
+        self._due_time = now + max(REMEMBER_EVERY, took / REMEMBER_SHARE)

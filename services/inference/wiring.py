@@ -23,13 +23,14 @@ from services.inference.availability_follower import AvailabilityFollower
 from services.inference.background import BackgroundTasks
 from services.inference.catalog_follower import CatalogFollower
 from services.inference.follower import Follower
-from services.inference.live_bundle import LiveBundleFile
+from services.inference.live_bundle import LiveBundle, LiveBundleFile
 from services.inference.model_slot import ModelSlot, load_bundle
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
 from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.inference.rpc.server import Health
+from services.inference.serving_model import ServingModel
 from services.registry import promotion
 from services.settings import Settings
 
@@ -72,9 +73,9 @@ def build(settings: Settings) -> Parts:
     engine, clock = connect(settings.database_url), SystemClock()
     registry = SqlModelRegistry(engine, clock)
     recorder, background, health = Recorder(), BackgroundTasks(MAX_CACHE_WRITES), Health()
-    slot = ModelSlot(partial(load_bundle, FolderBundleStore(settings.bundle_folder)))
-    remembered = LiveBundleFile(settings.live_bundle_file)
     availability, availability_file = AvailabilitySlot(clock), AvailabilityFile(settings.availability_file)
+    slot = ModelSlot(partial(_load, FolderBundleStore(settings.bundle_folder), availability))
+    remembered = LiveBundleFile(settings.live_bundle_file)
     return Parts(
         recommender=RecommenderServicer(Recommender(slot.model, availability, histories, cache, background, recorder)),
         models=ModelServicer(
@@ -94,3 +95,10 @@ def build(settings: Settings) -> Parts:
         connections=(histories, cache, notices, availability_notices),
         notice=notice,
     )
+
+
+def _load(bundles: FolderBundleStore, availability: AvailabilitySlot, bundle: LiveBundle) -> ServingModel:
+    """Before the swap, since no request may wait for it: the model, and which of its items are unavailable."""
+    model = load_bundle(bundles, bundle)
+    availability.prepare(model)
+    return model

@@ -16,6 +16,8 @@ from tests.fakes.availability import HIDDEN, snapshot_of
 from tests.fakes.clock import START, FakeClock
 
 NOW_US = int(START.timestamp() * 1_000_000)
+moments = st.none() | st.integers(NOW_US - 3, NOW_US + 3)
+availabilities = st.builds(Availability, st.booleans(), moments, moments)
 
 
 @pytest.fixture
@@ -101,16 +103,43 @@ def test_what_was_worked_out_for_another_model_is_not_used(
     assert slot.of(model).rows.tolist() == [1]
 
 
+def test_a_model_that_is_prepared_before_its_swap_is_answered_for_at_once(
+    slot: AvailabilitySlot, model: ServingModel, other_model: ServingModel
+) -> None:
+    snapshot = snapshot_of(item_1=HIDDEN)
+    slot.prepare(model)
+    slot.replace(snapshot, Windows.of(snapshot, model))
+    slot.prepare(other_model)
+    prepared = slot.windows
+    assert prepared is not None
+    assert prepared.are_of(snapshot, other_model)
+    assert slot.of(model).rows.tolist() == slot.of(other_model).rows.tolist() == [1]
+    assert slot.windows is prepared
+
+
+@given(st.lists(st.dictionaries(st.integers(1, 8), availabilities, max_size=4), max_size=4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_changes_one_after_another_end_where_reading_all_at_once_does(
+    model: ServingModel, steps: list[dict[int, Availability]]
+) -> None:
+    """Items 7 and 8 are none of the model's."""
+    snapshot, windows = EMPTY, Windows.of(EMPTY, model)
+    for version, step in enumerate(steps, start=1):
+        changes = AvailabilityChanges(version, {ItemId(f"item-{row}"): each for row, each in step.items()})
+        snapshot = snapshot.after(changes)
+        windows = windows.after(snapshot, changes, model)
+    anew = Windows.of(snapshot, model)
+    assert windows.from_us.tolist() == anew.from_us.tolist()
+    assert windows.until_us.tolist() == anew.until_us.tolist()
+    assert not any(each == ALWAYS for each in snapshot.restricted.values())
+
+
 def test_changes_replace_what_was_known_and_lift_restrictions() -> None:
     before = snapshot_of(1, item_1=HIDDEN, item_2=HIDDEN)
     window = Availability(from_us=7)
     after = before.after(AvailabilityChanges(4, {ItemId("item-1"): ALWAYS, ItemId("item-3"): window}))
     assert after == snapshot_of(4, item_2=HIDDEN, item_3=window)
     assert before == snapshot_of(1, item_1=HIDDEN, item_2=HIDDEN)
-
-
-moments = st.none() | st.integers(NOW_US - 3, NOW_US + 3)
-availabilities = st.builds(Availability, st.booleans(), moments, moments)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -135,7 +164,7 @@ def may_be_shown(availability: Availability, now_us: int) -> bool:
 
 
 def test_other_rows_are_added_once_each() -> None:
-    unavailable = Unavailable.of(np.array([2, 5]), num_items=6)
+    unavailable = Unavailable.of(np.array([2, 5]), np.isin(np.arange(7), [2, 5]))
     assert sorted(unavailable.and_rows(np.array([5, 1, 6])).tolist()) == [1, 2, 5, 6]
 
 
