@@ -21,9 +21,7 @@ from services.ingest.gateway.servicer import EventServicer
 from services.settings import Settings
 
 CONNECT_TIMEOUT_S: Final = 5.0  # larger: slow to stop while Kafka is away; smaller: a slow cluster is never reached
-MAX_BLOCK_S: Final = 2.0  # for the topic's partitions; larger: all wait for one; smaller: a slow cluster is refused
-RECONNECT_MS: Final = 1_000  # larger: calls fail for longer once Kafka is back; smaller: load while it starts
-
+MAX_BLOCK_S: Final = 2.0  
 
 @dataclass(frozen=True)
 class Parts:
@@ -77,5 +75,4 @@ def _producer_of(settings: Settings) -> Callable[[], EventProducer]:
         connect_timeout_s=CONNECT_TIMEOUT_S,
         # Before the answer is due, so that it can say why.
         delivery_timeout_s=settings.gateway.answer_timeout_s * 0.9,
-        kafka_options={"reconnect_backoff_max_ms": RECONNECT_MS},
     )
