@@ -21,7 +21,8 @@ from services.ingest.gateway.servicer import EventServicer
 from services.settings import Settings
 
 CONNECT_TIMEOUT_S: Final = 5.0  # larger: slow to stop while Kafka is away; smaller: a slow cluster is never reached
-MAX_BLOCK_S: Final = 2.0  
+MAX_BLOCK_S: Final = 2.0  # for the topic's partitions; larger: all wait for one; smaller: a slow cluster is refused
+
 
 @dataclass(frozen=True)
 class Parts:
