@@ -77,7 +77,7 @@ class Windows:
 
     @classmethod
     def of(cls, snapshot: Snapshot, model: ServingModel) -> Self:
-        """Blocks for about a microsecond a restricted item."""
+        """Blocks for about two microseconds a restricted item."""
         length = model.index.num_items + 1
         from_us, until_us = np.full(length, _ALWAYS_US), np.full(length, _NEVER_US)
         _write(from_us, until_us, snapshot.restricted, model)

@@ -71,7 +71,9 @@ class ItemIndex:
         """The k items most popular in the training data: their rows and popularity."""
         # However many of the first k + len(excluded) are excluded, k others are among them.
         head = self._by_popularity[: k + len(excluded)]
-        positions = head[~np.isin(head, excluded - 1)][:k]
+        is_excluded = np.zeros(self.num_items, dtype=np.bool_)
+        is_excluded[excluded - 1] = True
+        positions = head[~is_excluded[head]][:k]
         return positions + 1, self._popularity[positions]
 
     def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
