@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kafka import KafkaAdminClient, OffsetSpec, TopicPartition
+from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from services.domain.dead_letters import DEAD_LETTER_SUFFIX
@@ -28,14 +28,19 @@ _CONNECT_TIMEOUT_S = 1.0  # larger: dead addresses are told late; smaller: dista
 _TOMBSTONES_KEPT_MS = 7 * 86_400_000
 
 
+# Larger: disk for longer; smaller: dead records are gone before anyone looked. Events themselves have Kafka's 7 days.
+_LETTERS_KEPT_MS = 30 * 86_400_000
+
+
 def topic_specs(events_topic: str, items_topic: str, users_topic: str, num_partitions: int) -> list[TopicSpec]:
     """The topics of the project. Of items and users the newest state is what counts; dead letters are rare."""
+    letters = {"cleanup.policy": "delete", "retention.ms": str(_LETTERS_KEPT_MS)}
     compacted = {"cleanup.policy": "compact", "delete.retention.ms": str(_TOMBSTONES_KEPT_MS)}
     return [
         TopicSpec(events_topic, num_partitions),
         TopicSpec(items_topic, 1, compacted),
         TopicSpec(users_topic, 1, compacted),
-        *(TopicSpec(topic + DEAD_LETTER_SUFFIX, 1) for topic in (events_topic, items_topic, users_topic)),
+        *(TopicSpec(topic + DEAD_LETTER_SUFFIX, 1, letters) for topic in (events_topic, items_topic, users_topic)),
     ]
 
 
@@ -61,21 +66,6 @@ def ensure_topics(bootstrap_servers: str, topics: Sequence[TopicSpec], timeout_s
         raise BrokerDown(
             f"Kafka at {bootstrap_servers} did not create the topics ({error}); is it running and reachable?"
         ) from error
-
-
-def group_lag(bootstrap_servers: str, group: str, topic: str, timeout_s: float = 10.0) -> int:
-    """Records of a topic that a group has not committed yet; blocks. Raises BrokerDown."""
-    try:
-        with _admin(bootstrap_servers, timeout_s) as admin:
-            (description,) = admin.describe_topics([topic])
-            partitions = [TopicPartition(topic, each["partition_index"]) for each in description["partitions"]]
-            ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
-            committed = admin.list_group_offsets({group: partitions})[group]
-            done = (committed.get(partition) for partition in partitions)
-            num_done = sum(max(each.offset, 0) for each in done if each is not None)  # -1: nothing committed yet
-            return int(sum(end.offset for end in ends.values()) - num_done)
-    except (KafkaError, OSError) as error:
-        raise BrokerDown(f"Kafka at {bootstrap_servers} did not say how far {group} is: {error}") from error
 
 
 def cluster_answers(bootstrap_servers: str, timeout_s: float) -> bool:

@@ -134,3 +134,12 @@ class KafkaCluster:
                 f"Kafka at {self._servers} did not answer ({type(error).__name__}: {error}); is it running and "
                 "reachable?"
             ) from error
+
+
+def group_lag(bootstrap_servers: str, group: str, topic: str) -> int:
+    """Records of a topic that a group has not committed yet; blocks. Raises BrokerDown."""
+    with KafkaCluster(bootstrap_servers) as cluster:
+        partitions = cluster.partitions([topic]).get(topic, ())
+        committed = cluster.committed(group, partitions)
+        kept = cluster.ranges(partitions)
+    return sum(held.end - max(committed.get(each, 0), held.first) for each, held in kept.items())

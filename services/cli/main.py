@@ -30,7 +30,7 @@ COMMANDS: Final = (
     Command("up", "services.cli.stack", "up", "Start the stack and all services; Ctrl-C stops everything."),
     Command("down", "services.cli.stack", "down", "Stop the stack of this home."),
     Command("status", "services.cli.stack", "status", "Show what runs, and where."),
-    Command("doctor", "services.cli.stack", "doctor", "Say what this machine lacks, and how to get it."),
+    Command("doctor", "services.cli.stack", "doctor", "Say what this machine lacks, or what runs, and the cure."),
     Command("recommend", "services.cli.recommend", "recommend", "Ask for a user's recommendations."),
     Command("events", "services.cli.events", "app", "Send events, watch them come, send them again."),
     Command("ingest", "services.cli.ingest", "app", "How far the writers are, and what became of the records."),

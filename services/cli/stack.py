@@ -72,7 +72,10 @@ def status(as_json: JsonFlag = False) -> None:
 
 
 def doctor(as_json: JsonFlag = False) -> None:
-    """Example: `nightjar doctor` says what this machine lacks and how to get it. Exit code 1 when something is."""
+    """Example: `nightjar doctor` says what this machine lacks, what is wrong with what runs, and what to do.
+
+    Exit code 1 when something is needed that is not there.
+    """
     findings = examination.examine(load())
     if as_json:
         report = {"ok": not examination.failed(findings), "findings": [asdict(finding) for finding in findings]}

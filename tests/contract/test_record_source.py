@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from services.adapters.kafka_admin import ensure_topics, group_lag, topic_specs
+from services.adapters.kafka_admin import ensure_topics, topic_specs
+from services.adapters.kafka_cluster import group_lag
 from services.adapters.kafka_source import KafkaDeadLetters, KafkaRecordSource
 from services.domain.errors import BrokerDown
 from services.domain.ports import RecordSource

@@ -14,7 +14,7 @@ import pytest
 from deploy.embedded import valkey
 from deploy.embedded.ports import LOOPBACK, any_free
 from deploy.embedded.processes import running
-from services.adapters.kafka_admin import group_lag
+from services.adapters.kafka_cluster import group_lag
 from services.adapters.sql.engine import connect
 from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.adapters.sql.migrate import upgrade

@@ -1,6 +1,10 @@
 """`nightjar ingest status` on a real way in: what it counts is what became of the records."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +80,22 @@ def test_records_that_wait_are_lag_and_nobody_at_work_is_said(pipeline: Pipeline
     assert "The log has no commit yet." in shown
     assert "read 0 = logged 0 + dead 0 + duplicate 0: holds." in shown
     assert "is `nightjar up` running?" in shown
+
+
+def test_a_watch_goes_on_until_a_signal_ends_it_cleanly(pipeline: Pipeline, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "services.cli.main", "ingest", "status", "--watch", "--json"]
+    shown = tmp_path / "shown"
+    with shown.open("w") as out:
+        child = subprocess.Popen(command, env=os.environ | pipeline.environment, stdout=out, start_new_session=True)
+    try:
+        wait_until(lambda: len(shown.read_text().splitlines()) >= 2, timeout_s=60)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=15) == 0
+    finally:
+        child.kill()
+    first, second = (json.loads(line) for line in shown.read_text().splitlines()[:2])
+    assert first["online_events_per_s"] is None, "a rate needs two looks"
+    assert second["online_events_per_s"] == 0
 
 
 def test_a_broker_that_is_away_is_one_sentence(tmp_path: Path) -> None:

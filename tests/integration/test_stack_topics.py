@@ -31,7 +31,7 @@ def test_all_topics_are_there_after_one_call_and_a_second_changes_nothing(kafka_
         described = {
             topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics([s.name for s in specs])
         }
-        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in (*names, *letters)]
         configs = admin.describe_configs(resources, config_filter="all")["topic"]
     finally:
         admin.close()
@@ -39,6 +39,7 @@ def test_all_topics_are_there_after_one_call_and_a_second_changes_nothing(kafka_
     policies = [configs[name]["cleanup.policy"]["value"] for name in names]
     assert policies == ["delete", "compact", "compact"]
     assert int(configs[users]["delete.retention.ms"]["value"]) >= int(configs[events]["retention.ms"]["value"])
+    assert all(int(configs[name]["retention.ms"]["value"]) == 30 * 86_400_000 for name in letters)
 
 
 def test_a_topic_made_by_its_operator_is_left_as_it_is(kafka_servers: str) -> None:

@@ -16,7 +16,6 @@ from services.domain.errors import FeatureStoreDown
 from services.domain.streams import Partition
 
 TIMEOUT_S: Final = 2.0  # larger: a person waits longer to hear that it is away; smaller: a distant one looks dead
-LISTPACK: Final = "zset-max-listpack-entries"
 
 _FENCE: Final = Script("fence.lua")
 
@@ -29,8 +28,6 @@ class RedisServer:
     used_bytes: int
     eviction: str
     """Its maxmemory-policy."""
-    listpack_entries: int | None
-    """Up to how many members a sorted set is kept small; None where the server does not tell."""
 
 
 def fences(url: str, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
@@ -53,16 +50,6 @@ def server(url: str) -> RedisServer:
                 version=str(about.get("valkey_version") or about["redis_version"]),
                 used_bytes=int(about["used_memory"]),
                 eviction=str(about.get("maxmemory_policy", "")),
-                listpack_entries=_listpack_entries(client),
             )
     except (redis.RedisError, OSError) as error:
         raise FeatureStoreDown(f"Redis does not answer ({error}); is it running and reachable?") from error
-
-
-def _listpack_entries(client: "redis.Redis") -> int | None:
-    """None on a server whose owner forbids CONFIG, as hosted ones do."""
-    try:
-        value = client.config_get(LISTPACK).get(LISTPACK)
-    except redis.ResponseError:
-        return None
-    return None if value is None else int(value)

@@ -12,7 +12,7 @@ from deploy.embedded.foreground import signals_interrupt
 from deploy.embedded.supervisor import Stack
 from nightjar import EventProducer, RecommenderClient
 from services.adapters.delta_log import DeltaEventLog
-from services.adapters.kafka_admin import group_lag
+from services.adapters.kafka_cluster import group_lag
 from services.cli.datasets import Dataset, sending
 from services.cli.demo import freshness
 from services.cli.demo.expected import expected_answers, read_histories

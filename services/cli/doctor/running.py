@@ -9,6 +9,7 @@ from deploy.embedded.state import connected
 from services.adapters.delta_log.housekeeping import DeltaLogKeeper
 from services.adapters.kafka_admin import TopicSpec, topic_specs
 from services.adapters.kafka_cluster import KafkaCluster
+from services.adapters.redis_server import COMPACT_OPTIONS, options_to_raise
 from services.adapters.redis_store import looking
 from services.cli.doctor.finding import Finding
 from services.cli.ingest.looking import look
@@ -19,8 +20,6 @@ from services.settings import Settings
 KAFKA_TIMEOUT_S: Final = 5.0  # larger: a doctor who takes long; smaller: a distant cluster looks dead
 SMALL_FILE_BYTES: Final = 1_048_576  # larger: a young log is blamed; smaller: a crumbled one is not
 MANY_FILES: Final = 1_000  # likewise
-# Up to so many events a user's history stays compact; see docs/sizing.md.
-WANTED_LISTPACK: Final = 256
 
 
 def examine_running(settings: Settings) -> list[Finding]:
@@ -58,7 +57,7 @@ def _topics(settings: Settings, cluster: KafkaCluster) -> Iterator[Finding]:
 
 def _wrong_topics(specs: list[TopicSpec], policies: dict[str, str]) -> Iterator[Finding]:
     for spec in specs:
-        policy, compacted = policies.get(spec.name), "cleanup.policy" in spec.configs
+        policy, compacted = policies.get(spec.name), spec.configs.get("cleanup.policy") == "compact"
         if policy is None:
             yield Finding("Topics", False, f"{spec.name} is missing", "`nightjar up` makes it, or make it yourself.")
         elif compacted and "compact" not in policy:
@@ -94,7 +93,8 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         yield Finding("Redis", False, "its address is not known", "Set NIGHTJAR_REDIS__URL.")
         return
     try:
-        server = looking.server(settings.redis.url.get_secret_value())
+        url = settings.redis.url.get_secret_value()
+        server, raised = looking.server(url), options_to_raise(url)
     except FeatureStoreDown as error:
         yield Finding("Redis", False, "does not answer", str(error))
         return
@@ -107,14 +107,11 @@ def _redis(settings: Settings) -> Iterator[Finding]:
             "Set it to noeviction, or histories vanish when memory is short.",
             needed=False,
         )
-    if server.listpack_entries is not None and server.listpack_entries < WANTED_LISTPACK:
-        yield Finding(
-            "Redis",
-            False,
-            f"{looking.LISTPACK} is {server.listpack_entries}",
-            f"Set it to {WANTED_LISTPACK}, or a full history takes several times the memory.",
-            needed=False,
+    for option, value in raised.items():
+        remedy = (
+            f"CONFIG SET {option} {COMPACT_OPTIONS[option]}, and in its file: or a full history takes much more memory."
         )
+        yield Finding("Redis", False, f"{option} is {value}", remedy, needed=False)
 
 
 def _log(folder: Path) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
@@ -48,6 +49,7 @@ def screen_of(status: IngestStatus, rates: Mapping[str, float | None], troubles:
         _partitions_table(status),
         _writers_table(status, rates),
         Text(_log_line(status)),
+        Text(_watermark_line(status)),
         Text(_conservation_line(status)),
         *(_trouble_line(trouble) for trouble in troubles),
         *([] if troubles else [Text("Nothing is wrong.", style="green")]),
@@ -71,22 +73,18 @@ def _partition_document(status: PartitionStatus) -> dict[str, Any]:
 
 
 def _partitions_table(status: IngestStatus) -> Table:
-    shown = Table(
-        title=escape(status.partitions[0].partition.topic) if status.partitions else None, title_justify="left"
-    )
-    for name in ("partition", "read", "logged", "dead", "duplicate", "next", "end", "log lag", "online lag", "per s"):
-        shown.add_column(name, justify="right")
-    shown.add_column("watermark")
+    """Narrow enough for 80 columns; `--json` has the offsets."""
+    shown = Table(box=SIMPLE_HEAD, padding=0, title=escape(_title(status)), title_justify="left")
+    for name in ("part", "read", "logged", "dead", "dupl", "log lag", "online lag", "per s", "watermark"):
+        shown.add_column(name, justify="right", no_wrap=True)
     for each in status.partitions:
         shown.add_row(
             str(each.partition.number),
             *_numbers(each.progress.counts),
-            f"{each.progress.next_offset:,}",
-            f"{each.kept.end:,}",
             f"{each.offline_lag:,}",
             f"{each.online_lag:,}",
             _rate(each.events_per_s),
-            _watermark(each.watermark, status.time),
+            _relative(each.watermark, status.time),
         )
     if len(status.partitions) > 1:
         lags = [sum(each.offline_lag for each in status.partitions), sum(each.online_lag for each in status.partitions)]
@@ -94,18 +92,20 @@ def _partitions_table(status: IngestStatus) -> Table:
         shown.add_row(
             "all",
             *_numbers(status.counts),
-            "",
-            "",
             *(f"{lag:,}" for lag in lags),
             _rate(status.events_per_s),
-            _watermark(status.watermark, status.time),
+            _relative(status.watermark, status.time),
         )
     return shown
 
 
+def _title(status: IngestStatus) -> str:
+    return status.partitions[0].partition.topic if status.partitions else "no partitions"
+
+
 def _writers_table(status: IngestStatus, rates: Mapping[str, float | None]) -> Table:
-    shown = Table("writer", "reads")
-    for name in ("processes", "behind", "per s", "dead letters kept"):
+    shown = Table("writer", "reads", box=SIMPLE_HEAD)
+    for name in ("processes", "behind", "per s", "dead letters"):
         shown.add_column(name, justify="right")
     for writer in status.writers:
         num_dead = status.dead_letters.get(f"{writer.topic}.dlq", 0) if writer.name != "online" else None
@@ -126,6 +126,13 @@ def _log_line(status: IngestStatus) -> str:
     age = _age(status.time - status.log.commit_time)
     rate = "no commits in the last minute" if status.events_per_s is None else f"{status.events_per_s:,.1f} events/s"
     return f"The log is at version {status.log.version:,}, committed {age} ago; {rate}."
+
+
+def _watermark_line(status: IngestStatus) -> str:
+    if status.watermark is None:
+        return "No event is logged yet, so there is no watermark."
+    behind = _relative(status.watermark, status.time)
+    return f"Watermark: every partition is logged up to {status.watermark:%Y-%m-%d %H:%M:%S} UTC, {behind}."
 
 
 def _conservation_line(status: IngestStatus) -> str:
@@ -157,12 +164,11 @@ def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
 
 
-def _watermark(moment: datetime | None, now: datetime) -> str:
+def _relative(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return "none yet"
     behind = now - moment
-    said = f"{_age(behind)} ago" if behind >= timedelta() else f"{_age(-behind)} ahead"
-    return f"{moment:%Y-%m-%d %H:%M:%S} ({said})"
+    return f"{_age(behind)} ago" if behind >= timedelta() else f"{_age(-behind)} ahead"
 
 
 def _age(span: timedelta) -> str:
