@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from scheduler import job, run_now
-from scheduler.timetable import NIGHTLY, RUN_NOW, Timetable, ask_now, opened, plan_nights
+from scheduler.timetable import HOUSEKEEPING, NIGHTLY, RUN_NOW, Timetable, ask_now, opened, plan_nights
 from services.adapters.sql.engine import connect, transaction
 from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.run_book import SqlRunBook
@@ -101,6 +101,18 @@ def test_a_changed_setting_moves_the_night(engine: Engine, nights: list[str]) ->
     with _scheduler(engine, ScheduleSettings(nightly_cron="30 4 * * *", time_zone="Asia/Tokyo")) as table:
         next_time = _next_time(table)
     assert (next_time.hour, next_time.minute, str(next_time.tzinfo)) == (4, 30, "Asia/Tokyo")
+
+
+def test_housekeeping_has_a_time_of_its_own(engine: Engine) -> None:
+    """It is planned beside the night, moved by its own setting, and starts by itself."""
+    started: list[str] = []
+    job.install(lambda trigger: started.append(f"night {trigger}"), lambda trigger: started.append(f"house {trigger}"))
+    with _scheduler(engine, SCHEDULE.model_copy(update={"housekeeping_cron": "15 5 * * *"})) as table:
+        planned = table.get_job(HOUSEKEEPING).next_run_time
+        assert (planned.hour, planned.minute) == (5, 15)
+        table.modify_job(HOUSEKEEPING, next_run_time=datetime.now(UTC) - timedelta(minutes=1))
+        table.tick()
+    assert started == ["house schedule"]
 
 
 def test_looking_at_a_missed_night_neither_starts_nor_moves_it(engine: Engine, nights: list[str]) -> None:

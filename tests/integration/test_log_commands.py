@@ -1,0 +1,157 @@
+"""`nightjar events import`, `events export` and `nightjar log` in a home without a stack."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from structlog.testing import capture_logs
+from typer.testing import CliRunner
+
+from services import logs
+from services.cli import event_log, events
+from services.domain.errors import InvalidRequest, UnknownVersion
+
+Command = Callable[..., Any]
+
+RATINGS = """userId,movieId,rating,timestamp,genre
+1,50,4.5,1700000000,noir
+2,50,five,1700000001,noir
+3,51,2.0,1700086400,
+1,50,4.5,1700000000,noir
+"""
+MAPPING = (
+    "--map", "user_id=userId", "--map", "item_id=movieId", "--map", "value=rating", "--map", "event_time=timestamp",
+    "--map", "attributes.genre=genre", "--time-unit", "s", "--set", "type=rating",
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    """Runs a command in this process and returns its text, or with --json its object; raises what it raises."""
+    monkeypatch.setenv("NIGHTJAR_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+
+    def invoke(app: typer.Typer, *arguments: str) -> Any:
+        ended = CliRunner().invoke(app, list(arguments), standalone_mode=False, env={"COLUMNS": "200"})
+        if ended.exception is not None:
+            raise ended.exception
+        return json.loads(ended.stdout) if "--json" in arguments else ended.stdout
+
+    with capture_logs():
+        yield invoke
+
+
+@pytest.fixture
+def ratings(tmp_path: Path) -> Path:
+    path = tmp_path / "ratings.csv"
+    path.write_text(RATINGS)
+    return path
+
+
+def test_a_foreign_csv_file_is_mapped_imported_and_its_bad_row_reported(run: Command, ratings: Path) -> None:
+    document = run(events.app, "import", str(ratings), *MAPPING, "--json")
+    assert {name: document[name] for name in ("read", "logged", "dead", "duplicate")} == {
+        "read": 4, "logged": 2, "dead": 1, "duplicate": 1,
+    }  # fmt: skip
+    (line,) = Path(document["bad_rows"]).read_text().splitlines()
+    assert json.loads(line) | {"detail": ""} == {"row": 2, "reason": "malformed", "detail": ""}
+    assert run(events.app, "import", str(ratings), *MAPPING, "--json")["logged"] == 2, "the counts of the whole file"
+    assert run(event_log.app, "status", "--json")["num_events"] == 2
+
+
+def test_the_text_says_what_happened_and_what_to_do_next(run: Command, ratings: Path) -> None:
+    said = run(events.app, "import", str(ratings), *MAPPING)
+    assert "4 rows, 2 logged, 1 duplicates, 1 skipped" in said
+    assert "ratings.csv.bad.jsonl" in said
+    assert "nightjar features rebuild" in said
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(run: Command, ratings: Path) -> None:
+    document = run(events.app, "import", str(ratings), *MAPPING, "--dry-run", "--json")
+    assert (document["logged"], document["dead"], document["bad_rows"]) == (2, 1, None)
+    assert run(event_log.app, "status", "--json") is None
+    assert [path.name for path in ratings.parent.iterdir() if path.name != "home"] == ["ratings.csv"]
+
+
+@pytest.mark.parametrize("format_name", ["parquet", "csv", "jsonl"])
+def test_an_export_is_imported_as_it_is(
+    run: Command, ratings: Path, format_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same events, so into the same log they are duplicates, and another log they fill alike."""
+    run(events.app, "import", str(ratings), *MAPPING)
+    out = ratings.with_name(f"out.{format_name}")
+    assert run(events.app, "export", "--out", str(out), "--json")["events"] == 2
+    assert run(events.app, "import", str(out), "--json")["duplicate"] == 2
+    monkeypatch.setenv("NIGHTJAR_HOME", str(ratings.parent / "other"))
+    assert run(events.app, "import", str(out), "--json")["logged"] == 2
+    again = out.with_name(f"again.{format_name}")
+    run(events.app, "export", "--out", str(again))
+    assert again.read_bytes() == out.read_bytes()
+
+
+def test_an_export_takes_a_time_range_columns_and_a_version(run: Command, ratings: Path) -> None:
+    run(events.app, "import", str(ratings), *MAPPING)
+    out = ratings.with_name("out.jsonl")
+    arguments = ("export", "--out", str(out), "--json")
+    until = run(events.app, *arguments, "--until", "2023-11-15T00:00:00Z", "--columns", "user_id,type,value")
+    assert until["events"] == 1
+    assert json.loads(out.read_text()) == {"user_id": "1", "type": "rating", "value": 4.5}
+    assert run(events.app, *arguments, "--since", "2023-11-15T00:00:00Z")["events"] == 1
+    assert run(events.app, *arguments, "--version", "0")["events"] == 0
+    with pytest.raises(UnknownVersion):
+        run(events.app, *arguments, "--version", "99")
+
+
+def test_a_failed_export_leaves_the_older_file_as_it_was(run: Command, ratings: Path) -> None:
+    run(events.app, "import", str(ratings), *MAPPING)
+    out = ratings.with_name("out.jsonl")
+    run(events.app, "export", "--out", str(out))
+    before = out.read_text()
+    for data in (ratings.parent / "home").rglob("*.parquet"):
+        data.unlink()
+    with pytest.raises(Exception, match="cannot be read"):
+        run(events.app, "export", "--out", str(out))
+    assert out.read_text() == before
+    assert not list(ratings.parent.glob(".*partial"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("import", "ratings.csv"), "--map user_id=COLUMN"),
+        (("import", "ratings.csv", "--map", "user_id"), "no '='"),
+        (("import", "ratings.csv", "--map", "value=a", "--map", "value=b"), "twice"),
+        (("import", "absent.csv"), "cannot be read"),
+        (("import", "ratings.csv", "--format", "xml"), "choose parquet"),
+        (("import", "ratings.csv", "ratings.csv", "--bad-rows", "x"), "one FILE"),
+        (("export", "--out", "x.txt"), "--format"),
+        (("export", "--out", "x.csv", "--columns", "user_id,colour"), "colour"),
+        (("export", "--out", "absent/x.csv"), "cannot be written"),
+        (("export", "--out", "x.csv", "--since", "yesterday"), "ISO 8601"),
+    ],
+)
+def test_a_mistake_is_named(run: Command, ratings: Path, arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        run(events.app, *arguments)
+
+
+def test_an_empty_log_has_a_status_and_a_housekeeping(run: Command) -> None:
+    assert "empty" in run(event_log.app, "status")
+    assert "nothing to do" in run(event_log.app, "housekeeping")
+
+
+def test_housekeeping_is_tried_dry_then_done_and_recorded(run: Command, ratings: Path) -> None:
+    for day in range(5):
+        part = ratings.with_name(f"part{day}.csv")
+        part.write_text(f"user_id,item_id,type,event_time\n{day},b,view,2026-01-01T00:00:0{day}Z\n")
+        run(events.app, "import", str(part))
+    assert run(event_log.app, "housekeeping", "--dry-run", "--json")["compacted"]["num_files_before"] == 5
+    assert run(event_log.app, "status", "--json")["num_files"] == 5
+    done = run(event_log.app, "housekeeping", "--json")
+    assert (done["state"], "5 files merged into 1" in done["detail"]) == ("succeeded", True)
+    assert run(event_log.app, "status", "--json")["num_files"] == 1
+    assert "5 on 1 dates" in run(event_log.app, "status")
