@@ -73,7 +73,7 @@ class LogHistory(Protocol):
         ...
 
     def before(self, moment: datetime, partitions: Iterable[Partition]) -> LogState | None:
-        """The newest state committed at or before the moment; None when there is none, or it is not known any more."""
+        """The newest state committed at or before the moment; None when there is none, or it was forgotten."""
         ...
 
 
