@@ -60,7 +60,8 @@ class RecordSender(Protocol):
     def send(self, records: Sequence[tuple[Record, Mapping[str, bytes]]]) -> None:
         """Sends each record to its own partition, with these headers besides its content type; its offset is unused.
 
-        A record without a time of its own gets the present one. Blocks until all are stored. After BrokerDown it is open which of them are.
+        A record without a time of its own gets the present one. Blocks until all are stored. After BrokerDown it is
+        open which of them are.
         """
         ...
 
