@@ -27,7 +27,7 @@ from services.ingest.codec.records import (
     check_time,
     is_json,
     moment_us,
-    parse,
+    parse_value,
     value_of,
 )
 
@@ -78,23 +78,21 @@ def _check_texts(raw: RawEvent) -> None:
 
 
 def _raw(record: Record, limits: Limits) -> RawEvent:
-    value = value_of(record, limits)
-    if is_json(record.content_type):
-        plain = read_plain_json(value)
-        if plain is not None:
-            return plain
-    message = parse(record, event_pb2.Event, limits)
-    attributes = message.attributes
+    value, as_json = value_of(record, limits), is_json(record.content_type)
+    if as_json and (plain := read_plain_json(value)) is not None:
+        return plain
+    message = parse_value(value, event_pb2.Event, as_json=as_json)
+    attributes, number, position = message.attributes, message.value, message.position
     return RawEvent(
         message.event_id,
         message.user_id,
         message.item_id,
         message.type,
         moment_us("event_time", message),
-        message.value if message.HasField("value") else None,
+        number if number or message.HasField("value") else None,
         message.session_id,
         message.request_id,
-        message.position if message.HasField("position") else None,
+        position if position or message.HasField("position") else None,
         message.surface,
         {name: attributes[name] for name in attributes},
         _unknown_fields(message) if len(UnknownFieldSet(message)) else "",

@@ -55,8 +55,12 @@ def or_dead(record: Record, decode: Callable[[], T]) -> T | DeadLetter:
 
 def parse(record: Record, message_type: type[M], limits: Limits) -> M:
     value = value_of(record, limits)
+    return parse_value(value, message_type, as_json=is_json(record.content_type))
+
+
+def parse_value(value: bytes, message_type: type[M], *, as_json: bool) -> M:
     try:
-        if is_json(record.content_type):
+        if as_json:
             return json_format.Parse(value, message_type(), ignore_unknown_fields=True)
         return message_type.FromString(value)
     except (json_format.ParseError, DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
