@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.fs as pafs
+import pyarrow.parquet as pq
 
 from services.adapters.delta_log.log import DeltaEventLog
-from services.adapters.delta_log.reading import fragments_by_day, local_dataset, open_newest
-from services.adapters.delta_log.rows import SCHEMA, to_arrow
+from services.adapters.delta_log.reading import open_newest
+from services.adapters.delta_log.rows import to_arrow
 from services.domain.interactions import Interaction
 from services.domain.streams import LogBatch
 
@@ -28,13 +27,14 @@ class DeltaImportLog(DeltaEventLog):
         table = open_newest(self._at)
         if table is None:
             return {}
-        days = fragments_by_day(local_dataset(table, self._at))
-        return {day: [fragment.path for fragment in fragments] for day, fragments in days.items()}
+        files = pa.table(table.get_add_actions(flatten=True))
+        days: dict[int, list[str]] = {}
+        dates = files["partition.event_date"].cast(pa.int32()).to_pylist()
+        for day, path in zip(dates, files["path"].to_pylist(), strict=True):
+            days.setdefault(day, []).append(path)
+        return days
 
     def ids_in(self, files: Sequence[str]) -> pa.ChunkedArray:
-        there = [str(path) for path in (self._at / name for name in files) if path.exists()]
-        if not there:
-            return pa.chunked_array([], pa.string())
-        schema = pa.schema([SCHEMA.field("event_id")])
-        dataset = ds.dataset(there, schema=schema, format="parquet", filesystem=pafs.LocalFileSystem())
-        return dataset.to_table(columns=["event_id"])["event_id"]
+        there = [path for path in (self._at / name for name in files) if path.exists()]
+        read = [pq.ParquetFile(path).read(columns=["event_id"])["event_id"] for path in there]
+        return pa.chunked_array([chunk for ids in read for chunk in ids.chunks], pa.string())

@@ -3,12 +3,12 @@
 Nothing is judged here. A value that does not convert stays as it was written in `Fields.raw`, for the codec to refuse.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -20,6 +20,8 @@ from services.ingest.importing.mapping import ATTRIBUTE_PREFIX, FIELDS, TEXT_FIE
 from services.ingest.importing.sources import Chunk
 
 ATTRIBUTES: Final = pa.map_(pa.string(), pa.string())
+
+_strings: Final = msgspec.json.Decoder(dict[str, str])
 
 _Mask: TypeAlias = npt.NDArray[np.bool_]
 
@@ -172,10 +174,10 @@ def _attributes(array: pa.Array) -> pa.Array:
 
 
 def _object(text: str) -> list[tuple[str, str]]:
-    parsed: Any = json.loads(text)
-    if not isinstance(parsed, dict) or not all(isinstance(value, str) for value in parsed.values()):
-        raise ValueError("not an object of strings")
-    return list(parsed.items())
+    try:
+        return list(_strings.decode(text).items())
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
 
 
 def _zipped(texts: Mapping[str, pa.Array], num_rows: int) -> pa.Array:

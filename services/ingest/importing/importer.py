@@ -105,7 +105,7 @@ class Import:
         events = self._events(fields, judged)
         days = pc.divide(events["event_time"].cast(pa.int64()), _DAY_US).to_numpy()
         new = known.first_times(events["event_id"].to_pylist(), days)
-        rows = events if new.all() else events.filter(pa.array(new))
+        rows = _in_time_order(events if new.all() else events.filter(pa.array(new)))
         num_bad = len(chunk.unreadable) + len(judged.bad)
         counts = Counts(chunk.num_rows, len(rows), num_bad, len(events) - len(rows))
         return rows, counts, _bad_rows(chunk, judged)
@@ -149,6 +149,12 @@ def rows_of_fields(fields: Fields, schema: pa.Schema) -> pa.Table:
     }
     arrays = [columns.get(field.name, pa.nulls(num_rows, field.type)) for field in schema]
     return pa.table([array.cast(field.type) for array, field in zip(arrays, schema, strict=True)], schema=schema)
+
+
+def _in_time_order(rows: pa.Table) -> pa.Table:
+    """Sorted unless it is already: the log's writer takes a date at a time, and hundreds mixed are a tenth as fast."""
+    times = rows["event_time"].cast(pa.int64()).to_numpy()
+    return rows if (times[1:] >= times[:-1]).all() else rows.take(pa.array(np.argsort(times, kind="stable")))
 
 
 def _filled(attributes: pa.Array | None, num_rows: int) -> pa.Array:

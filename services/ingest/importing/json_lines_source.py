@@ -1,11 +1,10 @@
 """JSON Lines: one object a line, its members as columns of text. Empty lines are no rows."""
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -15,7 +14,7 @@ from services.ingest.importing.sources import Chunk
 LOOKED_AT: Final = 1_000  # lines whose members are the columns. Smaller: a rare member is not found
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024  # larger: more memory for one line; smaller: a long one is cut and unreadable
 
-_Line = dict[str, msgspec.Raw]
+_Line: TypeAlias = dict[str, Any]
 _line: Final = msgspec.json.Decoder(_Line)
 
 
@@ -39,28 +38,12 @@ class JsonLinesSource:
             rest = islice(_lines(file), first_row, None)
             row = first_row
             while lines := list(islice(rest, max_rows)):
-                unreadable: dict[int, str] = {}
-                cells: list[list[str | None]] = [[] for _ in columns]
-                for place, line in enumerate(lines):
-                    values = self._values(line, columns)
-                    if isinstance(values, str):
-                        unreadable[place] = values
-                        values = [None] * len(columns)
-                    for column, value in zip(cells, values, strict=True):
-                        column.append(value)
-                arrays = {name: pa.array(column, pa.string()) for name, column in zip(columns, cells, strict=True)}
+                parsed = [_parsed(line) for line in lines]
+                unreadable = {place: problem for place, problem in enumerate(parsed) if isinstance(problem, str)}
+                rows = [{} if isinstance(each, str) else each for each in parsed]
+                arrays = {name: pa.array([_text(each.get(name)) for each in rows], pa.string()) for name in columns}
                 yield Chunk(row, len(lines), arrays, unreadable)
                 row += len(lines)
-
-    def _values(self, line: bytes, columns: Sequence[str]) -> list[str | None] | str:
-        """The cells of a line, or what is wrong with it."""
-        parsed = _parsed(line)
-        if isinstance(parsed, str):
-            return parsed
-        try:
-            return [_text(parsed.get(name)) for name in columns]
-        except ValueError as error:
-            return f"not JSON: {error}"
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -74,12 +57,8 @@ def _parsed(line: bytes) -> _Line | str:
         return f"not a JSON object: {error}"
 
 
-def _text(value: msgspec.Raw | None) -> str | None:
-    """A string as it is, null as none, anything else as it was written. Raises ValueError."""
-    if value is None:
-        return None
-    raw = bytes(value)
-    if raw == b"null":
-        return None
-    text = str(json.loads(raw)) if raw[:1] == b'"' and b"\\" in raw else raw.decode()
-    return text[1:-1] if raw[:1] == b'"' and b"\\" not in raw else text
+def _text(value: object) -> str | None:
+    """A string as it is, null as none, anything else as its JSON."""
+    if value is None or type(value) is str:
+        return value
+    return msgspec.json.encode(value).decode()

@@ -46,6 +46,7 @@ class KnownIds:
         self._log = log
         self._max_held = max_held
         self._dates: OrderedDict[int, _Date] = OrderedDict()
+        self._num_held = 0
 
     def first_times(self, event_ids: Sequence[str], days: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """For each id whether neither the log nor an earlier one of this call has it."""
@@ -67,10 +68,12 @@ class KnownIds:
         if unread:
             ids = self._log.ids_in(unread)
             read = [np.fromiter(map(hash, chunk.to_pylist()), np.int64, len(chunk)) for chunk in ids.chunks]
+            self._num_held -= len(date.hashes)
             date.hashes = np.unique(np.concatenate([date.hashes, *read]))
+            self._num_held += len(date.hashes)
         date.files = set(files)
-        while len(self._dates) > 1 and sum(len(each.hashes) for each in self._dates.values()) > self._max_held:
-            self._dates.popitem(last=False)
+        while len(self._dates) > 1 and self._num_held > self._max_held:
+            self._num_held -= len(self._dates.popitem(last=False)[1].hashes)
         return date.hashes
 
 
