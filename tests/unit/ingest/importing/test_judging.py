@@ -93,6 +93,11 @@ def by_codec(fields: Fields, place: int, limits: Limits = LIMITS) -> object:
 @given(st.lists(rows(), min_size=1, max_size=4))
 @example([GOOD | {"attributes": [("a", "1"), ("a", "2")]}])
 @example([GOOD | {"user_id": b"\xff"}, GOOD])
+@example(
+    [GOOD | {name: b"x" * 257} for name in ("event_id", "user_id", "item_id", "session_id", "request_id", "surface")]
+)
+@example([GOOD | {"attributes": [("k", "v" * 1_024)]}, GOOD | {"attributes": [(str(n), "") for n in range(33)]}])
+@example([GOOD | {"position": place} for place in (-1, 2**32)] + [GOOD | {"event_time": -1}])
 def test_what_the_quick_check_accepts_the_codec_accepts_with_the_same_values(table: list[dict[str, Any]]) -> None:
     """Sound: else a bad row would enter the log that the stream refuses, or a good one with other values."""
     fields = fields_of(table)
