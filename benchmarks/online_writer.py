@@ -1,7 +1,7 @@
 """How fast one online writer applies events, and how long after it was produced an event is visible in Redis.
 
-Example: `python -m benchmarks.online_writer --events 200000` prints one JSON line. It starts a Kafka and a Valkey of its
-own, and the writer as its process runs it.
+Example: `python -m benchmarks.online_writer --events 200000` prints one JSON line. It starts a Kafka and a Valkey of
+its own, and the writer as its process runs it.
 """
 
 import argparse

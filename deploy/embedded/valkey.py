@@ -12,6 +12,7 @@ from redis.retry import Retry
 
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.processes import Program
+from services.adapters.redis_server import COMPACT_OPTIONS
 from services.domain.errors import MissingDependency
 
 MIN_VERSION = 7  # the online store's scripts are tried on 7 and newer
@@ -69,8 +70,7 @@ def server_options(folder: Path, port: int) -> list[tuple[str, str]]:
         ("--save", ""),
         # Histories must never vanish to make room for cached answers.
         ("--maxmemory-policy", "noeviction"),
-        # A full history of 200 events stays in the compact encoding. Larger: each change moves more bytes.
-        ("--zset-max-listpack-entries", "256"),
+        *((f"--{name}", str(value)) for name, value in COMPACT_OPTIONS.items()),
         ("--daemonize", "no"),
         ("--loglevel", "warning"),
     ]

@@ -60,7 +60,7 @@ class RedisSettings(Section):
     counter_max_surfaces: int = Field(default=16, ge=0, le=1_000)
     """Surfaces with counters of their own; events on others count in the whole alone."""
     counter_dedupe_offsets: int = Field(default=50_000, ge=1, le=10_000_000)
-    """An event id counts once among this many records of its partition. Larger: about 60 bytes each."""
+    """An event id counts once among this many records of its partition. Larger: about 80 bytes each."""
     cache_ttl_s: int = Field(default=600, ge=1, le=86_400)
     """Seconds until a cached answer is forgotten."""
     timeout_s: float = Field(default=0.25, gt=0, le=30)

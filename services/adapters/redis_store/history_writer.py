@@ -13,7 +13,8 @@ from services.domain.interactions import Interaction
 
 _SCRIPT: Final = Script("history.lua")
 _FORGET: Final = Script("forget.lua")
-_EVENTS_A_CALL: Final = 1_000  # a script call blocks Redis; also keeps below its limit on arguments
+# Larger: a user's history outgrows Redis's compact encoding before it is trimmed, and stays so; smaller: more calls.
+_EVENTS_A_CALL: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
