@@ -30,6 +30,10 @@ local function drop_expired()
   end
 end
 
+-- Redis keeps small sorted sets as lists, in which an increment takes ten times as long. One long member ends that for
+-- good; it is taken out again once there is another.
+local too_long_to_be_compact, grown = string.rep('-', 1024), {}
+
 -- The key of an era's sorted set for a surface; '' stands for no surface, and for those beyond the bound. False when
 -- the era has expired.
 local function sorted_set(era, surface)
@@ -46,6 +50,8 @@ local function sorted_set(era, surface)
     if redis.call('HINCRBY', directory, 'n:' .. era.name, surface == '' and 0 or 1) <= 1 then drop_expired() end
     redis.call('HSET', directory, field, era.expire_time_s)
     key = prefix .. field
+    redis.call('ZADD', key, 0, too_long_to_be_compact)
+    grown[key] = true
   end
   era.keys[surface] = key
   return key
@@ -106,6 +112,7 @@ for i = 11 + 2 * num_eras, #ARGV, 8 do
   end
 end
 
+for key in pairs(grown) do redis.call('ZREM', key, too_long_to_be_compact) end
 local last_expiry_s = now_s + ttl_s
 for _, era in ipairs(eras) do
   for _, key in pairs(era.keys) do
