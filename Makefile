@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fmt proto lock clean
+.PHONY: help setup demo test lint bench-ingest fmt proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ lint: $(READY) ## format, lint, types, import map, contracts
 	$(BIN)/mypy services scheduler deploy clients/python/nightjar tests benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
+
+bench-ingest: $(READY) ## how fast events get in, and how soon; about 15 minutes
+	$(BIN)/python -m benchmarks.ingest
 
 fmt: $(READY) ## format and fix what can be fixed
 	$(BIN)/ruff format .

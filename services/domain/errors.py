@@ -24,6 +24,7 @@ class Reason(StrEnum):
     BROKER_DOWN = "BROKER_DOWN"
     OVERLOADED = "OVERLOADED"
     EVENT_LOG_CONFLICT = "EVENT_LOG_CONFLICT"
+    EVENT_LOG_MOVED = "EVENT_LOG_MOVED"
     EVENT_LOG_DOWN = "EVENT_LOG_DOWN"
     TOO_MANY_DEAD_LETTERS = "TOO_MANY_DEAD_LETTERS"
     NOT_ENOUGH_DATA = "NOT_ENOUGH_DATA"
@@ -132,8 +133,14 @@ class EventLogConflict(NightjarError):
     reason = Reason.EVENT_LOG_CONFLICT
 
 
+class EventLogMoved(NightjarError):
+    """Others stored events since this batch was held against the log's ids: it must be judged again."""
+
+    reason = Reason.EVENT_LOG_MOVED
+
+
 class EventLogDown(NightjarError):
-    """The offline log cannot be written, such as on a full disk; nothing is lost, Kafka keeps the events meanwhile."""
+    """The offline log cannot be read or written, such as on a full disk; nothing is lost, Kafka keeps the events."""
 
     reason = Reason.EVENT_LOG_DOWN
     retryable = True

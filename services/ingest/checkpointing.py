@@ -6,15 +6,17 @@ place in the group, since it goes on polling.
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from services.domain.errors import NightjarError, TooManyDeadLetters
+from services.domain.errors import EventLogMoved, NightjarError, TooManyDeadLetters
 from services.domain.ports import RecordSource
+from services.domain.streams import Record
 from services.ingest.offline_writer import OfflineWriter
-from services.ingest.waiting import Pauses, until_done
+from services.ingest.waiting import Pauses
 
 log = structlog.get_logger()
 
@@ -33,35 +35,74 @@ class CheckpointLimits:
 def run_checkpoints(
     source: RecordSource, writer: OfflineWriter, stop: threading.Event, limits: CheckpointLimits
 ) -> None:
-    """Reads until `stop` is set, then stores what is pending; a store that is down is waited for."""
-    pending_since = time.monotonic()
-    refusals: Pauses | None = None
-    while not stop.is_set():
-        had_pending = writer.has_pending
-        try:
-            writer.take(source.poll(POLL_S))
-        except TooManyDeadLetters:
-            until_done(lambda: writer.checkpoint(source), stop)
-            raise
-        if not had_pending:
-            pending_since = time.monotonic()
-        if not _is_due(writer, limits, pending_since) or (refusals is not None and not refusals.over()):
-            continue
-        try:
-            writer.checkpoint(source)
-        except NightjarError as error:
-            if not error.retryable:
-                raise
-            refusals = refusals or Pauses()
-            log.warning("store_down_waiting", reason=error.reason.value, error=str(error), wait_s=refusals.begin())
-            source.pause()
-        else:
-            if refusals is not None:
-                source.resume()
-            refusals = None
-    writer.checkpoint(source)
+    """Reads until `stop` is set, then stores what is pending; a store that is down is waited for.
+
+    Raises TooManyDeadLetters once the records it speaks of are stored.
+    """
+    _Checkpoints(source, writer, limits).run(stop)
 
 
-def _is_due(writer: OfflineWriter, limits: CheckpointLimits, pending_since: float) -> bool:
-    full = writer.num_pending >= limits.max_rows or writer.pending_bytes >= limits.max_bytes
-    return full or (writer.has_pending and time.monotonic() - pending_since >= limits.max_wait_s)
+class _Checkpoints:
+    def __init__(self, source: RecordSource, writer: OfflineWriter, limits: CheckpointLimits) -> None:
+        self._source = source
+        self._writer = writer
+        self._limits = limits
+        self._pending_since = time.monotonic()
+        self._refusals: Pauses | None = None
+        self._too_many_dead: TooManyDeadLetters | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            records = self._source.poll(POLL_S)
+            try:
+                self._take(records)
+                if self._refusals is None or self._refusals.over():
+                    self._store()
+            except NightjarError as error:
+                if not error.retryable:
+                    raise
+                self._refused(error)
+        try:
+            self._writer.checkpoint(self._source)
+        except EventLogMoved as moved:
+            log.info("left_to_the_next_writer", reason=str(moved))
+
+    def _take(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        if not self._writer.has_pending:
+            self._pending_since = time.monotonic()
+        try:
+            self._writer.take(records)
+        except TooManyDeadLetters as too_many:
+            self._too_many_dead = too_many
+
+    def _store(self) -> None:
+        """Stores what is due; and once nothing waits for a store that was down, reading goes on."""
+        if self._writer.has_lost_its_place:
+            self._source.seek(self._writer.begin_again())
+        elif self._is_due():
+            try:
+                self._writer.checkpoint(self._source)
+            except EventLogMoved as moved:
+                log.info("judged_again", reason=str(moved))
+                self._source.seek(self._writer.begin_again())
+        elif self._refusals is None or self._writer.has_pending:
+            return
+        if self._refusals is not None:
+            self._source.resume()
+            self._refusals = None
+        if self._too_many_dead is not None:
+            raise self._too_many_dead
+
+    def _is_due(self) -> bool:
+        writer, limits = self._writer, self._limits
+        full = writer.num_pending >= limits.max_rows or writer.pending_bytes >= limits.max_bytes
+        waited = time.monotonic() - self._pending_since >= limits.max_wait_s
+        in_trouble = self._too_many_dead is not None or self._refusals is not None
+        return writer.has_pending and (full or waited or in_trouble)
+
+    def _refused(self, error: NightjarError) -> None:
+        self._refusals = self._refusals or Pauses()
+        log.warning("store_down_waiting", reason=error.reason.value, error=str(error), wait_s=self._refusals.begin())
+        self._source.pause()

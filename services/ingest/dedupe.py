@@ -5,21 +5,23 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from services.domain.ids import EventId
 
-_HOUR_US: Final = 3_600_000_000
+log = structlog.get_logger()
+
 # Ids in the hash table before they are sorted in. Larger: more memory, 100 bytes each; smaller: sorted in more often.
 _RECENT: Final = 131_072
 # A run is merged into the one before once it has this share of it. Larger: more to search; smaller: merged more often.
 _MERGE_SHARE: Final = 0.1
 
 _Hashes = npt.NDArray[np.int64]
-_Hours = npt.NDArray[np.int64]
+_Times = npt.NDArray[np.int64]
 
 
 class SeenEvents:
-    """Remembers ids; beyond `max_ids` those of the oldest hours of event time are forgotten first.
+    """Remembers ids; beyond `max_ids` those with the oldest event times are forgotten first.
 
     Partitions are read at different speeds, so how late an event is says nothing about whether it was seen; only its
     id does. An id is kept as its 64-bit hash, salted anew in each process: among n ids, a new one is taken for a
@@ -30,7 +32,7 @@ class SeenEvents:
     def __init__(self, max_ids: int) -> None:
         self._max_ids = max_ids
         self._recent: dict[int, int] = {}
-        self._runs: list[tuple[_Hashes, _Hours]] = []  # each sorted by hash, the longest first
+        self._runs: list[tuple[_Hashes, _Times]] = []  # each sorted by hash, the longest first
 
     def first_times(self, event_ids: Sequence[EventId], event_times_us: Sequence[int]) -> list[bool]:
         """For each id whether it is new, the earlier ones of this call included; remembers them all."""
@@ -45,7 +47,7 @@ class SeenEvents:
         for number, known, time_us in zip(hashes.tolist(), sorted_in.tolist(), event_times_us, strict=True):
             new = not known and number not in recent
             if new:
-                recent[number] = time_us // _HOUR_US
+                recent[number] = time_us
             first.append(new)
         if len(recent) > _RECENT or len(self) > self._max_ids:
             self._sort_in()
@@ -56,23 +58,25 @@ class SeenEvents:
 
     def _sort_in(self) -> None:
         hashes = np.fromiter(self._recent.keys(), np.int64, len(self._recent))
-        hours = np.fromiter(self._recent.values(), np.int64, len(self._recent))
+        times = np.fromiter(self._recent.values(), np.int64, len(self._recent))
         self._recent = {}
-        self._runs.append(_sorted(hashes, hours))
+        self._runs.append(_sorted(hashes, times))
         while len(self._runs) > 1 and len(self._runs[-1][0]) > _MERGE_SHARE * len(self._runs[-2][0]):
-            (last_hashes, last_hours), (hashes, hours) = self._runs.pop(), self._runs.pop()
-            self._runs.append(_sorted(np.concatenate((hashes, last_hashes)), np.concatenate((hours, last_hours))))
+            (last_hashes, last_times), (hashes, times) = self._runs.pop(), self._runs.pop()
+            self._runs.append(_sorted(np.concatenate((hashes, last_hashes)), np.concatenate((times, last_times))))
         if len(self) > self._max_ids:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        """Whole hours go, so that the rest is all that was seen since a moment."""
-        hours = np.sort(np.concatenate([hours for _, hours in self._runs]))
-        last_to_go = hours[len(hours) - self._max_ids - 1]
-        kept = [(hashes[hours > last_to_go], hours[hours > last_to_go]) for hashes, hours in self._runs]
-        self._runs = [run for run in kept if len(run[0])]
+        """Says until when; a sixteenth more than need be goes, so that it comes seldom."""
+        hashes, times = (np.concatenate(parts) for parts in zip(*self._runs, strict=True))
+        num_kept = self._max_ids - self._max_ids // 16
+        by_age = np.argpartition(times, len(times) - num_kept)
+        kept, gone = by_age[-num_kept:], by_age[:-num_kept]
+        self._runs = [_sorted(hashes[kept], times[kept])]
+        log.warning("seen_ids_forgotten", until_event_time_us=int(times[gone].max()), num_ids=len(self))
 
 
-def _sorted(hashes: _Hashes, hours: _Hours) -> tuple[_Hashes, _Hours]:
+def _sorted(hashes: _Hashes, times: _Times) -> tuple[_Hashes, _Times]:
     order = np.argsort(hashes, kind="stable")
-    return hashes[order], hours[order]
+    return hashes[order], times[order]

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from services.domain.errors import TooManyDeadLetters
+from services.domain.errors import EventLogDown, TooManyDeadLetters
 from services.domain.event_types import EventTypes
 from services.domain.interactions import Interaction
 from services.domain.ports import Clock, DeadLetters, EventLog, RecordSource
@@ -88,6 +88,7 @@ class OfflineWriter:
         self._consecutive_dead = 0
         self._seen: SeenEvents | None = None
         self._streams: dict[Partition, _Stream] = {}
+        self._lost: set[Partition] = set()
         self._dirty: set[Partition] = set()
         self._pending_bytes = 0
 
@@ -105,29 +106,59 @@ class OfflineWriter:
     def has_pending(self) -> bool:
         return bool(self._dirty)
 
+    @property
+    def has_lost_its_place(self) -> bool:
+        """True when the log could not say where to read on: nothing is taken until `begin_again` has asked again."""
+        return bool(self._lost)
+
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        """Reads on from what the log has stored, not from what the group committed."""
+        """Reads on from what the log has stored, not from what the group committed; from 0 where it has nothing."""
+        self._lost |= set(partitions)
+        try:
+            return self._begin(partitions)
+        except EventLogDown as error:  # raised here, in the group's callback, it would be lost
+            log.warning("log_down_at_assignment", error=str(error))
+            return {}
+
+    def begin_again(self) -> Mapping[Partition, int]:
+        """Forgets all that is not stored; returns where to read on, to be judged by what the log holds now.
+
+        Raises EventLogDown.
+        """
+        return self._begin([*self._streams, *self._lost - self._streams.keys()])
+
+    def _begin(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         stored = self._event_log.progress(partitions)
+        self.revoked(partitions)
         for partition in partitions:
             self._streams[partition] = _Stream(partition, stored.get(partition, _NOTHING))
         self._seen = None  # others may have written meanwhile; read again by the next `take`, which may be slow
-        return {partition: progress.next_offset for partition, progress in stored.items()}
+        return {partition: self._streams[partition].progress.next_offset for partition in partitions}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Forgets what is not stored yet: whoever owns the partition now reads it again from the log's progress."""
         for partition in partitions:
             self._streams.pop(partition, None)
             self._dirty.discard(partition)
+            self._lost.discard(partition)
+        if not self._dirty:
+            self._pending_bytes = 0
 
     def take(self, records: Sequence[Record]) -> None:
-        """Decodes records and keeps them for the next checkpoint.
+        """Decodes records and keeps them for the next checkpoint; those of a lost place are read again later.
 
-        Raises TooManyDeadLetters, and has kept them all the same: store them before giving up, or the same records
-        would stop every successor.
+        Raises EventLogDown when the log cannot say which ids it has: the place is lost then. Raises TooManyDeadLetters,
+        and has kept them all the same: store them before giving up, or the same records would stop every successor.
         """
         now_us = int(self._clock.now().timestamp() * 1_000_000)
-        seen = self._seen = self._read_seen() if self._seen is None else self._seen
+        try:
+            seen = self._seen = self._read_seen() if self._seen is None else self._seen
+        except EventLogDown:
+            self._lost |= self._streams.keys()
+            raise
         for partition, group in groupby(records, key=attrgetter("partition")):
+            if partition in self._lost or partition not in self._streams:
+                continue
             of_one = list(group)
             decoded = [decode_event(record, self._types, self._limits, now_us) for record in of_one]
             self._streams[partition].take(of_one, decoded, seen)
@@ -143,7 +174,10 @@ class OfflineWriter:
             )
 
     def checkpoint(self, source: RecordSource) -> None:
-        """Stores what was taken; does nothing when nothing was. Raises BrokerDown, EventLogDown or EventLogConflict."""
+        """Stores what was taken; does nothing when nothing was.
+
+        Raises EventLogMoved, after which the writer must `begin_again`; BrokerDown, EventLogDown, EventLogConflict.
+        """
         if not self._dirty:
             return
         streams = [self._streams[partition] for partition in sorted(self._dirty)]

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -111,7 +111,7 @@ class MortalHistories(RedisHistoryWriter):
         super().__init__(url, DEFAULT_EVENT_TYPES, HistoryLimits(200, 2_000, 86_400))
         self._death = death
 
-    def apply(self, interactions: Sequence[Interaction]) -> None:
+    def apply(self, interactions: Iterable[Interaction]) -> None:
         super().apply(interactions)
         self._death.at("after_histories")
 
@@ -163,8 +163,10 @@ def main() -> None:
             else:
                 live_online(servers, topic, redis_url, death)
             os._exit(1)
-        limit_s = float(when) if step == "random" else LONGEST_LIFE_S
-        timer = threading.Timer(limit_s, os.kill, (pid, signal.SIGKILL))
+        if step == "random":
+            timer = threading.Timer(float(when), os.kill, (pid, signal.SIGKILL))
+        else:  # another signal, so that a step that was never reached does not pass for a death at it
+            timer = threading.Timer(LONGEST_LIFE_S, os.kill, (pid, signal.SIGABRT))
         timer.start()
         _, status = os.waitpid(pid, 0)
         timer.cancel()

@@ -45,7 +45,7 @@ class Mortals:
         assert self._process.stdout is not None
         self._process.stdin.write(f"{kind} {step} {when}\n")
         self._process.stdin.flush()
-        assert int(self._process.stdout.readline()) == -9, "it did not die of SIGKILL"
+        assert int(self._process.stdout.readline()) == -9, f"it did not die at {step}"
 
     def close(self) -> None:
         self._process.kill()

@@ -92,18 +92,23 @@ def test_members_that_come_go_and_freeze_and_servers_that_restart_lose_nothing(t
             online.revive()
             return pipeline.counts().read == stream.num_records
 
-        frozen, first = offline.join(), online.join()
+        leaving, first = offline.join(), online.join()
         stream.send(100)
         wait_until(all_read, timeout_s=60, what="the first hundred")
 
-        leaving = offline.join()
+        pipeline.environment["NIGHTJAR_INGEST__COMMIT_INTERVAL_S"] = "600"  # it takes records and stores none
+        frozen = offline.join(tmp_path / "frozen.log")
+        pipeline.environment["NIGHTJAR_INGEST__COMMIT_INTERVAL_S"] = "0.2"
         online.join()
-        stream.send(100)
-        wait_until(all_read, timeout_s=60, what="what came while others joined")
 
+        def has_taken_records() -> bool:
+            offline.revive()
+            stream.send(10)
+            return "dead_letter" in (tmp_path / "frozen.log").read_text()
+
+        wait_until(has_taken_records, timeout_s=60, what="records on the member that is to freeze")
         frozen.send_signal(signal.SIGSTOP)
-        stream.send(100)
-        wait_until(all_read, timeout_s=90, what="what came while a member was frozen")
+        wait_until(all_read, timeout_s=90, what="what a frozen member had taken")
         frozen.send_signal(signal.SIGCONT)
         stream.send(100)
         wait_until(all_read, timeout_s=90, what="what came once it was back")

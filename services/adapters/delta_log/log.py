@@ -18,13 +18,15 @@ from services.adapters.delta_log.files import CONFIGURATION, WRITER_PROPERTIES
 from services.adapters.delta_log.interactions import BATCH_ROWS, to_logged_events
 from services.adapters.delta_log.reading import scan
 from services.adapters.delta_log.rows import COLUMNS_READ, DAY_US, SCHEMA, LogColumns, to_arrow, to_columns
-from services.domain.errors import EventLogConflict, EventLogDown
+from services.domain.errors import EventLogConflict, EventLogDown, EventLogMoved
 from services.domain.event_selection import EVERYTHING, LoggedEvents, Selection
 from services.domain.ids import EventId
 from services.domain.streams import Counts, LogBatch, Partition, Progress
 
 # Others commit between our look and our commit. Larger: a log that refuses everything is noticed later.
 _COMMIT_TRIES: Final = 10
+IMPORTS: Final = "nightjar/imports"  # the transaction that counts the commits of imports
+NUM_LANES: Final = 64  # larger: more transactions in an import's commit; smaller: writers share one and wait
 _COUNTERS: Final = ("next_offset", "logged", "dead", "duplicate", "read", "watermark_us")
 
 
@@ -35,6 +37,7 @@ class DeltaEventLog:
         self._folder = folder
         self._table: DeltaTable | None = None
         self._known_offsets: dict[Partition, int | None] = {}
+        self._known_imports: int | None = None
 
     def progress(self, partitions: Iterable[Partition]) -> Mapping[Partition, Progress]:
         table = self._newest()
@@ -45,50 +48,51 @@ class DeltaEventLog:
         return found
 
     def append(self, batch: LogBatch) -> int:
-        return self.append_table(to_arrow(batch), batch.progress)
-
-    def append_table(self, rows: pa.Table, progress: Mapping[Partition, Progress]) -> int:
-        """As `append`, for rows that are in Arrow already; their schema is SCHEMA."""
-        transactions = [
-            Transaction(_transaction_id(partition, counter), value)
-            for partition, stored in progress.items()
-            for counter, value in zip(_COUNTERS, _counter_values(stored), strict=True)
-            if value is not None
-        ]
+        rows, lanes = to_arrow(batch), {lane(partition.number): 1 for partition in batch.progress}
         table = self._table if self._table is not None else self._create()
         for attempt in range(_COMMIT_TRIES):
             try:
-                self._check_that_nobody_else_wrote(table, progress)
-                write_deltalake(
-                    table,
-                    rows,
-                    mode="append",
-                    writer_properties=WRITER_PROPERTIES,
-                    commit_properties=CommitProperties(app_transactions=transactions),
-                )
+                self._check_that_nobody_else_wrote(table, batch.progress)
+                self._check_that_nobody_imported(table)
+                return self._commit(table, rows, batch.progress, lanes)
             except CommitFailedError:
                 # Housekeeping's commits are no reason to give up; another writer's, of these partitions, are.
-                table = self._refreshed()
-                continue
+                table = self._newest() or self._create()
             except (DeltaError, OSError) as error:
                 # A snapshot reads lazily, and housekeeping may have forgotten its commits meanwhile: look anew, once.
                 if attempt:
                     raise self._down(str(error)) from error
-                table = self._refreshed()
-                continue
-            self._known_offsets |= {partition: stored.next_offset for partition, stored in progress.items()}
-            return table.version()
+                table = self._newest() or self._create()
         raise self._down(f"{_COMMIT_TRIES} commits were refused, the last one too")
 
-    def _refreshed(self) -> DeltaTable:
-        try:
-            return self._newest() or self._create()
-        except (DeltaError, OSError) as error:
-            raise self._down(str(error)) from error
+    def _commit(
+        self, table: DeltaTable, rows: pa.Table, progress: Mapping[Partition, Progress], marks: Mapping[str, int]
+    ) -> int:
+        """One try; raises CommitFailedError when a commit since the table's version has one of these transactions."""
+        counters = {
+            _transaction_id(partition, counter): value
+            for partition, stored in progress.items()
+            for counter, value in zip(_COUNTERS, _counter_values(stored), strict=True)
+            if value is not None
+        }
+        transactions = [Transaction(name, value) for name, value in (counters | dict(marks)).items()]
+        write_deltalake(
+            table,
+            rows,
+            mode="append",
+            writer_properties=WRITER_PROPERTIES,
+            commit_properties=CommitProperties(app_transactions=transactions),
+        )
+        self._known_offsets |= {partition: stored.next_offset for partition, stored in progress.items()}
+        return table.version()
+
+    def _check_that_nobody_imported(self, table: DeltaTable) -> None:
+        if self._known_imports is not None and self._known_imports != imports_of(table):
+            raise EventLogMoved("Events were imported meanwhile; what was read is held against them anew.")
 
     def _down(self, problem: str) -> EventLogDown:
         self._table = None
-        return EventLogDown(f"The event log in {self._folder} cannot be written ({problem}); mend its disk.")
+        return EventLogDown(f"The event log in {self._folder} cannot be used ({problem}); mend its disk or its rights.")
 
     def _check_that_nobody_else_wrote(self, table: DeltaTable, partitions: Iterable[Partition]) -> None:
         """The commit itself conflicts only with commits after this snapshot; this covers those the snapshot holds."""
@@ -105,6 +109,7 @@ class DeltaEventLog:
 
     def recent_ids(self, window_us: int) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
         table = self._newest()
+        self._known_imports = 0 if table is None else imports_of(table)
         newest_us = None if table is None else _newest_event_time_us(table)
         if table is None or newest_us is None:
             return
@@ -112,8 +117,11 @@ class DeltaEventLog:
         in_window = (pc.field("event_date") >= pa.scalar(since_us // DAY_US, pa.int32()).cast(pa.date32())) & (
             pc.field("event_time") >= pa.scalar(since_us, pa.timestamp("us", "UTC"))
         )
-        for batch in table.to_pyarrow_dataset().to_batches(columns=["event_id", "event_time"], filter=in_window):
-            yield batch.column(0).to_pylist(), batch.column(1).cast(pa.int64()).to_pylist()
+        try:
+            for batch in table.to_pyarrow_dataset().to_batches(columns=["event_id", "event_time"], filter=in_window):
+                yield batch.column(0).to_pylist(), batch.column(1).cast(pa.int64()).to_pylist()
+        except (DeltaError, OSError) as error:
+            raise self._down(str(error)) from error
 
     def version(self) -> int:
         table = self._newest()
@@ -132,10 +140,13 @@ class DeltaEventLog:
                 yield to_logged_events(batch.slice(start, BATCH_ROWS))
 
     def _create(self) -> DeltaTable:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._table = DeltaTable.create(
-            self._folder, schema=SCHEMA, mode="ignore", partition_by=["event_date"], configuration=CONFIGURATION
-        )
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._table = DeltaTable.create(
+                self._folder, schema=SCHEMA, mode="ignore", partition_by=["event_date"], configuration=CONFIGURATION
+            )
+        except (DeltaError, OSError) as error:
+            raise self._down(str(error)) from error
         return self._table
 
     def _newest(self) -> DeltaTable | None:
@@ -146,7 +157,22 @@ class DeltaEventLog:
                 self._table.update_incremental()
         except TableNotFoundError:
             return None
+        except (DeltaError, OSError) as error:
+            raise self._down(str(error)) from error
         return self._table
+
+
+def lane(number: int) -> str:
+    """A transaction that every import has in common with the writer of a partition of this number.
+
+    So of a writer's commit and an import's at the same time the later one is refused, and looks again at which ids the
+    log has; two writers do not hinder each other.
+    """
+    return f"nightjar/lane/{number % NUM_LANES}"
+
+
+def imports_of(table: DeltaTable) -> int:
+    return table.transaction_version(IMPORTS) or 0
 
 
 def _transaction_id(partition: Partition, counter: str) -> str:

@@ -39,7 +39,8 @@ class EventLog(Protocol):
         """Appends and returns the new version.
 
         Raises EventLogConflict when a partition's stored progress is not the one this instance last read or wrote, so
-        that another writer owns it now; EventLogDown when it cannot be written.
+        that another writer owns it now; EventLogMoved when events were imported since `recent_ids` was read, so that
+        one of these may be there already; EventLogDown when it cannot be written.
         """
         ...
 

@@ -58,6 +58,8 @@ def read_plain_json(text: bytes) -> RawEvent | None:
         except msgspec.ValidationError:
             event = _lax.decode(text)
             unknown_fields = _unknown_fields(text)
+        if _in_two_spellings(event):
+            return None
         time_us = _time_us(event.event_time if event.eventTime is None else event.eventTime)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
@@ -75,6 +77,13 @@ def read_plain_json(text: bytes) -> RawEvent | None:
         attributes=event.attributes or {},
         unknown_fields=unknown_fields,
     )
+
+
+def _in_two_spellings(event: _Event) -> bool:
+    """Whether any field is spelt one way and any the other: what is meant is left to the protobuf library."""
+    snake = event.event_id or event.user_id or event.item_id or event.event_time or event.session_id or event.request_id
+    camel = event.eventId or event.userId or event.itemId or event.eventTime or event.sessionId or event.requestId
+    return bool(snake and camel)
 
 
 def _time_us(text: str | None) -> int | None:

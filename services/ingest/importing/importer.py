@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from services.domain.errors import EventLogMoved
 from services.domain.event_types import EventTypes
 from services.domain.interactions import Interaction
 from services.domain.ports import Clock
@@ -33,6 +34,8 @@ from services.ingest.importing.sources import Chunk, Source
 COMMIT_ROWS: Final = 250_000
 
 _DAY_US: Final = 86_400_000_000
+# A writer that commits meanwhile makes an import look again. Larger: it fights longer; smaller: it gives up sooner.
+_COMMIT_TRIES: Final = 50
 _READ_BYTES: Final = 1 << 20
 
 
@@ -46,7 +49,11 @@ class ImportLog(LoggedIds, Protocol):
         ...
 
     def append_table(self, rows: pa.Table, progress: Mapping[Partition, Progress]) -> int:
-        """Appends rows and progress in one atomic step; raises EventLogConflict and EventLogDown."""
+        """Appends rows and progress in one atomic step.
+
+        Raises EventLogMoved when others stored events since the log was last asked for its ids; EventLogConflict when
+        another process imports the same file; EventLogDown.
+        """
         ...
 
 
@@ -75,13 +82,25 @@ class Import:
         for chunk in self.source.chunks(self.columns.columns, done.next_offset, self.commit_rows):
             rows, counts, bad = self._taken(chunk, known)
             self.report.write(bad)
-            newest_us = pc.max(rows["event_time"].cast(pa.int64())).as_py()
-            done = Progress(
-                chunk.first_row + chunk.num_rows, done.counts + counts, _later(done.watermark_us, newest_us)
-            )
-            self.log.append_table(rows, {self.partition: done})
+            done = self._stored(chunk, rows, counts, done, known)
             self.on_progress(done.counts)
         return done.counts
+
+    def _stored(self, chunk: Chunk, rows: pa.Table, counts: Counts, before: Progress, known: KnownIds) -> Progress:
+        """The progress once the rows are in the log; those that a writer stores meanwhile become duplicates."""
+        for tries_left in range(_COMMIT_TRIES, 0, -1):
+            newest_us = pc.max(rows["event_time"].cast(pa.int64())).as_py()
+            after = Progress(
+                chunk.first_row + chunk.num_rows, before.counts + counts, _later(before.watermark_us, newest_us)
+            )
+            try:
+                self.log.append_table(rows, {self.partition: after})
+                break
+            except EventLogMoved:
+                if tries_left == 1:
+                    raise
+                rows, counts, _ = self._taken(chunk, known)
+        return after
 
     def check(self) -> Counts:
         """What `run` would do with a log as it is now, and writes nothing. Blocks.

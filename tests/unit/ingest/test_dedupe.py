@@ -43,13 +43,26 @@ def test_a_duplicate_far_behind_the_newest_event_is_found() -> None:
     assert not first(seen, "late", 0)
 
 
-def test_beyond_its_bound_the_oldest_hours_are_forgotten() -> None:
+def test_beyond_its_bound_the_oldest_are_forgotten() -> None:
     seen = SeenEvents(max_ids=10)
     for hour in range(100):
         assert first(seen, str(hour), hour * HOUR_US)
         assert len(seen) <= 10
     assert not first(seen, "99", 99 * HOUR_US)
     assert first(seen, "0", 0)
+
+
+@pytest.mark.parametrize("step_us", [0, 1, HOUR_US])
+def test_the_newest_stay_however_dense_they_are(step_us: int) -> None:
+    """A stream of more than the bound within one hour must not forget what came a second ago."""
+    seen = SeenEvents(max_ids=100)
+    for start in range(0, 1_000, 20):
+        ids = [EventId(str(n)) for n in range(start, start + 20)]
+        times = [n * step_us for n in range(start, start + 20)]
+        assert all(seen.first_times(ids, times))
+        assert len(seen) <= 100
+        if step_us:
+            assert not any(seen.first_times(ids, times))
 
 
 def test_a_bound_of_none_remembers_nothing() -> None:

@@ -1,15 +1,15 @@
 """Law 1, conservation: read = logged + dead + duplicate, also after a crash between any two steps."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import pytest
 
-from services.domain.errors import EventLogDown, TooManyDeadLetters
+from services.domain.errors import EventLogDown, EventLogMoved, TooManyDeadLetters
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId
-from services.domain.streams import Counts, DeadLetter, LogBatch, Partition, Record
+from services.domain.streams import Counts, DeadLetter, LogBatch, Partition, Progress, Record
 from services.ingest.checkpointing import CheckpointLimits, run_checkpoints
 from services.ingest.codec import Limits
 from services.ingest.offline_writer import OfflineWriter
@@ -185,7 +185,7 @@ def test_reading_the_seen_ids_again_is_left_to_the_writers_own_thread() -> None:
             raise AssertionError("read within the callback")
 
     writer = writer_on(Slow(), FakeDeadLetters())
-    assert writer.assigned([PARTITION]) == {}
+    assert writer.assigned([PARTITION]) == {PARTITION: 0}
     with pytest.raises(AssertionError):
         writer.take(STREAM[:1])
 
@@ -259,3 +259,107 @@ def test_bytes_make_a_checkpoint_due_as_rows_do() -> None:
     limits = CheckpointLimits(max_rows=1_000, max_bytes=2 * len(event_json("same")), max_wait_s=60)
     run_checkpoints(source, writer, stop, limits)
     assert versions == [2]  # three commits of two records each, all but one a duplicate
+
+
+class MovableSource(FakeRecordSource):
+    """A source whose group rebalances when it is told to: the partition goes, and comes back to the same member."""
+
+    def __init__(self, records: Sequence[Record], writer: OfflineWriter, batch: int) -> None:
+        super().__init__(records, writer, batch)
+        self._writer = writer
+        self.rebalances = 0
+
+    def rebalance(self) -> None:
+        self.rebalances += 1
+        self._writer.revoked([PARTITION])
+        self._offsets.update(self._writer.assigned([PARTITION]))
+
+
+def test_a_rebalance_while_the_log_is_down_does_not_leave_the_writer_paused() -> None:
+    """The rows it had are gone with the partition, so nothing is due; it must read on all the same."""
+    log = RefusingLog()
+    log.refusals = 1
+    writer = writer_on(log, FakeDeadLetters())
+    source = MovableSource(records_of([event_json(str(n)) for n in range(4)]), writer, batch=2)
+    stop = threading.Event()
+
+    def quiet() -> None:
+        if source.rebalances == 0:
+            source.rebalance()
+        else:
+            stop.set()
+
+    source.when_empty = quiet
+    paused_poll = source.poll
+
+    def poll(timeout_s: float) -> Sequence[Record]:
+        records = paused_poll(timeout_s)
+        if not records and source.rebalances == 0:
+            quiet()
+        return records
+
+    source.poll = poll  # type: ignore[method-assign]
+    run_checkpoints(source, writer, stop, CheckpointLimits(max_rows=2, max_bytes=1_000_000, max_wait_s=60))
+    assert source.rebalances == 1
+    assert log.progress([PARTITION])[PARTITION].counts == Counts(read=4, logged=4)
+
+
+class UnreadableLog(FakeEventLog):
+    """Cannot be read for its first questions."""
+
+    def __init__(self, progress_failures: int, ids_failures: int) -> None:
+        super().__init__()
+        self._left = {"progress": progress_failures, "ids": ids_failures}
+
+    def _ask(self, what: str) -> None:
+        if self._left[what]:
+            self._left[what] -= 1
+            raise EventLogDown("the folder cannot be read")
+
+    def progress(self, partitions: Iterable[Partition]) -> Mapping[Partition, Progress]:
+        self._ask("progress")
+        return super().progress(partitions)
+
+    def recent_ids(self, window_us: int) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
+        self._ask("ids")
+        return super().recent_ids(window_us)
+
+
+@pytest.mark.parametrize(("progress_failures", "ids_failures"), [(1, 0), (2, 0), (0, 1), (1, 2)])
+def test_a_log_that_cannot_be_read_is_waited_for_and_nothing_is_skipped(
+    progress_failures: int, ids_failures: int
+) -> None:
+    """At the assignment, in the group's callback, or when the seen ids are read: the records come again."""
+    log = UnreadableLog(progress_failures, ids_failures)
+    writer = writer_on(log, FakeDeadLetters())
+    source = FakeRecordSource(records_of([event_json(str(n)) for n in range(6)]), writer, batch=2)
+    stop = threading.Event()
+    source.when_empty = stop.set
+    limits = CheckpointLimits(max_rows=2, max_bytes=1_000_000, max_wait_s=60)
+    run_checkpoints(source, writer, stop, limits)
+    assert log.progress([PARTITION])[PARTITION].counts == Counts(read=6, logged=6)
+
+
+class ImportedIntoLog(FakeEventLog):
+    """Somebody imports event `1` after the writer has read which ids there are."""
+
+    imported = False
+
+    def append(self, batch: LogBatch) -> int:
+        if not self.imported:
+            self.imported = True
+            (event,) = (row for row in batch.interactions if row.event_id == "1")
+            super().append(LogBatch([event]))
+            raise EventLogMoved("events were imported")
+        return super().append(batch)
+
+
+def test_what_was_imported_meanwhile_is_a_duplicate_and_counted_once() -> None:
+    log = ImportedIntoLog()
+    writer = writer_on(log, FakeDeadLetters())
+    source = FakeRecordSource(records_of([event_json(str(n)) for n in range(3)]), writer, batch=3)
+    stop = threading.Event()
+    source.when_empty = stop.set
+    run_checkpoints(source, writer, stop, CheckpointLimits(max_rows=2, max_bytes=1_000_000, max_wait_s=60))
+    assert log.progress([PARTITION])[PARTITION].counts == Counts(read=3, logged=2, duplicate=1)
+    assert log.num_events() == 3
