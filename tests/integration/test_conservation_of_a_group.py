@@ -47,9 +47,9 @@ class Group:
         self._members: list[subprocess.Popen[bytes]] = []
         self.num_ended = 0
 
-    def join(self) -> subprocess.Popen[bytes]:
+    def join(self, log_file: Path | None = None) -> subprocess.Popen[bytes]:
         member = self._stack.enter_context(
-            self._pipeline.writer(self._kind, self._stack.enter_context(self._log.open("a")))
+            self._pipeline.writer(self._kind, self._stack.enter_context((log_file or self._log).open("a")))
         )
         self._members.append(member)
         return member
@@ -57,6 +57,13 @@ class Group:
     def leave(self, member: subprocess.Popen[bytes]) -> None:
         member.send_signal(signal.SIGTERM)
         assert member.wait(timeout=30) == 0
+        self._members.remove(member)
+
+    def thaw_and_end(self, member: subprocess.Popen[bytes]) -> None:
+        """Told to stop before it wakes, it tries to store what it had taken: refused, unless it sees its loss first."""
+        member.send_signal(signal.SIGTERM)
+        member.send_signal(signal.SIGCONT)
+        assert member.wait(timeout=30) in (0, 1)
         self._members.remove(member)
 
     def revive(self) -> None:
@@ -109,10 +116,10 @@ def test_members_that_come_go_and_freeze_and_servers_that_restart_lose_nothing(t
         wait_until(has_taken_records, timeout_s=60, what="records on the member that is to freeze")
         frozen.send_signal(signal.SIGSTOP)
         wait_until(all_read, timeout_s=90, what="what a frozen member had taken")
-        frozen.send_signal(signal.SIGCONT)
+        offline.thaw_and_end(frozen)
         stream.send(100)
         wait_until(all_read, timeout_s=90, what="what came once it was back")
-        offline.revive()
+        offline.join()
         if leaving.poll() is None:
             offline.leave(leaving)
 
