@@ -1,6 +1,7 @@
 """`nightjar events import`, `events export` and `nightjar log` in a home without a stack."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,27 @@ def test_a_foreign_csv_file_is_mapped_imported_and_its_bad_row_reported(run: Com
 def test_the_text_says_what_happened_and_what_to_do_next(run: Command, ratings: Path) -> None:
     said = run(events.app, "import", str(ratings), *MAPPING)
     assert "4 rows, 2 logged, 1 duplicates, 1 skipped" in said
-    assert "ratings.csv.bad.jsonl" in said
+    assert re.search(r"ratings\.csv\.[0-9a-f]{8}\.bad\.jsonl", said)
     assert "nightjar features rebuild" in said
+
+
+def test_two_mappings_of_a_file_have_a_report_each(run: Command, ratings: Path) -> None:
+    first = run(events.app, "import", str(ratings), *MAPPING, "--json")["bad_rows"]
+    second = run(events.app, "import", str(ratings), *MAPPING, "--set", "surface=old", "--json")["bad_rows"]
+    assert first != second
+    assert Path(first).read_bytes() == Path(second).read_bytes() != b""
+
+
+def test_a_report_replaces_no_file_of_the_operators(run: Command, ratings: Path) -> None:
+    notes = ratings.with_name("notes.txt")
+    notes.write_text("mine\n")
+    link = ratings.with_name("link")
+    link.symlink_to(ratings)
+    for path, said in ((notes, "no report"), (ratings, "is the file to import"), (link, "is the file to import")):
+        with pytest.raises(InvalidRequest, match=said):
+            run(events.app, "import", str(ratings), *MAPPING, "--bad-rows", str(path))
+    assert (notes.read_text(), ratings.read_text()) == ("mine\n", RATINGS)
+    assert run(event_log.app, "status", "--json") is None
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(run: Command, ratings: Path) -> None:
@@ -91,6 +111,29 @@ def test_an_export_is_imported_as_it_is(
     again = out.with_name(f"again.{format_name}")
     run(events.app, "export", "--out", str(again))
     assert again.read_bytes() == out.read_bytes()
+
+
+def test_fields_that_few_events_have_survive_an_export_and_an_import(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON Lines leave out what an event does not say, so a field may come first after thousands of lines."""
+    lines = [
+        {"event_id": f"e{n:04}", "user_id": "ada", "item_id": str(n), "type": "view", "event_time": 1_700_000_000 + n}
+        for n in range(1_001)
+    ]
+    rare = {"value": 4.5, "session_id": "s", "request_id": "r", "position": 3, "surface": "home"}
+    lines[-1] |= rare | {"attributes": {"genre": "noir"}}
+    written = tmp_path / "sparse.jsonl"
+    written.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run(events.app, "import", str(written), "--time-unit", "s")
+    out = tmp_path / "out.jsonl"
+    run(events.app, "export", "--out", str(out))
+    *_, last = map(json.loads, out.read_text().splitlines())
+    assert last | rare | {"attributes": {"genre": "noir"}} == last
+    monkeypatch.setenv("NIGHTJAR_HOME", str(tmp_path / "other"))
+    run(events.app, "import", str(out))
+    run(events.app, "export", "--out", str(tmp_path / "again.jsonl"))
+    assert (tmp_path / "again.jsonl").read_bytes() == out.read_bytes()
 
 
 def test_an_export_takes_a_time_range_columns_and_a_version(run: Command, ratings: Path) -> None:
@@ -132,6 +175,7 @@ def test_a_failed_export_leaves_the_older_file_as_it_was(run: Command, ratings: 
         (("export", "--out", "x.csv", "--columns", "user_id,colour"), "colour"),
         (("export", "--out", "absent/x.csv"), "cannot be written"),
         (("export", "--out", "x.csv", "--since", "yesterday"), "ISO 8601"),
+        (("export", "--out", "x.csv", "--version", "-5"), "--version -5 is none"),
     ],
 )
 def test_a_mistake_is_named(run: Command, ratings: Path, arguments: tuple[str, ...], said: str) -> None:

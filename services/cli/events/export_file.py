@@ -46,6 +46,8 @@ def export_file(
     from services.ingest.importing.mapping import FIELDS
     from services.ingest.importing.sources import format_of
 
+    if version is not None and version < 0:
+        raise InvalidRequest("--version", f"{version} is none; they count from 0, and `nightjar log status` shows them")
     settings = load()
     logs.configure(settings.log_level, "nightjar")
     chosen = format_of(out, format_name)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from services import logs
 from services.domain.errors import InvalidRequest
-from services.domain.streams import Counts
+from services.domain.streams import Counts, Partition
 from services.ingest.importing.mapping import TimeUnit
 from services.settings import Settings, load
 
@@ -38,7 +38,10 @@ def import_files(
     ] = None,
     delimiter: Annotated[str, typer.Option(help="Between the cells of a CSV file.")] = ",",
     bad_rows: Annotated[
-        Path | None, typer.Option(help="Where skipped rows are reported. Unset: FILE.bad.jsonl.")
+        Path | None,
+        typer.Option(
+            help="Where skipped rows are reported. Unset: FILE.DIGEST.bad.jsonl, one for each way to read FILE."
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every row and write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file instead of a sentence.")] = False,
@@ -60,8 +63,7 @@ def import_files(
     options = _pairs("--map", mapped), _pairs("--set", constants), time_unit
     any_logged = False
     for file in files:
-        report = bad_rows or file.with_name(f"{file.name}.bad.jsonl")
-        document = _import_file(settings, file, format_name, delimiter, options, report, dry_run=dry_run)
+        document = _import_file(settings, file, format_name, delimiter, options, bad_rows, dry_run=dry_run)
         any_logged |= bool(document["logged"]) and not dry_run
         typer.echo(json.dumps(document) if as_json else _sentence(document))
     if any_logged and not as_json:
@@ -74,7 +76,7 @@ def _import_file(
     format_name: str | None,
     delimiter: str,
     options: tuple[Mapping[str, str], Mapping[str, str], TimeUnit | None],
-    report: Path,
+    bad_rows: Path | None,
     *,
     dry_run: bool,
 ) -> dict[str, Any]:
@@ -89,12 +91,16 @@ def _import_file(
     chosen = format_of(file, format_name)
     source = open_source(file, chosen, delimiter=delimiter)
     columns = Columns.of_file(source.schema.names, *options)
+    partition = partition_of(file, columns, chosen + (delimiter if chosen == "csv" else ""))
+    report = bad_rows or file.with_name(f"{file.name}.{_short_digest(partition)}.bad.jsonl")
+    if report.exists() and report.samefile(file):
+        raise InvalidRequest("--bad-rows", f"{str(report)!r} is the file to import")
     started = time.monotonic()
     with _bar(file.name, source.num_rows) as on_progress:
         job = Import(
             source,
             columns,
-            partition_of(file, columns, chosen + (delimiter if chosen == "csv" else "")),
+            partition,
             DeltaImportLog(settings.log_folder),
             BadRowReport(report),
             settings.declared_event_types(),
@@ -114,6 +120,11 @@ def _import_file(
         "dry_run": dry_run,
         "took_s": round(took_s, 3),
     }
+
+
+def _short_digest(partition: Partition) -> str:
+    """Enough of the import's digest that two mappings of one file do not share a report."""
+    return partition.topic.removeprefix("import/")[:8]
 
 
 def _sentence(document: Mapping[str, Any]) -> str:

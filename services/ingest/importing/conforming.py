@@ -134,9 +134,9 @@ def _whole(array: pa.Array) -> pa.Array:
 def _time_us(array: pa.Array, unit: TimeUnit | None) -> pa.Array:
     """Microseconds since 1970. A timestamp or text without a zone is UTC."""
     if pt.is_timestamp(array.type) or pt.is_date(array.type):
-        return array.cast(pa.timestamp("us", array.type.tz if pt.is_timestamp(array.type) else None), safe=False).cast(
-            pa.int64()
-        )
+        kind = pa.timestamp("us", array.type.tz if pt.is_timestamp(array.type) else None)
+        # Finer than microseconds is cut off; a time too far away to be counted in them is an error.
+        return array.cast(options=pc.CastOptions(kind, allow_time_truncate=True)).cast(pa.int64())
     if unit in (None, TimeUnit.ISO):
         if pt.is_null(array.type):
             return array.cast(pa.int64())

@@ -1,17 +1,28 @@
-"""CSV files: the first record names the columns, an empty cell is no value. RFC 4180, UTF-8."""
+"""CSV files: the first record names the columns, an empty cell is no value. RFC 4180, UTF-8.
+
+A quote that is never closed runs on into the rows below it. The reader is strict, and a cell has a bound, so that such
+a record is always an error, never a row with the others' text in it; the error names all lines it took.
+"""
 
 import csv
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 
 from services.domain.errors import InvalidRequest
 from services.ingest.importing.sources import Chunk, text_array
 
-MAX_CELL_CHARS: Final = 1_000_000  # larger: a forgotten quote swallows the file; smaller: long attributes are refused
+# About the most a record of the stream may have. Larger: a forgotten quote swallows more rows; smaller: a row with a
+# long text in any of its columns is refused.
+MAX_CELL_CHARS: Final = 65_536
+
+_NO_DELIMITERS: Final = ('"', "\r", "\n")
+
+_Record: TypeAlias = list[str] | str
+"""The cells, or what is wrong."""
 
 
 class CsvSource:
@@ -20,15 +31,20 @@ class CsvSource:
     num_rows: int | None = None
 
     def __init__(self, path: Path, delimiter: str) -> None:
-        if len(delimiter) != 1:
-            raise InvalidRequest("--delimiter", f"{delimiter!r} is not one character")
+        if len(delimiter) != 1 or delimiter in _NO_DELIMITERS:
+            raise InvalidRequest("--delimiter", f"{delimiter!r} is not one character that may stand between cells")
         self._path = path
         self._delimiter = delimiter
         csv.field_size_limit(MAX_CELL_CHARS)
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
             header = next(self._records(lines), None)
-        if header is None or isinstance(header, csv.Error):
-            raise InvalidRequest("FILE", f"{str(path)!r} has no first line that names its columns")
+        if header is None or isinstance(header, str):
+            problem = "" if header is None else f": it {header}"
+            raise InvalidRequest("FILE", f"{str(path)!r} has no first line that names its columns{problem}")
+        if not all(map(_is_utf8, header)):
+            raise InvalidRequest(
+                "FILE", f"{str(path)!r} has column names that are not UTF-8; convert it, such as with `iconv -t UTF-8`"
+            )
         if len(set(header)) < len(header):
             raise InvalidRequest("FILE", f"{str(path)!r} names a column twice")
         self._header = header
@@ -38,7 +54,7 @@ class CsvSource:
         places = [self._header.index(name) for name in columns]
         width = len(self._header)
         with self._path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-            records = self._records(lines)
+            records = self._records(lines, width)
             next(records)
             row = first_row
             rest = islice(records, first_row, None)
@@ -46,14 +62,11 @@ class CsvSource:
                 unreadable: dict[int, str] = {}
                 rows: list[Sequence[str]] = []
                 for place, record in enumerate(records_read):
-                    if isinstance(record, csv.Error):
-                        unreadable[place] = f"not CSV: {record}"
-                    elif len(record) != width:
-                        unreadable[place] = f"has {len(record)} cells, the first line has {width}"
+                    if isinstance(record, str):
+                        unreadable[place] = record
+                        rows.append([""] * width)
                     else:
                         rows.append(record)
-                        continue
-                    rows.append([""] * width)
                 cells = list(zip(*rows, strict=True))
                 arrays = {
                     name: text_array([cell or None for cell in cells[place]])
@@ -62,16 +75,33 @@ class CsvSource:
                 yield Chunk(row, len(rows), arrays, unreadable)
                 row += len(rows)
 
-    def _records(self, lines: Iterator[str]) -> Iterator[list[str] | csv.Error]:
-        """Every record that is not an empty line; an error stands for the record that has it."""
-        reader = csv.reader(lines, delimiter=self._delimiter, strict=False)
+    def _records(self, lines: Iterator[str], width: int | None = None) -> Iterator[_Record]:
+        """Every record that is not an empty line; a sentence stands for one that has no cells or not `width` of them.
+
+        The next record begins on the line after the one at which the reader gave up.
+        """
+        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
         while True:
+            first_line = reader.line_num + 1
             try:
                 record = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield error
+                where = _lines_named(first_line, reader.line_num)
+                yield f"is not CSV on {where}: {error}; look for a quote that is not closed or not doubled"
                 continue
-            if record:
+            if width is not None and record and len(record) != width:
+                where = _lines_named(first_line, reader.line_num)
+                yield f"has {len(record)} cells on {where}, the first line has {width}"
+            elif record:
                 yield record
+
+
+def _lines_named(first: int, last: int) -> str:
+    """Lines of the file, counted from 1; fewer than `last - first + 1` rows when cells have line ends."""
+    return f"line {first}" if first == last else f"lines {first} to {last}"
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\udc80" <= char <= "\udcff" for char in text)  # what `surrogateescape` makes of other bytes

@@ -77,5 +77,8 @@ def _as_written(raw: pa.Scalar) -> Any:
             .as_py()
             .decode("utf-8", "surrogateescape")
         )
-    value = raw.as_py()
+    try:
+        value = raw.as_py()
+    except (OverflowError, ValueError):  # a time that Python has no date for
+        return f"{raw.value} as {raw.type}"
     return value if isinstance(value, bool | int) else str(value)

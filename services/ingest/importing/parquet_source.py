@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from services.domain.errors import InvalidRequest
 from services.ingest.importing.sources import Chunk
 
 
@@ -13,6 +14,8 @@ class ParquetSource:
     def __init__(self, path: Path) -> None:
         self._file = pq.ParquetFile(path)
         self.schema: pa.Schema = self._file.schema_arrow
+        if len(set(self.schema.names)) < len(self.schema):
+            raise InvalidRequest("FILE", f"{str(path)!r} names a column twice")
         self.num_rows: int | None = self._file.metadata.num_rows
 
     def chunks(self, columns: Sequence[str], first_row: int, max_rows: int) -> Iterator[Chunk]:

@@ -60,17 +60,40 @@ def format_of(path: Path, asked: str | None) -> str:
 
 
 def open_source(path: Path, format_name: str, *, delimiter: str = ",") -> Source:
-    """Raises InvalidRequest for a file that cannot be read or is not of this format."""
+    """The file; raises InvalidRequest, here and while it is read, when it cannot be read or is not of this format."""
     from services.ingest.importing.csv_source import CsvSource
     from services.ingest.importing.json_lines_source import JsonLinesSource
     from services.ingest.importing.parquet_source import ParquetSource
 
     try:
         if format_name == "parquet":
-            return ParquetSource(path)
-        return CsvSource(path, delimiter) if format_name == "csv" else JsonLinesSource(path)
+            return _Watched(path, ParquetSource(path))
+        return _Watched(path, CsvSource(path, delimiter) if format_name == "csv" else JsonLinesSource(path))
     except (OSError, pa.ArrowException) as error:
         raise InvalidRequest("FILE", f"{str(path)!r} cannot be read: {error}") from error
+
+
+class _Watched:
+    """A source that says in a sentence where its file is damaged."""
+
+    def __init__(self, path: Path, source: Source) -> None:
+        self._path = path
+        self._source = source
+        self.schema = source.schema
+        self.num_rows = source.num_rows
+
+    def chunks(self, columns: Sequence[str], first_row: int, max_rows: int) -> Iterator[Chunk]:
+        read = first_row
+        try:
+            for chunk in self._source.chunks(columns, first_row, max_rows):
+                yield chunk
+                read = chunk.first_row + chunk.num_rows
+        except (OSError, pa.ArrowException) as error:
+            raise InvalidRequest(
+                "FILE",
+                f"{str(self._path)!r} cannot be read after row {read} ({error}); the rows before are done, and an "
+                "import of a sound copy finds them as duplicates",
+            ) from error
 
 
 def text_array(values: Sequence[str | None]) -> pa.Array:

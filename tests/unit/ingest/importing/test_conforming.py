@@ -62,6 +62,22 @@ def test_a_number_too_large_for_a_time_is_unfit_and_not_wrapped_around() -> None
     assert typed("event_time", pa.array([2**60, 1]), TimeUnit.SECONDS) == ([None, 1_000_000], [True, False])
 
 
+@pytest.mark.parametrize(
+    "far",
+    [
+        pa.array([18_446_744_073_709 + 1_700_000_000, 1], pa.timestamp("s")),
+        pa.array([18_446_744_073_709_551 + 1_700_000_000_000, 1_000], pa.timestamp("ms", "UTC")),
+    ],
+)
+def test_a_timestamp_too_far_for_microseconds_is_unfit_and_not_wrapped_around(far: pa.Array) -> None:
+    """Wrapped around, these would be plausible moments of 2023."""
+    assert typed("event_time", far) == ([None, 1_000_000], [True, False])
+
+
+def test_a_date_too_far_for_microseconds_is_unfit() -> None:
+    assert typed("event_time", pa.array([2**31 - 1, 0], pa.date32())) == ([None, 0], [True, False])
+
+
 def test_whole_numbers_become_ids_and_no_value_stays_none() -> None:
     assert typed("user_id", pa.array([7, None], pa.int32())) == (["7", None], [False, False])
     assert typed("user_id", pa.array(["a", "b", "a"]).dictionary_encode()) == (["a", "b", "a"], [False] * 3)

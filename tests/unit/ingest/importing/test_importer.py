@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from services.domain.errors import InvalidRequest
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.streams import Counts, Partition, Progress
 from services.ingest.codec import Limits
@@ -155,6 +156,60 @@ def test_half_a_line_of_the_report_is_written_anew(tmp_path: Path) -> None:
     report.begin(10)
     report.write([(10, "malformed", "y")])
     assert [json.loads(line)["row"] for line in report.path.read_text().splitlines()] == [1, 5, 11]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "my notes\n",
+        "[1]\n",
+        '{"row": 1}\n',
+        '{"row": "1", "reason": "malformed", "detail": "x"}\n',
+        '{"row": 1, "reason": "malformed", "detail": "x", "mine": 1}\n',
+        '{"row": 1, "reason": "malformed", "detail": "x"}\nand more\n',
+        '{"row": 9, "reason": "malformed", "detail": "x"}\nand more\n',
+        "half a line",
+        "[" * 100_000 + "\n",
+    ],
+)
+def test_a_file_that_is_no_report_is_refused_and_left_as_it_is(content: str, tmp_path: Path) -> None:
+    report = BadRowReport(tmp_path / "notes.txt")
+    report.path.write_text(content)
+    with pytest.raises(InvalidRequest, match="no report of bad rows"):
+        report.begin(5)
+    assert report.path.read_text() == content
+
+
+@pytest.mark.parametrize("half", ["{", '{"row": ', '{"row": 9, "reason": "malformed", "detail": "x"}'])
+def test_what_a_crash_left_of_a_line_is_cut_off(half: str, tmp_path: Path) -> None:
+    report = BadRowReport(tmp_path / "bad.jsonl")
+    report.write([(0, "malformed", "\udcff")])
+    before = report.path.read_bytes()
+    report.path.write_bytes(before + half.encode())
+    report.begin(10)
+    assert report.path.read_bytes() == before
+
+
+def test_a_report_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="cannot be written"):
+        BadRowReport(tmp_path / "absent" / "bad.jsonl").write([(0, "malformed", "x")])
+    with pytest.raises(InvalidRequest, match="cannot be written"):
+        BadRowReport(tmp_path).begin(0)
+
+
+def test_times_beyond_all_dates_are_bad_rows(tmp_path: Path) -> None:
+    """Also those that Python has no date for, with which no report could be written."""
+    path, log = tmp_path / "f.parquet", FakeImportLog()
+    rows = {name: ["x"] * 3 for name in ("user_id", "item_id")} | {"type": ["view"] * 3, "event_id": ["a", "b", "c"]}
+    pq.write_table(pa.table(rows | {"event_time": pa.array([2**31 - 1, 0, 3_000_000], pa.date32())}), path)
+    source = open_source(path, "parquet")
+    columns = Columns.of_file(source.schema.names, {}, {})
+    job = an_import(written(tmp_path / "f.jsonl", [row("a")]), log)
+    counts = Import(
+        source, columns, Partition("import/p", 0), log, job.report, job.types, job.limits, job.clock
+    ).run()  # fmt: skip
+    assert counts == Counts(read=3, logged=1, dead=2)
+    assert [number for number, _ in reported(tmp_path / "f.jsonl")] == [1, 3]
 
 
 def test_a_check_writes_nothing_and_says_what_would_happen(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Files as chunks: the same rows from every format, from any row on, and bad rows told from good ones."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from services.domain.errors import InvalidRequest
+from services.ingest.importing.json_lines_source import MAX_COLUMNS
 from services.ingest.importing.sources import Chunk, Source, format_of, open_source
 
 ROWS = [
@@ -72,7 +74,106 @@ def test_a_csv_row_with_another_number_of_cells_is_unreadable_and_keeps_its_plac
     path.write_text("a,b\n1,2\n3\n4,5,6\n7,8\n")
     (chunk,) = open_source(path, "csv").chunks(["a", "b"], 0, 100)
     assert chunk.columns["a"].to_pylist() == ["1", None, None, "7"]
-    assert chunk.unreadable == {1: "has 1 cells, the first line has 2", 2: "has 3 cells, the first line has 2"}
+    assert chunk.unreadable == {
+        1: "has 1 cells on line 3, the first line has 2",
+        2: "has 3 cells on line 4, the first line has 2",
+    }
+
+
+def csv_of(path: Path, text: str) -> Chunk:
+    path.write_text(text)
+    (chunk,) = open_source(path, "csv").chunks(["a", "b"], 0, 100_000)
+    return chunk
+
+
+def test_a_quote_that_is_not_closed_takes_a_bounded_number_of_rows_and_says_which(tmp_path: Path) -> None:
+    """Law 1: the rows it swallowed are no rows any more, so the report names their lines."""
+    good = "".join(f"{n},{'x' * 90}\n" for n in range(2_000))
+    chunk = csv_of(tmp_path / "file.csv", f'a,b\n1,"never closed\n{good}')
+    ((place, problem),) = chunk.unreadable.items()
+    found = re.search(r"lines 2 to (\d+)", problem)
+    assert found is not None, problem
+    last_line = int(found[1])
+    assert place == 0
+    assert last_line < 800
+    assert chunk.num_rows == 1 + 2_002 - last_line, "every line is in the one record, or a row"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ('1,"two\n3,four\n', "lines 2 to 3"),
+        ('1,"two\n3,"four"\n', "lines 2 to 3"),
+        ('"1" 2,3\n', "line 2"),
+    ],
+)
+def test_a_quote_amiss_never_makes_a_row_with_other_rows_within(text: str, lines: str, tmp_path: Path) -> None:
+    """Such a record has the right number of cells by chance, at the end of a file always."""
+    chunk = csv_of(tmp_path / "file.csv", "a,b\n" + text)
+    assert chunk.columns["b"].to_pylist() == [None]
+    assert f"on {lines}:" in chunk.unreadable[0]
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", '"', "\n"])
+def test_what_cannot_stand_between_cells_is_no_delimiter(delimiter: str, tmp_path: Path) -> None:
+    (tmp_path / "file.csv").write_text("a\n1\n")
+    with pytest.raises(InvalidRequest, match="--delimiter"):
+        open_source(tmp_path / "file.csv", "csv", delimiter=delimiter)
+
+
+@pytest.mark.parametrize("header", ["naïve,b\n1,2\n".encode("latin-1"), "a,b\n1,2\n".encode("utf-16")])
+def test_column_names_that_are_no_utf8_are_refused_in_a_sentence(header: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file.csv").write_bytes(header)
+    with pytest.raises(InvalidRequest, match="iconv"):
+        open_source(tmp_path / "file.csv", "csv")
+
+
+@pytest.mark.parametrize("format_name", ["csv", "jsonl"])
+def test_a_byte_order_mark_is_no_part_of_the_first_row(format_name: str, tmp_path: Path) -> None:
+    text = {"csv": "a\nx\ny\n", "jsonl": '{"a": "x"}\n{"a": "y"}\n'}[format_name]
+    (tmp_path / "file").write_text(text, encoding="utf-8-sig")
+    (chunk,) = open_source(tmp_path / "file", format_name).chunks(["a"], 0, 100)
+    assert chunk.columns["a"].to_pylist() == ["x", "y"]
+    assert not chunk.unreadable
+
+
+def test_a_damaged_parquet_file_is_named_with_the_row_it_was_read_to(tmp_path: Path) -> None:
+    """The rows before are given first, so that they are imported."""
+    path = tmp_path / "file.parquet"
+    table = pa.table({"a": [f"value {n}" for n in range(400)]})
+    pq.write_table(table, path, row_group_size=100, compression="zstd", use_dictionary=False)
+    group = pq.ParquetFile(path).metadata.row_group(2).column(0)
+    content = bytearray(path.read_bytes())
+    start = group.data_page_offset
+    content[start : start + group.total_compressed_size] = b"\xff" * group.total_compressed_size
+    path.write_bytes(content)
+    chunks = open_source(path, "parquet").chunks(["a"], 0, 100)
+    assert [next(chunks).num_rows, next(chunks).num_rows] == [100, 100]
+    with pytest.raises(InvalidRequest, match=r"file\.parquet' cannot be read after row 200"):
+        next(chunks)
+
+
+def test_a_parquet_file_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), tmp_path / "file")
+    with pytest.raises(InvalidRequest, match="twice"):
+        open_source(tmp_path / "file", "parquet")
+
+
+def test_a_member_that_only_the_last_line_has_is_a_column(tmp_path: Path) -> None:
+    """Law 1: no value is dropped because it came late."""
+    path = tmp_path / "file.jsonl"
+    path.write_text('{"a": "x"}\n' * 3_000 + '{"a": "y", "value": 4.5}\n')
+    source = open_source(path, "jsonl")
+    assert source.schema.names == ["a", "value"]
+    *_, last = source.chunks(["value"], 0, 1_000)
+    assert last.columns["value"].to_pylist() == ["4.5"]
+
+
+def test_a_file_whose_member_names_are_data_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file.jsonl"
+    path.write_text("".join(f'{{"user {n}": 1}}\n' for n in range(MAX_COLUMNS + 1)))
+    with pytest.raises(InvalidRequest, match="member names"):
+        open_source(path, "jsonl")
 
 
 def test_bytes_that_are_no_utf8_arrive_as_they_were(tmp_path: Path) -> None:
