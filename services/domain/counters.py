@@ -9,8 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 from services.domain.event_types import EventTypes
 from services.domain.interactions import Interaction
@@ -18,6 +17,8 @@ from services.domain.streams import Partition
 
 # An era is kept until the next one ends. Larger: kept longer; smaller: more is lost with an era, 2^-20 of it at 20.
 ERA_HALF_LIVES: Final = 20
+
+_MAX_KNOWN: Final = 1_024  # eras made once; events of more of them are old ones, read for a rebuild
 
 Shard = NewType("Shard", str)
 """Counters that only the records of one Kafka partition, or only imported events, add to."""
@@ -66,44 +67,56 @@ class Era:
         return cls(CounterKind(kind), int(half_life_us), int(number))
 
 
-@dataclass(frozen=True, slots=True)
-class Increment:
+class Increment(NamedTuple):
     """What one event adds to its item's sum in one era."""
 
     era: Era
     amount: float
 
 
-@lru_cache(maxsize=1_024)
-def _era(kind: CounterKind, half_life_us: int, number: int) -> Era:
-    return Era(kind, half_life_us, number)
-
-
 class CounterRules:
     """How much each event adds, and where: the same for the live path, a rebuild and the tests."""
 
     def __init__(self, types: EventTypes, trending_half_life_s: float) -> None:
-        self._types = types
-        self._half_lives_us = {kind.name: round(kind.half_life_s * 1e6) for kind in types.declared}
-        self._trending_us = round(trending_half_life_s * 1e6)
+        self._types = {kind.name: kind for kind in types.declared}
+        # Where no value is judged, every event of a type says the same.
+        self._weights = {
+            kind.name: kind.judge(None).weight
+            for kind in types.declared
+            if kind.positive_from is None and kind.negative_to is None
+        }
+        self._popular = {kind.name: _Eras(CounterKind.POPULAR, kind.half_life_s) for kind in types.declared}
+        self._trending = _Eras(CounterKind.TRENDING, trending_half_life_s)
 
     def increments(self, event: Interaction) -> tuple[Increment, ...]:
         """One for popular, one for trending; none for an event that says nothing, such as an impression."""
-        kind = self._types.get(event.event_type)
-        if kind is None:
-            return ()
-        weight = kind.judge(event.value).weight
+        name = event.event_type
+        weight = self._weights.get(name)
+        if weight is None:
+            weight = self._types[name].judge(event.value).weight if name in self._types else 0.0
         if weight == 0:
             return ()
-        return (
-            _increment(CounterKind.POPULAR, self._half_lives_us[event.event_type], event.event_time_us, weight),
-            _increment(CounterKind.TRENDING, self._trending_us, event.event_time_us, weight),
-        )
+        time_us = event.event_time_us
+        return self._popular[name].increment(time_us, weight), self._trending.increment(time_us, weight)
 
 
-def _increment(kind: CounterKind, half_life_us: int, time_us: int, weight: float) -> Increment:
-    number, since_us = divmod(time_us, ERA_HALF_LIVES * half_life_us)
-    return Increment(_era(kind, half_life_us, number), weight * math.exp2(since_us / half_life_us))
+class _Eras:
+    """The eras of one kind and half-life."""
+
+    def __init__(self, kind: CounterKind, half_life_s: float) -> None:
+        self._kind = kind
+        self._half_life_us = round(half_life_s * 1e6)
+        self._span_us = ERA_HALF_LIVES * self._half_life_us
+        self._known: dict[int, Era] = {}
+
+    def increment(self, time_us: int, weight: float) -> Increment:
+        number, since_us = divmod(time_us, self._span_us)
+        era = self._known.get(number)
+        if era is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            era = self._known[number] = Era(self._kind, self._half_life_us, number)
+        return Increment(era, weight * 2.0 ** (since_us / self._half_life_us))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ restored or rebuilt is filled again from its fence, as far back as Kafka remembe
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
@@ -75,17 +75,20 @@ class OnlineWriter:
         """
         now_us = int(self._clock.now().timestamp() * 1_000_000)
         events: dict[Partition, list[tuple[int, Interaction]]] = defaultdict(list)
-        next_offsets: dict[Partition, int] = {}
-        for record in records:
-            if self._positions.get(record.partition) is None:
-                continue  # read before its fence was known
-            next_offsets[record.partition] = record.offset + 1
-            decoded = decode_event(record, self._types, self._limits, now_us)
-            if isinstance(decoded, Interaction):
-                events[record.partition].append((record.offset, decoded))
-        if not next_offsets:
-            return {}
-        self._histories.apply([event for decoded in events.values() for _, event in decoded])
+        known = [record for record in records if self._positions.get(record.partition) is not None]
+        if not known:
+            return {}  # read before the fences were known
+        next_offsets = {record.partition: record.offset + 1 for record in known}
+
+        def decoded() -> Iterator[Interaction]:
+            """One by one: the store is at work on the first while the last are decoded."""
+            for record in known:
+                event = decode_event(record, self._types, self._limits, now_us)
+                if isinstance(event, Interaction):
+                    events[record.partition].append((record.offset, event))
+                    yield event
+
+        self._histories.apply(decoded())
         fences = self._counters.apply(
             [
                 CounterBatch(shard_of(partition), self._positions[partition] or 0, next_offset, events[partition])

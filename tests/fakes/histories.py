@@ -1,7 +1,7 @@
 """The histories in memory: the plain statement of what the Redis script must do, used as its reference."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.adapters.redis_store import HistoryLimits
 from services.domain.event_types import EventTypes, Role
@@ -19,7 +19,7 @@ class FakeHistories:
         self._consumed: dict[UserId, dict[ItemId, int]] = defaultdict(dict)
         self._shown: dict[UserId, dict[ItemId, int]] = defaultdict(dict)
 
-    def apply(self, interactions: Sequence[Interaction]) -> None:
+    def apply(self, interactions: Iterable[Interaction]) -> None:
         for event in interactions:
             kind = self._types.get(event.event_type)
             if kind is not None and kind.enters_history:

@@ -110,7 +110,7 @@ class RedisCounterWriter:
             if any(increment.era.expire_time_us > now_s * 1_000_000 for increment in increments):
                 counted += (offset, _hash(event.event_id), event.item_id, event.surface)
                 for increment in increments:
-                    counted += (eras.setdefault(increment.era, len(eras) + 1), repr(increment.amount))
+                    counted += (eras.setdefault(increment.era, len(eras) + 1), increment.amount)
         limits = self._limits
         arguments: list[Word] = [
             shard_prefix(shard, staged=self._staged),

@@ -1,8 +1,9 @@
-"""The writing side of the histories: one script call a user, many users a round trip."""
+"""The writing side of the histories: a script call for some users of one place, many calls a round trip."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from services.adapters.redis_store.keys import to_member, user_keys
@@ -14,7 +15,9 @@ from services.domain.interactions import Interaction
 _SCRIPT: Final = Script("history.lua")
 _FORGET: Final = Script("forget.lua")
 # Larger: a user's history outgrows Redis's compact encoding before it is trimmed, and stays so; smaller: more calls.
-_EVENTS_A_CALL: Final = 50
+_EVENTS_A_USER: Final = 50
+_USERS_A_CALL: Final = 50  # larger: Redis answers nobody else for longer, 25 µs a user; smaller: more calls
+_EVENTS_TOGETHER: Final = 500  # larger: Redis waits longer for its first call; smaller: a user's events take more calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,8 @@ class RedisHistoryWriter:
         self._types = {kind.name: kind for kind in event_types.declared if _leaves_a_trace(kind)}
         self._bounds = (limits.max_history, limits.max_consumed, limits.max_shown, limits.ttl_s)
 
-    def apply(self, interactions: Sequence[Interaction]) -> None:
-        by_user: dict[UserId, list[Interaction]] = defaultdict(list)
-        for interaction in interactions:
-            if interaction.event_type in self._types:
-                by_user[interaction.user_id].append(interaction)
-        self._nodes.run(call for user_id, events in by_user.items() for call in self._calls(user_id, events))
+    def apply(self, interactions: Iterable[Interaction]) -> None:
+        self._nodes.run(self._calls(iter(interactions)))
 
     def forget(self, user_ids: Sequence[UserId]) -> None:
         self._nodes.run([Call(_FORGET, user_keys(user_id), ()) for user_id in user_ids])
@@ -48,19 +47,39 @@ class RedisHistoryWriter:
     def close(self) -> None:
         self._nodes.close()
 
-    def _calls(self, user_id: UserId, events: list[Interaction]) -> Iterator[Call]:
-        keys = user_keys(user_id)
-        for start in range(0, len(events), _EVENTS_A_CALL):
-            arguments: list[Word] = [*self._bounds]
-            for event in events[start : start + _EVENTS_A_CALL]:
-                kind, item_id = self._types[event.event_type], event.item_id
-                arguments += (
-                    event.event_time_us,
-                    to_member(event.event_id, item_id, event.event_type, event.value) if kind.enters_history else b"",
-                    item_id if kind.consumes else b"",
-                    item_id if kind.role is Role.IMPRESSION else b"",
-                )
-            yield Call(_SCRIPT, keys, arguments)
+    def _calls(self, interactions: Iterator[Interaction]) -> Iterator[Call]:
+        """Redis is at work on the first ones before the last ones are looked at."""
+        while together := list(islice(interactions, _EVENTS_TOGETHER)):
+            by_user: dict[UserId, list[Interaction]] = defaultdict(list)
+            for interaction in together:
+                if interaction.event_type in self._types:
+                    by_user[interaction.user_id].append(interaction)
+            places: dict[int, tuple[list[bytes], list[Word]]] = {}
+            for user_id, events in by_user.items():
+                keys = user_keys(user_id)
+                place = self._nodes.place_of(keys.history)
+                for start in range(0, len(events), _EVENTS_A_USER):
+                    piece = events[start : start + _EVENTS_A_USER]
+                    if place not in places:
+                        places[place] = ([], [*self._bounds])
+                    all_keys, arguments = places[place]
+                    all_keys += keys
+                    arguments.append(len(piece))
+                    for event in piece:
+                        arguments += self._arguments(event)
+                    if len(all_keys) >= 4 * _USERS_A_CALL:
+                        yield Call(_SCRIPT, *places.pop(place))
+            for all_keys, arguments in places.values():
+                yield Call(_SCRIPT, all_keys, arguments)
+
+    def _arguments(self, event: Interaction) -> tuple[Word, Word, Word, Word]:
+        kind, item_id = self._types[event.event_type], event.item_id
+        return (
+            event.event_time_us,
+            to_member(event.event_id, item_id, event.event_type, event.value) if kind.enters_history else b"",
+            item_id if kind.consumes else b"",
+            item_id if kind.role is Role.IMPRESSION else b"",
+        )
 
 
 def _leaves_a_trace(kind: EventType) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha1
 from importlib import resources
 from itertools import chain
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import hiredis
 import redis
@@ -33,7 +33,9 @@ _Client: TypeAlias = Any  # redis.Redis or redis.RedisCluster, whose calls used 
 _Connection: TypeAlias = Any  # likewise
 
 _pack: Any = hiredis.pack_command  # typed for one word only
-_TRIP_BYTES: Final = 256 * 1024  # larger: Redis answers nobody else meanwhile; smaller: more round trips
+_TRIP_BYTES: Final = (
+    32 * 1024
+)  # larger: Redis waits for the first trip and then keeps others waiting; smaller: more trips
 _MOVES: Final = (AskError, TryAgainError, ClusterDownError)  # MovedError is an AskError
 
 
@@ -51,8 +53,7 @@ class Script:
         object.__setattr__(self, "digest", sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call of a script; its keys lie in one slot."""
 
     script: Script
@@ -117,6 +118,7 @@ class Nodes:
         self._url = url
         self._options: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
         self._client: _Client | None = None
+        self._is_cluster = False
         self._lines: dict[str, _Line] = {}
 
     def run(self, calls: Iterable[Call]) -> list[Any]:
@@ -142,6 +144,13 @@ class Nodes:
             raise FeatureStoreDown(f"Redis did not take {len(taken)} calls: {error}") from error
         return answers
 
+    def place_of(self, key: bytes) -> int:
+        """Keys of the same place may be given to one call: those of a slot, or all where there is no Cluster.
+
+        To be asked while `run` takes its calls: before, it is not known whether there is one.
+        """
+        return key_slot(key) if self._is_cluster else 0
+
     def close(self) -> None:
         for line in self._lines.values():
             line.connection.disconnect()
@@ -165,7 +174,8 @@ class Nodes:
     def _connected(self) -> _Client:
         if self._client is None:
             single = redis.Redis.from_url(self._url, retry=Retry(NoBackoff(), 1), **self._options)
-            if single.info("cluster").get("cluster_enabled"):
+            self._is_cluster = bool(single.info("cluster").get("cluster_enabled"))
+            if self._is_cluster:
                 single.close()
                 self._client = redis.RedisCluster.from_url(self._url, **self._options)
             else:
@@ -174,7 +184,7 @@ class Nodes:
 
     def _line(self, client: _Client, key: bytes) -> _Line:
         """To the node that owns the key."""
-        node = client.nodes_manager.get_node_from_slot(key_slot(key)) if _is_cluster(client) else None
+        node = client.nodes_manager.get_node_from_slot(key_slot(key)) if self._is_cluster else None
         name = "" if node is None else node.name
         line = self._lines.get(name)
         if line is None:
@@ -194,7 +204,7 @@ class Nodes:
 
     def _follow(self, call: Call, answer: ResponseError) -> Any:
         """What became of a call whose slot has moved, or is moving; raises any other error."""
-        if not (isinstance(answer, _MOVES) and _is_cluster(self._client)):
+        if not (isinstance(answer, _MOVES) and self._is_cluster):
             raise answer
         return self._connected().execute_command(*call.by_source())
 
@@ -203,7 +213,3 @@ def _noting(calls: Iterator[Call], taken: list[Call]) -> Iterator[Call]:
     for call in calls:
         taken.append(call)
         yield call
-
-
-def _is_cluster(client: _Client) -> bool:
-    return isinstance(client, redis.RedisCluster)

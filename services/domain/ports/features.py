@@ -1,6 +1,6 @@
 """What serving knows of users at this moment, and the answers it gave lately."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from services.domain.counters import CounterBatch, CounterKind, Shard
@@ -17,8 +17,8 @@ class UserForgetter(Protocol):
 class HistoryWriter(UserForgetter, Protocol):
     """The online store's writing side. Idempotent: any order and repetition of events gives one state."""
 
-    def apply(self, interactions: Sequence[Interaction]) -> None:
-        """Blocks until applied; raises FeatureStoreDown."""
+    def apply(self, interactions: Iterable[Interaction]) -> None:
+        """Takes them one by one and blocks until all are applied; raises FeatureStoreDown."""
         ...
 
 

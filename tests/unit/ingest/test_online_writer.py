@@ -1,7 +1,7 @@
 """The online writer's loop over a topic in memory: where it reads on, and that nothing counts twice."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -158,7 +158,7 @@ async def test_a_store_that_is_down_is_waited_for() -> None:
     class Refusing(FakeHistories):
         num_refusals = 1
 
-        def apply(self, interactions: Sequence[Interaction]) -> None:
+        def apply(self, interactions: Iterable[Interaction]) -> None:
             if self.num_refusals:
                 self.num_refusals -= 1
                 raise FeatureStoreDown("down, the test says")
