@@ -1,13 +1,10 @@
-"""The guide's pages do what they say: every fenced block is run, top to bottom, against a real stack."""
+"""The guide's page on sending does what it says: every fenced block is run, top to bottom, against a real stack."""
 
 import json
 import os
-import re
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,47 +16,10 @@ from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.streams import DeadLetter, DeadReason, Partition, Record
 from services.ingest.codec import Limits, decode_event
 from services.settings import Settings
+from tests.integration.guide_pages import GUIDE, Reader, blocks
 from tests.waiting import wait_until
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "send-your-events.md"
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Block:
-    language: str
-    text: str
-
-
-def blocks(page: str) -> list[Block]:
-    return [Block(language, text) for language, text in FENCE.findall(page)]
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Someone who copies each block into a shell or a file, on a machine with other ports than the page's."""
-
-    environment: Mapping[str, str]
-    ports: Mapping[str, str]
-    folder: Path
-
-    def run(self, block: Block) -> str:
-        text = block.text
-        for written, ours in self.ports.items():
-            text = text.replace(written, ours)
-        commands = {"sh": ["bash", "-euo", "pipefail", "-c", text], "python": [sys.executable, "-c", text]}
-        done = subprocess.run(
-            commands[block.language],
-            env=self.environment,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+PAGE = GUIDE / "send-your-events.md"
 
 
 @pytest.fixture
@@ -117,8 +77,9 @@ def test_the_page_names_every_reason_and_every_default_type() -> None:
         assert f"`{word}`" in page, word
 
 
-def test_no_block_escapes_the_run() -> None:
-    """Every fence has a language that is run or decoded."""
-    page = PAGE.read_text(encoding="utf-8")
-    assert {block.language for block in blocks(page)} == {"sh", "python", "json"}
-    assert page.count("```") == 2 * len(blocks(page))
+@pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.stem)
+def test_no_block_escapes_the_run(page: Path) -> None:
+    """Every fence of every page has a language that is run or decoded."""
+    text = page.read_text(encoding="utf-8")
+    assert {block.language for block in blocks(text)} <= {"sh", "python", "json"}
+    assert text.count("```") == 2 * len(blocks(text)) > 0
