@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import structlog
@@ -79,7 +78,7 @@ class KafkaRecordSource:
                 f"Kafka cannot be read ({error}); see that it runs and that this group may read."
             ) from error
         self._rebalance.check_it_ends()
-        return [to_record(message) for messages in by_partition.values() for message in messages]
+        return [record for messages in by_partition.values() for record in _to_records(messages)]
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         mine = self._consumer.assignment()
@@ -184,21 +183,24 @@ def to_kafka(partition: Partition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.number)
 
 
-@lru_cache(maxsize=4_096)  # one object for all records of a partition
-def _partition(topic: str, number: int) -> Partition:
-    return Partition(topic, number)
-
-
 def to_record(message: Any) -> Record:
-    timestamp_ms = message.timestamp
-    return Record(
-        _partition(message.topic, message.partition),
-        message.offset,
-        message.value,
-        _content_type(message.headers),
-        message.key,
-        timestamp_ms * 1_000 if timestamp_ms is not None and timestamp_ms >= 0 else None,
-    )
+    return _to_records([message])[0]
+
+
+def _to_records(messages: Sequence[Any]) -> list[Record]:
+    """The messages of one partition."""
+    partition = Partition(messages[0].topic, messages[0].partition)
+    return [
+        Record(
+            partition,
+            message.offset,
+            message.value,
+            _content_type(message.headers),
+            message.key,
+            None if message.timestamp is None or message.timestamp < 0 else message.timestamp * 1_000,
+        )
+        for message in messages
+    ]
 
 
 def _content_type(headers: Sequence[tuple[str, bytes | None]]) -> str:

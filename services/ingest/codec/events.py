@@ -44,37 +44,29 @@ def decode_event(record: Record, types: EventTypes, limits: Limits, now_us: int)
 
 def check_event(raw: RawEvent, types: EventTypes, limits: Limits, now_us: int) -> Interaction:
     """The interaction that an event is; raises Dead for one that is none."""
-    if not _plainly_well_formed(raw):
-        _check_texts(raw)
-    if types.get(raw.event_type) is None:
-        raise Dead(DeadReason.UNKNOWN_TYPE, f"type {raw.event_type[:MAX_WORD_BYTES]!r} is not declared in the settings")
-    if raw.value is not None and not math.isfinite(raw.value):
-        raise Dead(DeadReason.INVALID_FIELD, "value is not a finite number")
-    check_time("event_time", raw.event_time_us, limits, now_us)
-    if raw.attributes:
-        check_attributes(raw.attributes)
-    return Interaction._make(raw)  # the fields are the same, in the same order
-
-
-def _plainly_well_formed(raw: RawEvent) -> bool:
-    """True for texts so short and plain that no rule can be broken: one look at what the rules take six for."""
-    event_id, user_id, item_id = raw.event_id, raw.user_id, raw.item_id
-    return (
+    event_id, user_id, item_id, event_type, time_us, value, session_id, request_id, _, surface, attributes, _ = raw
+    # Texts so short and plain that no rule can be broken: one look at what the rules take six for.
+    if not (
         0 < len(event_id) <= _SHORT
         and 0 < len(user_id) <= _SHORT
         and 0 < len(item_id) <= _SHORT
-        and len(raw.session_id) + len(raw.request_id) + len(raw.surface) <= _SHORT
+        and len(session_id) + len(request_id) + len(surface) <= _SHORT
         and (event_id + user_id + item_id).isprintable()
-    )
-
-
-def _check_texts(raw: RawEvent) -> None:
-    check_id("event_id", raw.event_id)
-    check_id("user_id", raw.user_id)
-    check_id("item_id", raw.item_id)
-    check_size("session_id", raw.session_id, MAX_WORD_BYTES)
-    check_size("request_id", raw.request_id, MAX_WORD_BYTES)
-    check_size("surface", raw.surface, MAX_WORD_BYTES)
+    ):
+        check_id("event_id", event_id)
+        check_id("user_id", user_id)
+        check_id("item_id", item_id)
+        check_size("session_id", session_id, MAX_WORD_BYTES)
+        check_size("request_id", request_id, MAX_WORD_BYTES)
+        check_size("surface", surface, MAX_WORD_BYTES)
+    if types.get(event_type) is None:
+        raise Dead(DeadReason.UNKNOWN_TYPE, f"type {event_type[:MAX_WORD_BYTES]!r} is not declared in the settings")
+    if value is not None and not math.isfinite(value):
+        raise Dead(DeadReason.INVALID_FIELD, "value is not a finite number")
+    check_time("event_time", time_us, limits, now_us)
+    if attributes:
+        check_attributes(attributes)
+    return Interaction._make(raw)  # the same fields in the same order
 
 
 def _raw(record: Record, limits: Limits) -> RawEvent:
@@ -83,7 +75,7 @@ def _raw(record: Record, limits: Limits) -> RawEvent:
         return plain
     message = parse_value(value, event_pb2.Event, as_json=as_json)
     attributes, number, position = message.attributes, message.value, message.position
-    return RawEvent(
+    return (
         message.event_id,
         message.user_id,
         message.item_id,

@@ -63,19 +63,19 @@ def read_plain_json(text: bytes) -> RawEvent | None:
         time_us = _time_us(event.event_time if event.eventTime is None else event.eventTime)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    return RawEvent(
-        event_id=event.eventId or event.event_id,
-        user_id=event.userId or event.user_id,
-        item_id=event.itemId or event.item_id,
-        event_type=event.type,
-        event_time_us=time_us,
-        value=event.value,
-        session_id=event.sessionId or event.session_id,
-        request_id=event.requestId or event.request_id,
-        position=event.position,
-        surface=event.surface,
-        attributes=event.attributes or {},
-        unknown_fields=unknown_fields,
+    return (
+        event.eventId or event.event_id,
+        event.userId or event.user_id,
+        event.itemId or event.item_id,
+        event.type,
+        time_us,
+        event.value,
+        event.sessionId or event.session_id,
+        event.requestId or event.request_id,
+        event.position,
+        event.surface,
+        event.attributes or {},
+        unknown_fields,
     )
 
 
