@@ -71,6 +71,17 @@ def test_the_text_says_what_happened_and_what_to_do_next(run: Command, ratings: 
     assert "nightjar features rebuild" in said
 
 
+@pytest.mark.usefixtures("run")
+def test_a_dry_run_names_the_first_bad_rows(ratings: Path) -> None:
+    """On standard error, so that --json stays JSON."""
+    ratings.write_text(RATINGS + "1,50,much,1700000000,noir\n" * 6)
+    ended = CliRunner().invoke(events.app, ["import", str(ratings), *MAPPING, "--dry-run", "--json"])
+    assert json.loads(ended.stdout)["dead"] == 7
+    named = re.findall(r"ratings\.csv, row (\d+): malformed: ", ended.stderr)
+    assert named == ["2", "5", "6", "7", "8"]
+    assert "2 more rows are bad" in ended.stderr
+
+
 def test_two_mappings_of_a_file_have_a_report_each(run: Command, ratings: Path) -> None:
     first = run(events.app, "import", str(ratings), *MAPPING, "--json")["bad_rows"]
     second = run(events.app, "import", str(ratings), *MAPPING, "--set", "surface=old", "--json")["bad_rows"]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -16,6 +16,8 @@ from services.domain.errors import InvalidRequest
 from services.domain.streams import Counts, Partition
 from services.ingest.importing.mapping import TimeUnit
 from services.settings import Settings, load
+
+_NAMED: Final = 5  # bad rows that a dry run shows. Larger: a broken mapping fills the screen; smaller: less to go by
 
 
 def import_files(
@@ -82,7 +84,7 @@ def _import_file(
 ) -> dict[str, Any]:
     from services.adapters.delta_log.importing import DeltaImportLog  # a second of imports that --help spares
     from services.domain.clock import SystemClock
-    from services.ingest.importing.bad_rows import BadRowReport
+    from services.ingest.importing.bad_rows import BadRow, BadRowReport
     from services.ingest.importing.importer import Import, partition_of
     from services.ingest.importing.mapping import Columns
     from services.ingest.importing.sources import format_of, open_source
@@ -95,6 +97,12 @@ def _import_file(
     report = bad_rows or file.with_name(f"{file.name}.{_short_digest(partition)}.bad.jsonl")
     if report.exists() and report.samefile(file):
         raise InvalidRequest("--bad-rows", f"{str(report)!r} is the file to import")
+    first_bad: list[BadRow] = []
+
+    def note(row: BadRow) -> None:
+        if len(first_bad) < _NAMED:
+            first_bad.append(row)
+
     started = time.monotonic()
     with _bar(file.name, source.num_rows) as on_progress:
         job = Import(
@@ -108,8 +116,12 @@ def _import_file(
             SystemClock(),
             on_progress,
         )
-        counts = job.check() if dry_run else job.run()
+        counts = job.check(note) if dry_run else job.run()
     took_s = time.monotonic() - started
+    for row, reason, detail in first_bad:
+        typer.echo(f"{file}, row {row + 1}: {reason}: {detail}", err=True)
+    if dry_run and counts.dead > len(first_bad):
+        typer.echo(f"{file}: {counts.dead - len(first_bad)} more rows are bad; the import reports them all.", err=True)
     return {
         "file": str(file),
         "read": counts.read,

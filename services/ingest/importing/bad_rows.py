@@ -5,9 +5,12 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from services.domain.errors import InvalidRequest
+
+BadRow: TypeAlias = tuple[int, str, str]
+"""Row of the file counted from 0, reason, detail."""
 
 _KEYS: Final = {"row", "reason", "detail"}
 _START: Final = b'{"row": '  # of every line
@@ -40,8 +43,8 @@ class BadRowReport:
         with self._told():
             os.truncate(self.path, keep_bytes)
 
-    def write(self, rows: Iterable[tuple[int, str, str]]) -> None:
-        """Appends (row from 0, reason, detail) and blocks until they are stored. In the file rows count from 1."""
+    def write(self, rows: Iterable[BadRow]) -> None:
+        """Appends them and blocks until they are stored. In the file rows count from 1."""
         lines = "".join(
             json.dumps({"row": row + 1, "reason": reason, "detail": detail}, ensure_ascii=False) + "\n"
             for row, reason, detail in rows

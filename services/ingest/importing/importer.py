@@ -21,7 +21,7 @@ from services.domain.interactions import Interaction
 from services.domain.ports import Clock
 from services.domain.streams import Counts, DeadReason, Partition, Progress
 from services.ingest.codec import Limits
-from services.ingest.importing.bad_rows import BadRowReport
+from services.ingest.importing.bad_rows import BadRow, BadRowReport
 from services.ingest.importing.conforming import Fields, check_types, conform
 from services.ingest.importing.event_ids import with_event_ids
 from services.ingest.importing.judging import Judged, judge
@@ -102,19 +102,22 @@ class Import:
                 rows, counts, _ = self._taken(chunk, known)
         return after
 
-    def check(self) -> Counts:
-        """What `run` would do with a log as it is now, and writes nothing. Blocks.
+    def check(self, on_bad_row: Callable[[BadRow], None] = lambda _: None) -> Counts:
+        """What `run` would do with a log as it is now, and writes nothing; `on_bad_row` hears of each. Blocks.
 
         Duplicates of the file's own rows are counted within a chunk only.
         """
         check_types(self.source.schema, self.columns)
         total, known = Counts(), KnownIds(self.log)
         for chunk in self.source.chunks(self.columns.columns, 0, self.commit_rows):
-            total += self._taken(chunk, known)[1]
+            _, counts, bad = self._taken(chunk, known)
+            for row in bad:
+                on_bad_row(row)
+            total += counts
             self.on_progress(total)
         return total
 
-    def _taken(self, chunk: Chunk, known: KnownIds) -> tuple[pa.Table, Counts, Iterator[tuple[int, str, str]]]:
+    def _taken(self, chunk: Chunk, known: KnownIds) -> tuple[pa.Table, Counts, Iterator[BadRow]]:
         """The chunk's new events as rows, what became of its rows, and the bad ones as the report wants them."""
         now_us = int(self.clock.now().timestamp() * 1_000_000)
         fields = with_event_ids(conform(chunk, self.columns))
@@ -186,7 +189,7 @@ def _filled(attributes: pa.Array | None, num_rows: int) -> pa.Array:
     return pc.if_else(attributes.is_valid(), attributes, pa.scalar([], kind)) if attributes.null_count else attributes
 
 
-def _bad_rows(chunk: Chunk, judged: Judged) -> Iterator[tuple[int, str, str]]:
+def _bad_rows(chunk: Chunk, judged: Judged) -> Iterator[BadRow]:
     found = [(place, DeadReason.MALFORMED.value, detail) for place, detail in chunk.unreadable.items()]
     found += [(bad.place, bad.reason.value, bad.detail) for bad in judged.bad]
     return ((chunk.first_row + place, reason, detail) for place, reason, detail in sorted(found))
