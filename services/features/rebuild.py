@@ -3,6 +3,8 @@
 Histories are applied as the live path applies them, and repeating an event changes nothing. Counters are made anew in
 copies that nobody reads, each partition's events in the order of their offsets, as the live path counts them; then each
 copy takes its shard's place with its fence in one step. The online writer sees its fence set back and reads on from it.
+
+What a user did before they asked to be forgotten stays out, though the log may hold it until housekeeping is through.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +14,9 @@ from typing import Final
 from services.domain.counters import IMPORTED, CounterBatch, Shard, shard_of
 from services.domain.errors import RebuildConflict
 from services.domain.event_selection import LoggedEvents
-from services.domain.ports import CounterRebuilder, EventsByOffset, HistoryWriter
+from services.domain.ids import UserId
+from services.domain.interactions import Interaction
+from services.domain.ports import CounterRebuilder, EventsByOffset, HistoryWriter, UserDirectory
 from services.domain.streams import Partition
 
 # What came into the log meanwhile is read as well, until so few events are left to the online writer to read again.
@@ -44,17 +48,22 @@ class Rebuild:
         histories: HistoryWriter,
         copies: CounterRebuilder,
         topic: str,
+        users: UserDirectory,
         report: Callable[[int], None],
     ) -> None:
         self._log = log
         self._histories = histories
         self._copies = copies
         self._topic = topic
+        self._users = users
+        self._erased_until_us: Mapping[UserId, int] = {}
         self._report = report
         self._num_events = 0
 
     def run(self) -> Rebuilt:
-        """Raises EventLogDown, FeatureStoreDown and RebuildConflict; an ended rebuild may be begun again."""
+        """Raises CatalogDown, EventLogDown, FeatureStoreDown and RebuildConflict; an ended one may be begun again."""
+        wishes = self._users.open_erasures()
+        self._erased_until_us = {wish.user_id: wish.request_time_us for wish in wishes}
         first = version = self._log.version()
         done: dict[Partition, int] = {}
         target = {} if version < 0 else dict(self._log.next_offsets(version, self._topic))
@@ -71,6 +80,8 @@ class Rebuild:
                 break
         for shard in (IMPORTED, *map(shard_of, done)):
             self._copies.publish(shard)
+        # Who asked meanwhile was forgotten at once, and may have been written again since.
+        self._histories.forget([wish for wish in self._users.open_erasures() if wish not in wishes])
         return Rebuilt(first, version, self._num_events, num_imported, done)
 
     def _read_imported(self, version: int) -> int:
@@ -93,11 +104,15 @@ class Rebuild:
     def _apply(
         self, shard: Shard, from_offset: int, next_offset: int, offsets: Iterable[int], events: LoggedEvents
     ) -> None:
-        self._histories.apply(events.interactions)
-        numbered = list(zip(offsets, events.interactions, strict=False))
+        numbered = [each for each in zip(offsets, events.interactions, strict=False) if not self._is_erased(each[1])]
+        self._histories.apply(event for _, event in numbered)
         self._count(CounterBatch(shard, from_offset, next_offset, numbered))
         self._num_events += len(events.interactions)
         self._report(self._num_events)
+
+    def _is_erased(self, event: Interaction) -> bool:
+        until_us = self._erased_until_us.get(event.user_id)
+        return until_us is not None and event.event_time_us <= until_us
 
     def _count(self, batch: CounterBatch) -> None:
         fence = self._copies.apply([batch])[batch.shard]

@@ -15,7 +15,7 @@ from services.adapters.redis_store import (
 from services.domain.clock import SystemClock
 from services.domain.counters import CounterRules
 from services.domain.errors import InvalidSettings
-from services.domain.ports import EventsByOffset, ItemCatalog
+from services.domain.ports import EventsByOffset, ItemCatalog, UserDirectory
 from services.features.rebuild import Rebuild, Rebuilt
 from services.settings import Settings
 
@@ -59,11 +59,21 @@ def open_catalog(settings: Settings) -> ItemCatalog:
     return SqlItemCatalog(connect(settings.database_url))
 
 
+def _open_users(settings: Settings) -> UserDirectory:
+    from services.adapters.sql.engine import connect
+    from services.adapters.sql.migrate import upgrade
+    from services.adapters.sql.user_directory import SqlUserDirectory
+
+    upgrade(settings.database_url)
+    return SqlUserDirectory(connect(settings.database_url), SystemClock())
+
+
 def rebuild(settings: Settings, report: Callable[[int], None]) -> Rebuilt:
     """Makes Redis again from the log; `report` is told how many events have been read. Raises as `Rebuild.run`."""
     histories, copies = open_histories(settings), open_counters(settings, staged=True)
     try:
-        return Rebuild(open_log(settings), histories, copies, settings.kafka.events_topic, report).run()
+        users = _open_users(settings)
+        return Rebuild(open_log(settings), histories, copies, settings.kafka.events_topic, users, report).run()
     finally:
         histories.close()
         copies.close()

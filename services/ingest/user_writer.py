@@ -11,7 +11,8 @@ from services.ingest.codec import Limits, decode_user
 class UserWriter:
     """Stores user records; repeating one changes nothing.
 
-    A tombstone is noted in the directory first, where housekeeping finds it, then the online store forgets the user.
+    A tombstone is noted in the directory first, where housekeeping finds it, then the online store forgets what the
+    user did until then.
     """
 
     def __init__(
@@ -43,5 +44,5 @@ class UserWriter:
         wishes = [each for each in decoded if isinstance(each, Erasure)]
         if wishes:
             self._directory.request_erasures(wishes)
-            self._online.forget([wish.user_id for wish in wishes])
+            self._online.forget(wishes)
         return {record.partition: record.offset + 1 for record in records}

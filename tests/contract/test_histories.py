@@ -17,6 +17,7 @@ from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction, UserHistory
 from services.domain.ports import HistoryReader, HistoryWriter
+from services.domain.users import Erasure
 from tests.fakes.histories import FakeHistories
 from tests.redis_state import client_of, state_of
 
@@ -114,10 +115,47 @@ async def test_a_forgotten_user_is_unknown_and_the_others_are_not(open_store: Ca
     store, gone, stays = open_store(), new_user(), new_user()
     for kind in ("view", "rating", "impression"):
         store.writer.apply([event(user, kind, 1, "book", kind) for user in (gone, stays)])
-    store.writer.forget([gone, new_user()])
+    store.writer.forget([Erasure(gone, 1), Erasure(new_user(), 1)])
     assert await store.reader.read(gone) == UserHistory()
     assert await store.reader.read_shown(gone) == {}
     assert len((await store.reader.read(stays)).entries) == 2
+
+
+async def test_what_a_returned_user_did_since_outlives_the_wish_told_again(open_store: Callable[[], Store]) -> None:
+    """A tombstone is read again when its offset was lost; the version is that of a user who did only the rest."""
+    store, returned, new = open_store(), new_user(), new_user()
+    kinds = ("view", "rating", "impression")
+    store.writer.apply([event(returned, f"{kind}-{n}", n, f"i{n}", kind) for kind in kinds for n in (1, 2)])
+    since = [(f"{kind}-{n}", n, f"i{n}", kind) for kind in kinds for n in (2, 3)]
+    for user in (returned, new):
+        store.writer.apply([event(user, *each) for each in since])
+    wish = Erasure(returned, 1)
+    for _ in range(2):
+        store.writer.forget([wish])
+        history = await store.reader.read(returned)
+        assert history == await store.reader.read(new)
+        assert history.consumed == {"i2", "i3"}
+        assert await store.reader.read_shown(returned) == {"i2": 2, "i3": 3}
+    later = [event(user, "later", 9, "i1") for user in (returned, new)]
+    store.writer.apply(later)
+    assert await store.reader.read(returned) == await store.reader.read(new)
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("name", REDIS)
+def test_forgetting_leaves_no_empty_key_and_no_key_that_stays_for_ever(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    url, user = request.getfixturevalue(name), new_user()
+    writer = RedisHistoryWriter(url, DEFAULT_EVENT_TYPES, LIMITS)
+    writer.apply([event(user, kind, n, "book", kind) for n, kind in ((1, "impression"), (2, "view"), (3, "rating"))])
+    for until_us, left in ((1, 3), (2, 3), (3, 0)):  # what was shown goes first; then a member of the history
+        writer.forget([Erasure(user, until_us)])
+        keys = list(state_of(url, f"nj:{{{user}}}:*"))
+        assert len(keys) == left
+        with client_of(url) as client:
+            assert all(0 < client.ttl(key) <= LIMITS.ttl_s for key in keys)
+    writer.close()
 
 
 async def test_consumed_items_keep_the_newest(open_store: Callable[[], Store]) -> None:

@@ -7,6 +7,7 @@ from services.adapters.redis_store import HistoryLimits
 from services.domain.event_types import EventTypes, Role
 from services.domain.ids import ItemId, UserId
 from services.domain.interactions import HistoryEntry, Interaction, UserHistory
+from services.domain.users import Erasure
 
 
 class FakeHistories:
@@ -31,10 +32,12 @@ class FakeHistories:
             if kind is not None and kind.role is Role.IMPRESSION:
                 self._shown[event.user_id] = _newest(self._shown[event.user_id], event, self._limits.max_shown)
 
-    def forget(self, user_ids: Sequence[UserId]) -> None:
-        for user_id in user_ids:
-            for kept in (self._entries, self._consumed, self._shown):
-                kept.pop(user_id, None)
+    def forget(self, wishes: Sequence[Erasure]) -> None:
+        for wish in wishes:
+            user_id, until_us = wish.user_id, wish.request_time_us
+            self._entries[user_id] = {entry for entry in self._entries[user_id] if entry.event_time_us > until_us}
+            for newest in (self._consumed, self._shown):
+                newest[user_id] = {item: time_us for item, time_us in newest[user_id].items() if time_us > until_us}
 
     async def read(self, user_id: UserId) -> UserHistory:
         entries = tuple(sorted(self._entries.get(user_id, ())))

@@ -11,6 +11,7 @@ from services.adapters.redis_store.nodes import Call, Nodes, Script, Word
 from services.domain.event_types import EventType, EventTypes, Role
 from services.domain.ids import UserId
 from services.domain.interactions import Interaction
+from services.domain.users import Erasure
 
 _SCRIPT: Final = Script("history.lua")
 _FORGET: Final = Script("forget.lua")
@@ -41,8 +42,8 @@ class RedisHistoryWriter:
     def apply(self, interactions: Iterable[Interaction]) -> None:
         self._nodes.run(self._calls(iter(interactions)))
 
-    def forget(self, user_ids: Sequence[UserId]) -> None:
-        self._nodes.run([Call(_FORGET, user_keys(user_id), ()) for user_id in user_ids])
+    def forget(self, wishes: Sequence[Erasure]) -> None:
+        self._nodes.run([Call(_FORGET, user_keys(wish.user_id), (wish.request_time_us,)) for wish in wishes])
 
     def close(self) -> None:
         self._nodes.close()

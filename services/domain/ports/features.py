@@ -6,11 +6,15 @@ from typing import Protocol
 from services.domain.counters import CounterBatch, CounterKind, Shard
 from services.domain.ids import ItemId, UserId
 from services.domain.interactions import Interaction, UserHistory
+from services.domain.users import Erasure
 
 
 class UserForgetter(Protocol):
-    def forget(self, user_ids: Sequence[UserId]) -> None:
-        """Deletes all that is kept of these users; blocks until it is gone; raises FeatureStoreDown."""
+    def forget(self, wishes: Sequence[Erasure]) -> None:
+        """Deletes what these users did up to the time of their wish, and nothing later; may be repeated.
+
+        Blocks until it is gone; raises FeatureStoreDown.
+        """
         ...
 
 

@@ -12,12 +12,14 @@ from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction
 from services.domain.streams import Counts, LogBatch, Partition, Progress
+from services.domain.users import Erasure
 from services.features import rebuild
 from services.features.rebuild import Rebuild
 from tests.fakes.clock import FakeClock
 from tests.fakes.counters import FakeCounters
 from tests.fakes.events_by_offset import FakeEventsByOffset
 from tests.fakes.histories import FakeHistories
+from tests.fakes.user_directory import FakeUserDirectory
 
 FIRST, SECOND = Partition("events", 0), Partition("events", 1)
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -31,6 +33,7 @@ class Stores:
         self.counters = FakeCounters(
             CounterRules(DEFAULT_EVENT_TYPES, 3_600), CounterLimits(100, 2, 1_000, 60), FakeClock(NOW)
         )
+        self.users = FakeUserDirectory()
         self.reported: list[int] = []
 
     def append(self, *offsets: int, partition: Partition = FIRST, next_offset: int = 0) -> None:
@@ -40,7 +43,7 @@ class Stores:
 
     def rebuild(self, report: Callable[[int], None] | None = None) -> rebuild.Rebuilt:
         copies = self.counters.staged()
-        return Rebuild(self.log, self.histories, copies, "events", report or self.reported.append).run()
+        return Rebuild(self.log, self.histories, copies, "events", self.users, report or self.reported.append).run()
 
     async def counted(self) -> Mapping[str, float]:
         return {item: round(total, 6) for item, total in await self.counters.top(CounterKind.POPULAR, 100, NOW_US)}
@@ -49,8 +52,8 @@ class Stores:
         return {entry.item_id for entry in (await self.histories.read(UserId("ada"))).entries}
 
 
-def event(name: str) -> Interaction:
-    return Interaction(EventId(name), UserId("ada"), ItemId(f"i{name}"), "view", NOW_US)
+def event(name: str, user: str = "ada", time_us: int = NOW_US) -> Interaction:
+    return Interaction(EventId(name), UserId(user), ItemId(f"i{name}"), "view", time_us)
 
 
 async def test_an_empty_log_makes_an_empty_store() -> None:
@@ -119,6 +122,32 @@ async def test_a_few_late_events_are_left_to_the_online_writer() -> None:
     assert stores.rebuild(report).fences == {FIRST: 2}
 
 
+async def test_what_is_to_be_forgotten_is_not_brought_back() -> None:
+    """The log holds it until housekeeping is through; the fences are as they would be with it."""
+    stores = Stores()
+    events = [event("before"), event("after", time_us=NOW_US + 1), event("of another", user="bob"), event("last")]
+    sources = [(0, offset) for offset in range(4)]
+    stores.log.append(LogBatch(events, {FIRST: Progress(6, Counts())}, sources))
+    stores.log.append(LogBatch([event("imported")]))
+    stores.users.request_erasures([Erasure(UserId("ada"), NOW_US)])
+    assert stores.rebuild().fences == {FIRST: 6}
+    assert await stores.items() == {"iafter"}
+    assert set(await stores.counted()) == {"iafter", "iof another"}
+
+
+async def test_who_asks_to_be_forgotten_meanwhile_is_not_brought_back() -> None:
+    stores = Stores()
+    stores.append(0)
+    later = event("later", time_us=NOW_US + 1)
+    stores.log.append(LogBatch([later], {FIRST: Progress(2, Counts())}, [(0, 1)]))
+
+    def report(_: int) -> None:
+        stores.users.request_erasures([Erasure(UserId("ada"), NOW_US)])
+
+    stores.rebuild(report)
+    assert await stores.items() == {"ilater"}
+
+
 async def test_nobody_reads_a_rebuild_that_is_not_done() -> None:
     stores = Stores()
     stores.append(0, 1)
@@ -142,7 +171,7 @@ def test_of_two_rebuilds_at_once_one_says_so() -> None:
             stores.rebuild()
 
     with pytest.raises(RebuildConflict, match="wait for it"):
-        Rebuild(stores.log, stores.histories, _shared(stores), "events", interrupt).run()
+        Rebuild(stores.log, stores.histories, _shared(stores), "events", stores.users, interrupt).run()
 
 
 def _shared(stores: Stores) -> FakeCounters:

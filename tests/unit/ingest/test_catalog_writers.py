@@ -49,13 +49,13 @@ class OnlineStore:
     """Remembers whom it forgot; fails while `is_down`."""
 
     def __init__(self) -> None:
-        self.forgotten: list[UserId] = []
+        self.forgotten: list[Erasure] = []
         self.is_down = False
 
-    def forget(self, user_ids: Sequence[UserId]) -> None:
+    def forget(self, wishes: Sequence[Erasure]) -> None:
         if self.is_down:
             raise FeatureStoreDown("Redis is down; the test said so.")
-        self.forgotten += user_ids
+        self.forgotten += wishes
 
 
 def user(second: int) -> bytes:
@@ -70,11 +70,11 @@ def test_a_tombstone_forgets_at_once_and_is_noted_for_housekeeping() -> None:
     ada = UserId("ada")
     assert directory.get([ada]) == {}
     assert directory.open_erasures() == [Erasure(ada, 1_735_689_601_500_000)]
-    assert online.forgotten == [ada]
+    assert online.forgotten == [Erasure(ada, 1_735_689_601_500_000)]
     assert [letter.record.offset for letter in letters.letters] == [1]
     writer.apply(records(user(2)))
     assert directory.get([ada])[ada].attributes == {"n": "2"}
-    assert online.forgotten == [ada]
+    assert online.forgotten == [Erasure(ada, 1_735_689_601_500_000)]
 
 
 def test_a_wish_is_noted_though_redis_is_down_and_done_when_it_is_back() -> None:
@@ -87,7 +87,7 @@ def test_a_wish_is_noted_though_redis_is_down_and_done_when_it_is_back() -> None
     assert directory.open_erasures() == [Erasure(UserId("ada"), 1_000)]
     online.is_down = False
     writer.apply(records(None))
-    assert online.forgotten == ["ada"]
+    assert online.forgotten == [Erasure(UserId("ada"), 1_000)]
     assert directory.open_erasures() == [Erasure(UserId("ada"), 1_000)]
 
 
