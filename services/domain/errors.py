@@ -23,6 +23,7 @@ class Reason(StrEnum):
     CATALOG_DOWN = "CATALOG_DOWN"
     BROKER_DOWN = "BROKER_DOWN"
     OVERLOADED = "OVERLOADED"
+    STREAM_IDLE = "STREAM_IDLE"
     EVENT_LOG_CONFLICT = "EVENT_LOG_CONFLICT"
     EVENT_LOG_MOVED = "EVENT_LOG_MOVED"
     EVENT_LOG_DOWN = "EVENT_LOG_DOWN"
@@ -125,6 +126,12 @@ class Overloaded(NightjarError):
 
     reason = Reason.OVERLOADED
     retryable = True
+
+
+class StreamIdle(NightjarError):
+    """A caller keeps a stream open and sends nothing, while others wait for its place."""
+
+    reason = Reason.STREAM_IDLE
 
 
 class EventLogConflict(NightjarError):

@@ -28,6 +28,8 @@ class Snapshot:
 
     version: int
     restricted: Mapping[ItemId, Availability]
+    is_recalled: bool = False
+    """True while a worker goes by a file of its host, since the catalog has not answered it yet."""
 
     def after(self, changes: AvailabilityChanges) -> "Snapshot":
         """The snapshot of the version that these changes lead to."""
@@ -52,7 +54,7 @@ class Unavailable:
     version: str
     """A fingerprint of the rows, hexadecimal: answers of one model differ by it only when the rows do. Empty: none."""
     is_known: bool
-    """False while the catalog has not been read since the worker started; the rows are none then."""
+    """False while the catalog has not answered since the worker started; the rows are then what is remembered."""
     _flags: npt.NDArray[np.bool_]
 
     @classmethod
@@ -97,7 +99,7 @@ class Windows:
         edges = np.concatenate((self.from_us, self.until_us))
         return Moment(
             self,
-            Unavailable.of(np.flatnonzero(outside), outside),
+            Unavailable.of(np.flatnonzero(outside), outside, is_known=not self.snapshot.is_recalled),
             since_us=int(edges.max(where=edges <= now_us, initial=_ALWAYS_US)),
             until_us=int(edges.min(where=edges > now_us, initial=_NEVER_US)),
         )

@@ -6,6 +6,7 @@ A worker that starts while the database is away gets what a worker of its host r
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -53,8 +54,9 @@ class AvailabilityFollower(CatalogFollower):
         try:
             known, changes = await self._changes()
         except CatalogDown as error:
-            self._catalog_went(error, still_hiding_as_of=None if self._slot.snapshot is None else self._read.version)
             await self._fall_back()
+            snapshot = self._slot.snapshot
+            self._catalog_went(error, still_hiding_as_of=None if snapshot is None else snapshot.version)
             return
         self._catalog_came_back()
         if self._slot.snapshot is not known or changes.version != known.version:
@@ -93,12 +95,12 @@ class AvailabilityFollower(CatalogFollower):
         return snapshot
 
     async def _fall_back(self) -> None:
-        """Without any snapshot: the last one that a worker of this host read, if there is one."""
+        """Without any snapshot: the last one that a worker of this host read, if there is one; answers say so."""
         if self._slot.snapshot is not None:
             return
         snapshot = await asyncio.to_thread(self._remembered.recall)
         if snapshot is not None:
-            self._slot.replace(snapshot, None)
+            self._slot.replace(replace(snapshot, is_recalled=True), None)
             log.info("last_known_availability_loaded", version=snapshot.version)
 
     async def _remember(self) -> None:

@@ -15,9 +15,12 @@ class GatewaySettings(Section):
     max_request_bytes: int = Field(default=4_194_304, ge=1_048_576, le=64 * 1_048_576)
     """Bytes of one request, or of one message of a stream; gRPC refuses a larger one."""
     max_stream_events: int = Field(default=100_000, ge=1, le=10_000_000)
-    """Events in one stream; each has a result of some 50 bytes in the one answer, held in memory until then."""
+    """Events in one stream; until its answer each has a result in memory, some 200 bytes, at worst 3 KB."""
+    stream_idle_timeout_s: float = Field(default=60.0, gt=0, le=86_400)
+    """Longest wait for the next message of a stream, seconds. Larger: idle streams take the calls of others for longer;
+    smaller: a producer that streams as things happen has to open streams more often."""
     max_calls: int = Field(default=128, ge=1, le=100_000)
-    """Calls at once, streams included; beyond it gRPC refuses. The bound of memory is this times max_request_bytes."""
+    """Calls at once, streams included; beyond it gRPC refuses. Memory: this times max_request_bytes, and results."""
     max_buffer_bytes: int = Field(default=64 * 1_048_576, ge=8 * 1_048_576)
     """Events on their way to Kafka, bytes, with 1,600 for each event's own keeping. Full: calls are refused."""
     answer_timeout_s: float = Field(default=10.0, ge=1, le=600)

@@ -10,6 +10,8 @@ from typing import Final
 
 BROKER_DOWN: Final = "broker_down"
 NO_ANSWER_IN_TIME: Final = "no_answer_in_time"
+MAX_ID_CHARACTERS: Final = 256  # a well-formed id has no more; larger: an answer as large as its request
+MAX_DETAIL_CHARACTERS: Final = 512  # our sentences have fewer; larger: as above, by what they quote
 
 
 class Status(StrEnum):
@@ -20,7 +22,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one event; `problem` is the stable word and `detail` the sentence, empty when it is stored."""
+    """What became of one event; `problem` is the stable word and `detail` the sentence, empty when it is stored.
+
+    A stream keeps them until its end, long after its events are gone: so the id and the sentence are cut.
+    """
 
     event_id: str
     status: Status
@@ -32,8 +37,11 @@ class Batch:
     """Events under way and their outcomes, in order. Made in the event loop, told from any thread."""
 
     def __init__(self, event_ids: Sequence[str], timeout_s: float, when_over: Callable[[], None]) -> None:
-        """when_over: called once in the loop, when nothing of the batch is under way, whether anybody waits or not."""
-        self._event_ids = event_ids
+        """event_ids: as they came; what an answer needs of them is kept.
+
+        when_over: called once in the loop, when nothing of the batch is under way, whether anybody waits or not.
+        """
+        self._event_ids = [event_id[:MAX_ID_CHARACTERS] for event_id in event_ids]
         self._outcomes: list[Outcome | None] = [None] * len(event_ids)
         self._num_open = len(event_ids)
         self._lock = threading.Lock()
@@ -52,7 +60,7 @@ class Batch:
 
     def tell(self, row: int, status: Status, problem: str = "", detail: str = "") -> None:
         """The outcome of the event in that place, once for each."""
-        self._outcomes[row] = Outcome(self._event_ids[row], status, problem, detail)
+        self._outcomes[row] = Outcome(self._event_ids[row], status, problem, detail[:MAX_DETAIL_CHARACTERS])
         with self._lock:
             self._num_open -= 1
             is_last = self._num_open == 0

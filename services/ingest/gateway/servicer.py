@@ -1,5 +1,6 @@
 """EventService on the wire."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import structlog
 from nightjar.v1 import event_service_pb2 as wire
 from nightjar.v1.event_pb2 import Event
 from nightjar.v1.event_service_pb2_grpc import EventServiceServicer
-from services.domain.errors import BrokerDown, InvalidRequest
+from services.domain.errors import BrokerDown, InvalidRequest, StreamIdle
 from services.ingest.gateway.outcomes import Batch, Outcome, Status
 from services.ingest.gateway.publishing import Publisher
 from services.ingest.gateway.recorder import GatewayRecorder
@@ -17,7 +18,6 @@ from services.ingest.gateway.recorder import GatewayRecorder
 log = structlog.get_logger(__name__)
 
 SERVICE: Final = wire.DESCRIPTOR.services_by_name["EventService"].full_name
-MAX_ID_CHARACTERS: Final = 256  # a well-formed id has no more; larger: an answer as large as its request
 
 _STATUSES: Final[Mapping[Status, wire.PublishStatus.ValueType]] = {
     Status.STORED: wire.PUBLISH_STATUS_STORED,
@@ -30,12 +30,19 @@ class EventServicer(EventServiceServicer):
     """Checks a request's size, publishes its events, and answers once all have an outcome."""
 
     def __init__(
-        self, publisher: Publisher, recorder: GatewayRecorder, *, max_request_events: int, max_stream_events: int
+        self,
+        publisher: Publisher,
+        recorder: GatewayRecorder,
+        *,
+        max_request_events: int,
+        max_stream_events: int,
+        stream_idle_timeout_s: float,
     ) -> None:
         self._publisher = publisher
         self._recorder = recorder
         self._max_request_events = max_request_events
         self._max_stream_events = max_stream_events
+        self._stream_idle_timeout_s = stream_idle_timeout_s
 
     async def PublishEvents(  # noqa: N802 - the contract's name
         self, request: wire.PublishEventsRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -55,7 +62,7 @@ class EventServicer(EventServiceServicer):
         del context
         batches: list[Batch] = []
         num_events = 0
-        async for request in request_iterator:
+        async for request in self._none_idle(request_iterator):
             self._check_count(request.events)
             num_events += len(request.events)
             if num_events > self._max_stream_events:
@@ -64,6 +71,23 @@ class EventServicer(EventServiceServicer):
                 )
             batches.append(await self._publisher.publish(request.events, patient=True))
         return wire.PublishEventStreamResponse(results=await self._results(batches))
+
+    async def _none_idle(
+        self, requests: AsyncIterator[wire.PublishEventStreamRequest]
+    ) -> AsyncIterator[wire.PublishEventStreamRequest]:
+        """The messages of a stream; raises StreamIdle when the next one does not come in time."""
+        while True:
+            try:
+                async with asyncio.timeout(self._stream_idle_timeout_s):
+                    request = await anext(requests)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise StreamIdle(
+                    f"No message of the stream came for {self._stream_idle_timeout_s:g} s; send the same events again, "
+                    "end a stream once its events are sent, or set NIGHTJAR_GATEWAY__STREAM_IDLE_TIMEOUT_S higher."
+                ) from error
+            yield request
 
     def _check_count(self, events: Sequence[Event]) -> None:
         if len(events) > self._max_request_events:
@@ -82,7 +106,7 @@ class EventServicer(EventServiceServicer):
 
 def _result(outcome: Outcome) -> wire.PublishResult:
     return wire.PublishResult(
-        event_id=outcome.event_id[:MAX_ID_CHARACTERS],
+        event_id=outcome.event_id,
         status=_STATUSES[outcome.status],
         problem=outcome.problem,
         detail=outcome.detail,

@@ -54,6 +54,7 @@ def build(settings: Settings) -> Parts:
         recorder,
         max_request_events=gateway.max_request_events,
         max_stream_events=gateway.max_stream_events,
+        stream_idle_timeout_s=gateway.stream_idle_timeout_s,
     )
     server = build_server(
         servicer, health, recorder, max_request_bytes=gateway.max_request_bytes, max_calls=gateway.max_calls

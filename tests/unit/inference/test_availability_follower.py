@@ -115,18 +115,23 @@ async def test_a_database_made_anew_is_believed(bench: Bench) -> None:
 async def test_a_worker_that_starts_without_the_database_hides_what_was_hidden_last(
     bench: Bench, tmp_path: Path, model: ServingModel
 ) -> None:
-    """Law 6. When the database is back it decides alone, whatever the file said."""
+    """Law 6: of whatever age that is, and answers say so. When the database is back it decides alone."""
     hide(bench.catalog, "item-1")
     await bench.follower.catch_up()
     newcomer = Bench(tmp_path, FakeItemCatalog(), model)
     newcomer.catalog.is_down = True
-    await newcomer.follower.catch_up()
-    assert newcomer.hidden() == {"item-1"}
-    assert newcomer.slot.of(model).is_known
+    with capture_logs() as lines:
+        for _ in range(2):
+            await newcomer.follower.catch_up()
+            assert newcomer.hidden() == {"item-1"}
+            assert newcomer.slot.of(model).rows.tolist() == [1]
+            assert not newcomer.slot.of(model).is_known
+    assert [line.get("still_hiding_as_of") for line in lines if line["event"] == "catalog_down"] == [1]
     newcomer.catalog.is_down = False
     hide(newcomer.catalog, "item-2")
     await newcomer.follower.catch_up()
     assert newcomer.hidden() == {"item-2"}
+    assert newcomer.slot.of(model).is_known
 
 
 async def test_without_the_database_and_a_file_nothing_is_known(bench: Bench, model: ServingModel) -> None:

@@ -60,8 +60,8 @@ class Event(_message.Message):
     SURFACE_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """Idempotency key, chosen by the producer: the same event sent twice counts once. 1 to 256 bytes of UTF-8 without
-    control characters. Required.
+    """Idempotency key, chosen by the producer: the same event sent twice counts once, if both land in one partition; so
+    send it again with the same key and partitioner. 1 to 256 bytes of UTF-8 without control characters. Required.
     """
     user_id: _builtins.str
     """Who acted. 1 to 256 bytes of UTF-8 without control characters. Required."""

@@ -164,7 +164,7 @@ class PublishResult(_message.Message):
     `broker_down` or `no_answer_in_time`. Empty: the event is stored.
     """
     detail: _builtins.str
-    """The problem as one sentence for people. Empty: the event is stored."""
+    """The problem as one sentence for people, of at most 512 characters. Empty: the event is stored."""
     def __init__(
         self,
         *,

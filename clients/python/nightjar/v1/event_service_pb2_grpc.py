@@ -86,8 +86,9 @@ class EventServiceServicer:
     def PublishEventStream(self, request_iterator, context):
         """PublishEventStream stores events as they come and answers once, after the end of the stream, for all of them. The
         limits of PublishEvents hold for each message; the whole stream may hold 100,000 events. When the server is full it
-        reads more slowly, which gRPC's flow control tells the sender. After an error some events of the stream may be
-        stored; send all of them again.
+        reads more slowly, which gRPC's flow control tells the sender. A stream of which no message comes for 60 s, unless
+        the operator set another time, ends with DEADLINE_EXCEEDED (STREAM_IDLE). After an error some events of the stream
+        may be stored; send all of them again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

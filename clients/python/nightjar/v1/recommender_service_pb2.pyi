@@ -56,8 +56,8 @@ class _DegradedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Degrad
     DEGRADED_REASON_MODEL_FAILED: _DegradedReason.ValueType  # 2
     """The model could not compute an answer from the user's history, so the list is not personal."""
     DEGRADED_REASON_CATALOG_DOWN: _DegradedReason.ValueType  # 3
-    """Which items are hidden or outside their window has not been known since the worker started, so the list may hold
-    some.
+    """The catalog has not answered since the worker started, so items that were hidden meanwhile, or all hidden ones where
+    nothing is remembered, may be in the list.
     """
 
 class DegradedReason(_DegradedReason, metaclass=_DegradedReasonEnumTypeWrapper):
@@ -70,8 +70,8 @@ DEGRADED_REASON_FEATURE_STORE_DOWN: DegradedReason.ValueType  # 1
 DEGRADED_REASON_MODEL_FAILED: DegradedReason.ValueType  # 2
 """The model could not compute an answer from the user's history, so the list is not personal."""
 DEGRADED_REASON_CATALOG_DOWN: DegradedReason.ValueType  # 3
-"""Which items are hidden or outside their window has not been known since the worker started, so the list may hold
-some.
+"""The catalog has not answered since the worker started, so items that were hidden meanwhile, or all hidden ones where
+nothing is remembered, may be in the list.
 """
 Global___DegradedReason: _TypeAlias = DegradedReason  # noqa: Y015
 

@@ -1,6 +1,7 @@
 """The gateway's use case on a Kafka in memory: who is judged, who is sent, and what each event's answer is."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,7 @@ from nightjar.v1 import event_pb2
 from services.domain.errors import Overloaded
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.ingest.codec import Limits
-from services.ingest.gateway.outcomes import NO_ANSWER_IN_TIME, Outcome, Status
+from services.ingest.gateway.outcomes import NO_ANSWER_IN_TIME, Batch, Outcome, Status
 from services.ingest.gateway.publishing import Publisher
 from services.ingest.gateway.room import Room
 from tests.fakes.clock import START, FakeClock
@@ -169,6 +170,30 @@ async def test_what_nobody_foresaw_is_raised_and_leaks_no_room(bench: Bench) -> 
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             await publish(publisher, event(0))
+
+
+async def test_what_is_kept_of_an_event_is_bounded_however_large_it_was(bench: Bench) -> None:
+    """A stream keeps its outcomes until it ends, when the room that its events took was given back long before."""
+    publisher = bench.publisher(max_bytes=100_000_000)
+    tracemalloc.start()
+    try:
+        batches = [
+            await publisher.publish([event(0, event_id=4_000_000 * "x"), event(1, type=4_000_000 * "y")], patient=False)
+            for _ in range(5)
+        ]
+        outcomes = [outcome for batch in batches for outcome in await batch.outcomes()]
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 1_000_000
+    assert {outcome.status for outcome in outcomes} == {Status.INVALID}
+    assert {outcome.event_id for outcome in outcomes} == {256 * "x", "e1"}
+
+
+async def test_a_sentence_that_quotes_much_is_cut() -> None:
+    batch = Batch(["e0"], 5.0, when_over=lambda: None)
+    batch.tell(0, Status.INVALID, "malformed", 4_000 * "z")
+    assert [outcome.detail for outcome in await batch.outcomes()] == [512 * "z"]
 
 
 async def test_no_events_no_outcomes(bench: Bench) -> None:

@@ -4,16 +4,19 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import pytest
 
 from nightjar.v1 import event_pb2
 from nightjar.v1 import event_service_pb2 as wire
+from nightjar.v1.event_service_pb2_grpc import EventServiceStub
 from services.domain.errors import BrokerDown, InvalidRequest
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.ingest.codec import Limits
 from services.ingest.gateway.publishing import Publisher
 from services.ingest.gateway.recorder import GatewayRecorder
 from services.ingest.gateway.room import Room
+from services.ingest.gateway.server import Health, build_server
 from services.ingest.gateway.servicer import EventServicer
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.event_sender import FakeEventSender
@@ -35,7 +38,9 @@ class Bench:
         limits = Limits(max_record_bytes=65_536, max_future_us=0)
         room, types = Room(1_000_000), DEFAULT_EVENT_TYPES
         publisher = Publisher(self.sender, FakeClock(), thread, room, types=types, limits=limits, answer_timeout_s=5.0)
-        self.servicer = EventServicer(publisher, self.recorder, max_request_events=3, max_stream_events=5)
+        self.servicer = EventServicer(
+            publisher, self.recorder, max_request_events=3, max_stream_events=5, stream_idle_timeout_s=0.2
+        )
 
     async def unary(self, *events: event_pb2.Event) -> list[wire.PublishResult]:
         response = await self.servicer.PublishEvents(wire.PublishEventsRequest(events=events), CONTEXT)
@@ -73,6 +78,23 @@ async def test_a_stream_is_answered_once_for_all_of_it_in_order(bench: Bench) ->
     results = await bench.stream([event("e0"), event("e1")], [], [event("e2", type="teleport")], [event("e3")])
     assert [result.event_id for result in results] == ["e0", "e1", "e2", "e3"]
     assert [sent.event_id for sent in bench.sender.sent] == ["e0", "e1", "e3"]
+
+
+async def test_an_idle_stream_ends_and_its_place_is_free_again(bench: Bench) -> None:
+    """Over a real connection: as many idle streams as there are calls would shut health checks out for good."""
+    server = build_server(bench.servicer, Health(), bench.recorder, max_request_bytes=1_048_576, max_calls=1)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = EventServiceStub(channel)
+        idle = stub.PublishEventStream()
+        await idle.write(wire.PublishEventStreamRequest(events=[event("e0")]))
+        with pytest.raises(grpc.aio.AioRpcError, match="send the same events again") as ended:
+            await idle
+        assert ended.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        answer = await stub.PublishEvents(wire.PublishEventsRequest(events=[event("e0")]), timeout=10)
+        assert [result.status for result in answer.results] == [wire.PUBLISH_STATUS_STORED]
+    await server.stop(None)
 
 
 async def test_when_kafka_took_nothing_the_call_fails_as_a_whole(bench: Bench) -> None:
