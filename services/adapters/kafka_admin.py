@@ -24,7 +24,7 @@ class TopicSpec:
 _CONNECT_TIMEOUT_S = 1.0  # larger: dead addresses are told late; smaller: distant ones look dead
 
 # A tombstone must outlast a catalog writer that is down, or the erasure it asks for never happens; this is Kafka's own
-# default for how long events are kept. Larger: erased ids stay on the topic for longer.
+# default for how long events are kept. Larger: erased ids, and users' older states, stay on the topic for longer.
 _TOMBSTONES_KEPT_MS = 7 * 86_400_000
 
 
@@ -36,10 +36,12 @@ def topic_specs(events_topic: str, items_topic: str, users_topic: str, num_parti
     """The topics of the project. Of items and users the newest state is what counts; dead letters are rare."""
     letters = {"cleanup.policy": "delete", "retention.ms": str(_LETTERS_KEPT_MS)}
     compacted = {"cleanup.policy": "compact", "delete.retention.ms": str(_TOMBSTONES_KEPT_MS)}
+    # A user who comes back writes over their tombstone: the cleaner must not take it away unread.
+    every_wish_kept = compacted | {"min.compaction.lag.ms": str(_TOMBSTONES_KEPT_MS)}
     return [
         TopicSpec(events_topic, num_partitions),
         TopicSpec(items_topic, 1, compacted),
-        TopicSpec(users_topic, 1, compacted),
+        TopicSpec(users_topic, 1, every_wish_kept),
         *(TopicSpec(topic + DEAD_LETTER_SUFFIX, 1, letters) for topic in (events_topic, items_topic, users_topic)),
     ]
 
