@@ -1,8 +1,8 @@
 """The way in, measured: how fast events get from Kafka and from files into the log and into Redis, and how soon.
 
 Example: `make bench-ingest` prints a table and one JSON line; it takes about 15 minutes. Each figure is the median of
-`--runs` runs on a Kafka and a Valkey of its own, with librdkafka as the producer. `--memory-events` is the length of the
-one long run in which the offline writer's memory is watched.
+`--runs` runs on a Kafka and a Valkey of its own, with librdkafka as the producer. `--memory-events` is the length of
+the one long run in which the offline writer's memory is watched.
 """
 
 import argparse
