@@ -11,8 +11,8 @@ from services.ingest.online_writer import OnlineWriter
 from services.ingest.waiting import until_done
 
 POLL_S: Final = 0.2  # larger: slow to stop; smaller: idle CPU
-# Larger: an emptied Redis is noticed later, and the lag that others see is older; smaller: calls that tell nothing new.
-_CHECK_S: Final = 1.0
+_CHECK_S: Final = 1.0  # larger: an emptied Redis is noticed later; smaller: calls that tell nothing new
+_COMMIT_S: Final = 5.0  # larger: the lag that others see is older; smaller: events wait for commits, 10 ms each
 
 
 def run_applying(
@@ -30,10 +30,10 @@ def run_applying(
 def run_online(source: RecordSource, writer: OnlineWriter, stop: threading.Event) -> None:
     """Applies each poll's records until `stop` is set, and reads again what Redis has not; waits while it is down.
 
-    Once a second it looks whether Redis still has what was written, and commits offsets, for the lag that others see.
+    Now and then it looks whether Redis still has what was written, and commits offsets, for the lag that others see.
     """
     committed: Mapping[Partition, int] = {}
-    check_at = time.monotonic()
+    check_at = commit_at = time.monotonic()
     while not stop.is_set():
         records = source.poll(POLL_S)
         if records:
@@ -41,7 +41,9 @@ def run_online(source: RecordSource, writer: OnlineWriter, stop: threading.Event
         if writer.has_lost_its_place or time.monotonic() >= check_at:
             source.seek(until_done(writer.rewinds, stop) or {})
             check_at = time.monotonic() + _CHECK_S
+        if time.monotonic() >= commit_at:
             committed = _commit(source, writer, committed)
+            commit_at = time.monotonic() + _COMMIT_S
     _commit(source, writer, committed)
 
 

@@ -327,6 +327,22 @@ async def test_a_server_that_forgot_the_scripts_is_told_them_again(
 
 
 @pytest.mark.redis
+@pytest.mark.parametrize("name", REDIS)
+async def test_connections_that_were_cut_are_made_again(name: str, empty_redis: Callable[[str], str]) -> None:
+    """By a restart, or by something between that drops idle ones; no call fails for it."""
+    url, shard = empty_redis(name), new_shard()
+    store = RealStore(url)
+    store.writer.apply([batch(shard, [event("1")])])
+    await top(store)
+    with client_of(url) as client:
+        nodes = client.get_primaries() if name == "redis_cluster_url" else [None]
+        for node in nodes:
+            client.client_kill_filter(skipme=True, _type="normal", **({"target_nodes": node} if node else {}))
+    assert store.writer.apply([batch(shard, [event("2")], start=1)]) == {shard: 2}
+    assert await top(store) == pytest.approx({"book": 2.0}, rel=1e-3)
+
+
+@pytest.mark.redis
 async def test_a_slot_that_moves_to_another_node_is_followed(
     empty_redis: Callable[[str], str], redis_cluster_url: str
 ) -> None:

@@ -11,6 +11,7 @@ from services.adapters.redis_store import (
     RedisLiveModelNotice,
     RedisLiveModelNotices,
 )
+from tests.redis_state import client_of
 
 KINDS = [(RedisLiveModelNotice, RedisLiveModelNotices), (RedisAvailabilityNotice, RedisAvailabilityNotices)]
 Sender = type[RedisLiveModelNotice] | type[RedisAvailabilityNotice]
@@ -23,6 +24,18 @@ async def test_a_notice_wakes_a_waiting_worker_long_before_its_timeout(
     redis_url: str, sender: Sender, receiver: Receiver
 ) -> None:
     notices, notice = receiver(redis_url), sender(redis_url, timeout_s=5)
+    assert not await notices.wait(0.05)  # subscribes
+    waiting = asyncio.create_task(notices.wait(30))
+    await asyncio.to_thread(notice.announce, 7)
+    assert await asyncio.wait_for(waiting, timeout=10)
+    await notices.aclose()
+
+
+@pytest.mark.redis
+async def test_a_notice_reaches_those_who_wait_at_another_node_of_a_cluster(redis_cluster_url: str) -> None:
+    with client_of(redis_cluster_url) as client:
+        first, second, *_ = (f"redis://{node.host}:{node.port}/0" for node in client.get_primaries())
+    notices, notice = RedisLiveModelNotices(first), RedisLiveModelNotice(second, timeout_s=5)
     assert not await notices.wait(0.05)  # subscribes
     waiting = asyncio.create_task(notices.wait(30))
     await asyncio.to_thread(notice.announce, 7)

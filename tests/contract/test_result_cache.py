@@ -9,12 +9,14 @@ from services.adapters.redis_store import RedisResultCache
 from services.domain.ports import ResultCache
 from tests.fakes.result_cache import FakeResultCache
 
+REDIS = ("redis_url", "redis_cluster_url")
 
-@pytest.fixture(params=["fake", pytest.param("redis", marks=pytest.mark.redis)])
+
+@pytest.fixture(params=["fake", *(pytest.param(name, marks=pytest.mark.redis) for name in REDIS)])
 def cache(request: pytest.FixtureRequest) -> ResultCache:
     if request.param == "fake":
         return FakeResultCache()
-    return RedisResultCache(request.getfixturevalue("redis_url"), timeout_s=5, ttl_s=60)
+    return RedisResultCache(request.getfixturevalue(request.param), timeout_s=5, ttl_s=60)
 
 
 async def test_what_was_put_comes_back_as_it_was(cache: ResultCache) -> None:

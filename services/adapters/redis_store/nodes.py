@@ -132,15 +132,17 @@ class Nodes:
         try:
             try:
                 answers = self._exchange(noted)
-            except redis.ConnectionError:
-                self.close()  # perhaps only a socket was stale
+            except redis.ConnectionError:  # perhaps only a socket was stale, or another node has taken over
+                self._hang_up()
+                if self._is_cluster and self._client is not None:
+                    self._client.nodes_manager.initialize()
                 answers = self._exchange(chain(tuple(taken), noted))
             self._tell_scripts(taken, answers)
             for number, answer in enumerate(answers):
                 if isinstance(answer, ResponseError):
                     answers[number] = self._follow(taken[number], answer)
         except (redis.RedisError, RedisClusterException, OSError) as error:
-            self.close()
+            self._hang_up()
             raise FeatureStoreDown(f"Redis did not take {len(taken)} calls: {error}") from error
         return answers
 
@@ -152,12 +154,15 @@ class Nodes:
         return key_slot(key) if self._is_cluster else 0
 
     def close(self) -> None:
-        for line in self._lines.values():
-            line.connection.disconnect()
-        self._lines.clear()
+        self._hang_up()
         if self._client is not None:
             self._client.close()
             self._client = None
+
+    def _hang_up(self) -> None:
+        for line in self._lines.values():
+            line.connection.disconnect()
+        self._lines.clear()
 
     def _exchange(self, calls: Iterable[Call]) -> list[Any]:
         """The answers, errors of single calls among them."""
