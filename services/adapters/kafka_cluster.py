@@ -137,9 +137,12 @@ class KafkaCluster:
 
 
 def group_lag(bootstrap_servers: str, group: str, topic: str) -> int:
-    """Records of a topic that a group has not committed yet; blocks. Raises BrokerDown."""
+    """Records of a topic that a group has not committed yet; blocks. Raises BrokerDown.
+
+    A topic made anew ends before what the group committed of the old one; that counts as 0.
+    """
     with KafkaCluster(bootstrap_servers) as cluster:
         partitions = cluster.partitions([topic]).get(topic, ())
         committed = cluster.committed(group, partitions)
         kept = cluster.ranges(partitions)
-    return sum(held.end - max(committed.get(each, 0), held.first) for each, held in kept.items())
+    return sum(max(held.end - max(committed.get(each, 0), held.first), 0) for each, held in kept.items())

@@ -20,6 +20,14 @@ _Hashes = npt.NDArray[np.int64]
 _Times = npt.NDArray[np.int64]
 
 
+def num_never_forgotten(max_ids: int) -> int:
+    """How many ids, the newest by event time, are always among those remembered.
+
+    A sixteenth less than the bound: so many more than need be are forgotten at once, so that it comes seldom.
+    """
+    return max_ids - max_ids // 16
+
+
 class SeenEvents:
     """Remembers ids; beyond `max_ids` those with the oldest event times are forgotten first.
 
@@ -68,9 +76,9 @@ class SeenEvents:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        """Says until when; a sixteenth more than need be goes, so that it comes seldom."""
+        """Says until when."""
         hashes, times = (np.concatenate(parts) for parts in zip(*self._runs, strict=True))
-        num_kept = self._max_ids - self._max_ids // 16
+        num_kept = num_never_forgotten(self._max_ids)
         by_age = np.argpartition(times, len(times) - num_kept)
         kept, gone = by_age[-num_kept:], by_age[:-num_kept]
         self._runs = [_sorted(hashes[kept], times[kept])]

@@ -4,7 +4,8 @@ The order is what makes it so:
 1. the claim is remembered: who is sent, to which partition, and where that partition ended just before;
 2. the record is sent, with its first place in a header;
 3. the memory says that it was sent.
-A crash between 1 and 3 leaves a claim open. Whoever comes after its lease looks in that partition, from the remembered
+A crash between 1 and 3 leaves a claim open, and so does a Kafka so slow that the record might arrive after the claim's
+lease: then it is not sent. Whoever comes after its lease looks in that partition, from the remembered
 end on, for a record with that header: if it is there, only step 3 is done; if not, it was never sent.
 """
 
@@ -20,7 +21,8 @@ from services.domain.stored_records import OffsetRange, Position
 from services.domain.streams import Partition, Record
 
 REPLAY_HEADER: Final = "replay-of"
-# How long a claim is another's business. Must outlast a sender's last try; larger: a crash is mended later.
+# How long a claim is another's business; no record of it arrives later. Larger: a crash is mended later; smaller: a
+# slow Kafka gets less of a batch done.
 LEASE: Final = timedelta(seconds=60)
 
 
@@ -33,6 +35,8 @@ class Outcome(StrEnum):
     """Another command claimed it less than LEASE ago."""
     UNKNOWABLE = "unknowable"
     """An earlier try ended in between, and Kafka no longer holds the records that would tell."""
+    OPEN = "open"
+    """It was claimed but not sent, for Kafka was too slow; once LEASE is over it may be tried again."""
 
 
 class Replaying:
@@ -65,14 +69,20 @@ class Replaying:
         outcomes |= self._resolved(open_claims)
         wanted = {source: record for source, record in records.items() if source not in outcomes}
         targets = self._targets(wanted)
-        claims = [Replay(source, targets[source], self._clock.now()) for source in wanted]
+        claim_time = self._clock.now()
+        claims = [Replay(source, targets[source], claim_time) for source in wanted]
         stale = {source: open_claims[source] for source in wanted if source in open_claims}
         mine = self._memory.claim(claims, stale)
         outcomes |= {source: Outcome.BEING_SENT for source in wanted if source not in mine}
-        if mine:
-            self._sender.send([_addressed(wanted[source], targets[source], source) for source in sorted(mine)])
-            self._memory.settle(mine)
-        return outcomes | dict.fromkeys(mine, Outcome.SENT)
+        if not mine:
+            return outcomes
+        ordered = sorted(mine)
+        addressed = [_addressed(wanted[source], targets[source], source) for source in ordered]
+        left = LEASE - (self._clock.now() - claim_time)
+        num_sent = self._sender.send(addressed, left.total_seconds())
+        sent, unsent = ordered[:num_sent], ordered[num_sent:]
+        self._memory.settle(sent)
+        return outcomes | dict.fromkeys(sent, Outcome.SENT) | dict.fromkeys(unsent, Outcome.OPEN)
 
     def _resolved(self, open_claims: Mapping[Position, Replay]) -> Mapping[Position, Outcome]:
         """Of claims that somebody left open: those that arrived, settled now, and those nobody can know about."""

@@ -17,6 +17,7 @@ from services.domain.stored_records import OffsetRange
 from services.domain.streams import Counts, Partition, Progress
 
 RATE_WINDOW: Final = timedelta(seconds=60)  # larger: slow to show a change; smaller: single commits make it jump
+LEAST_SILENCE: Final = timedelta(minutes=2)  # larger: a hung writer is told late; smaller: said of one long commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ class PartitionStatus:
     redis_fence: int | None
     """Up to where Redis itself has it; None when Redis does not answer."""
     events_per_s: float | None
-    """Records the log took in the last minute; None when it has no commit to compare with."""
+    """Records the log took in the last minute; None when it took none of any partition."""
+    silent: bool = False
+    """Records have waited for longer than IngestStatus.silence, and the log took none of them meanwhile."""
 
     @property
     def offline_lag(self) -> int:
@@ -94,6 +97,8 @@ class IngestStatus:
     missing_topics: tuple[str, ...]
     log: LogState | None
     redis_answers: bool
+    silence: timedelta
+    """How long records may wait, and the log take none of them, while its writer is well."""
 
     @property
     def counts(self) -> Counts:
@@ -106,7 +111,7 @@ class IngestStatus:
 
     @property
     def watermark(self) -> datetime | None:
-        """Up to here every partition that ever had an event is logged."""
+        """The smallest of the partitions' newest event times; late events from before it may still come."""
         return min((each.watermark for each in self.partitions if each.watermark is not None), default=None)
 
     @property
@@ -125,8 +130,12 @@ def take_status(
     log: LogHistory,
     fences: Callable[[Sequence[Partition]], Mapping[Partition, int] | None],
     clock: Clock,
+    commit_interval: timedelta,
 ) -> IngestStatus:
-    """Looks at everything once. Blocks; raises BrokerDown and EventLogDown."""
+    """Looks at everything once. Blocks; raises BrokerDown and EventLogDown.
+
+    commit_interval: the longest that a healthy offline writer keeps a row before its commit.
+    """
     now = clock.now()
     names = [topics.events, *topics.catalogs.values()]
     found = cluster.partitions([*names, *(name + DEAD_LETTER_SUFFIX for name in names)])
@@ -140,7 +149,22 @@ def take_status(
     redis_fences = fences(events)
     # Last, so that nobody seems to be ahead of Kafka while records come in.
     kept = cluster.ranges(chain.from_iterable(found.values()))
-    partitions = tuple(_partition(each, kept[each], newest, before, online, redis_fences, now) for each in events)
+    silence = max(LEAST_SILENCE, 2 * commit_interval)
+    waiting = [each for each in events if kept[each].end > _progress(each, newest).next_offset]
+    silent = _silent(waiting, cluster, log, newest, now - silence)
+    moved = _moved(newest, before, now)
+    partitions = tuple(
+        PartitionStatus(
+            partition=each,
+            kept=kept[each],
+            progress=_progress(each, newest),
+            online_committed=online.get(each, 0),
+            redis_fence=None if redis_fences is None else redis_fences.get(each, 0),
+            events_per_s=_rate(each, newest, before) if moved else None,
+            silent=each in silent,
+        )
+        for each in events
+    )
     members = cluster.num_members([topics.offline_group, topics.online_group, *topics.catalog_groups.values()])
     return IngestStatus(
         time=now,
@@ -160,38 +184,39 @@ def take_status(
         missing_topics=tuple(name for name in names if name not in found),
         log=newest,
         redis_answers=redis_fences is not None,
+        silence=silence,
     )
 
 
-def _partition(
-    partition: Partition,
-    kept: OffsetRange,
-    newest: LogState | None,
-    before: LogState | None,
-    online: Mapping[Partition, int],
-    redis_fences: Mapping[Partition, int] | None,
-    now: datetime,
-) -> PartitionStatus:
+def _progress(partition: Partition, state: LogState | None) -> Progress:
     nothing = Progress(0, Counts())
-    progress = nothing if newest is None else newest.progress.get(partition, nothing)
-    return PartitionStatus(
-        partition=partition,
-        kept=kept,
-        progress=progress,
-        online_committed=online.get(partition, 0),
-        redis_fence=None if redis_fences is None else redis_fences.get(partition, 0),
-        events_per_s=_rate(partition, progress, newest, before, now),
-    )
+    return nothing if state is None else state.progress.get(partition, nothing)
 
 
-def _rate(
-    partition: Partition, progress: Progress, newest: LogState | None, before: LogState | None, now: datetime
-) -> float | None:
-    """Records over the window; None when the log has no commit within it."""
+def _silent(
+    waiting: Sequence[Partition], cluster: StreamCluster, log: LogHistory, newest: LogState | None, since: datetime
+) -> frozenset[Partition]:
+    """Those whose next record is older than `since`, and of which the log took none from then on.
+
+    A commit says nothing here: an import or housekeeping commits too while the writer hangs.
+    """
+    then = log.before(since, waiting) if waiting else None
+    if then is None:
+        return frozenset()
+    stuck = [each for each in waiting if _progress(each, then) == _progress(each, newest)]
+    young = cluster.offsets_at(int(since.timestamp() * 1_000_000), stuck)
+    return frozenset(each for each in stuck if _progress(each, newest).next_offset < young[each])
+
+
+def _moved(newest: LogState | None, before: LogState | None, now: datetime) -> bool:
+    """Whether the log took any record within RATE_WINDOW."""
     if newest is None or newest.commit_time <= now - RATE_WINDOW:
-        return None
-    earlier = None if before is None else before.progress.get(partition)
-    num_read = progress.counts.read - (earlier.counts.read if earlier is not None else 0)
+        return False
+    return newest.progress != ({} if before is None else before.progress)
+
+
+def _rate(partition: Partition, newest: LogState | None, before: LogState | None) -> float:
+    num_read = _progress(partition, newest).counts.read - _progress(partition, before).counts.read
     return num_read / RATE_WINDOW.total_seconds()
 
 

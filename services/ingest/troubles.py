@@ -2,14 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from enum import StrEnum
 from typing import Final
 
 from services.ingest.status import IngestStatus, PartitionStatus, WriterStatus, is_conserved
 
 # An open lag is said once a person might wonder. Larger: said late; smaller: said of every healthy, busy writer.
 WORTH_SAYING: Final = 1_000
-LOG_IS_SILENT: Final = timedelta(minutes=2)  # without a commit while records wait; smaller: said of a long commit
+
+
+class Subject(StrEnum):
+    """What a trouble is of, for those who look at that by themselves."""
+
+    TOPIC = "topic"
+    REDIS = "redis"
+    WAY_IN = "way in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +24,7 @@ class Trouble:
     sentence: str
     failing: bool = True
     """False: it goes on by itself, or can wait."""
+    subject: Subject = Subject.WAY_IN
 
 
 def rates_of(status: IngestStatus, earlier: IngestStatus | None) -> Mapping[str, float | None]:
@@ -35,7 +43,10 @@ def rates_of(status: IngestStatus, earlier: IngestStatus | None) -> Mapping[str,
 def troubles_of(status: IngestStatus, rates: Mapping[str, float | None]) -> Iterator[Trouble]:
     """The worst first."""
     for topic in status.missing_topics:
-        yield Trouble(f"The topic {topic} does not exist: `nightjar up` makes it, or make it as the guide says.")
+        yield Trouble(
+            f"The topic {topic} does not exist: `nightjar up` makes it, or make it as the guide says.",
+            subject=Subject.TOPIC,
+        )
     for partition in status.partitions:
         yield from _of_partition(partition)
     yield from _of_redis(status)
@@ -74,7 +85,10 @@ def _of_partition(status: PartitionStatus) -> Iterator[Trouble]:
 
 def _of_redis(status: IngestStatus) -> Iterator[Trouble]:
     if not status.redis_answers:
-        yield Trouble("Redis does not answer: recommendations come without fresh histories. Is it running?")
+        yield Trouble(
+            "Redis does not answer: recommendations come without fresh histories. Is it running?",
+            subject=Subject.REDIS,
+        )
         return
     incomplete = [each for each in status.partitions if (each.redis_fence or 0) < each.kept.first]
     set_back = [each for each in status.partitions if (each.redis_fence or 0) < each.online_committed]
@@ -92,12 +106,18 @@ def _of_redis(status: IngestStatus) -> Iterator[Trouble]:
 
 
 def _of_lag(writer: WriterStatus, per_s: float | None, status: IngestStatus) -> Iterator[Trouble]:
-    if writer.name == "offline" and (status.log is None or status.time - status.log.commit_time > LOG_IS_SILENT):
-        last = "has no commit" if status.log is None else f"took nothing since {status.log.commit_time:%H:%M:%S} UTC"
-        failing = status.log is not None
+    silent = [each for each in status.partitions if each.silent]
+    if writer.name == "offline" and status.log is None:
         yield Trouble(
-            f"The log {last} though {writer.lag:,} records wait: the offline writer's log says what holds it up.",
-            failing=failing,
+            f"The log has no commit though {writer.lag:,} records wait: the offline writer's log says what holds it "
+            "up.",
+            failing=False,
+        )
+    elif writer.name == "offline" and silent:
+        yield Trouble(
+            f"The log took nothing from {len(silent)} of {len(status.partitions)} partitions for "
+            f"{_span(status.silence.total_seconds())} or longer though {sum(each.offline_lag for each in silent):,} "
+            "records wait there: the offline writer's log says what holds it up."
         )
     elif writer.lag >= WORTH_SAYING:
         begun = f"The {writer.name} writer is {writer.lag:,} records behind"

@@ -2,13 +2,13 @@
 
 import uuid
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from typing import Protocol
 
 import pytest
 
 from services.adapters.kafka_admin import TopicSpec, ensure_topics
-from services.adapters.kafka_cluster import KafkaCluster
+from services.adapters.kafka_cluster import KafkaCluster, group_lag
 from services.adapters.kafka_letters import KafkaLetters, letter_of
 from services.adapters.kafka_reader import KafkaReader
 from services.adapters.kafka_sender import KafkaSender
@@ -22,6 +22,7 @@ from tests.fakes.broker import FakeBroker
 from tests.waiting import wait_until
 
 TIME_US = 1_767_225_600_000_000
+LONG_S = 60.0
 
 
 class Broker(StreamCluster, TopicReader, RecordSender, Protocol):
@@ -70,7 +71,8 @@ def fill(broker: Broker, topic: str, num_records: int = 5) -> Partition:
         [
             (Record(partition, -1, b"%d" % n, "text/plain", b"ada", TIME_US + n * 1_000_000), {"number": b"%d" % n})
             for n in range(num_records)
-        ]
+        ],
+        LONG_S,
     )
     return partition
 
@@ -93,6 +95,29 @@ def test_what_was_sent_is_read_as_it_was(broker: Broker, topic: str) -> None:
     assert first.record == Record(filled, 0, b"0", "text/plain", b"ada", TIME_US)
     assert first.headers["number"] == b"0"
     assert first.position == Position(filled, 0)
+
+
+def test_what_could_arrive_too_late_is_not_sent(broker: Broker, topic: str) -> None:
+    records = [(Record(Partition(topic, 0), -1, b"x"), dict[str, bytes]()) for _ in range(3)]
+    assert broker.send(records, 0.0) == 0
+    assert broker.send(records[:2], LONG_S) == 2
+    assert broker.ranges([Partition(topic, 0)]) == {Partition(topic, 0): OffsetRange(0, 2)}
+
+
+@pytest.mark.kafka
+def test_a_slow_sender_ends_in_time_for_what_it_began(kafka_servers: str, real_broker: RealBroker, topic: str) -> None:
+    """Each look at the clock finds it 8 s on: a record begun after 24 s could block and be delivered within 60 s."""
+    ensure_topics(kafka_servers, [TopicSpec(topic, 1)])
+    records = [(Record(Partition(topic, 0), -1, b"%d" % n), dict[str, bytes]()) for n in range(9)]
+    seconds = count(0.0, 8.0)
+    with KafkaSender(kafka_servers, lambda: next(seconds)) as sender:
+        assert sender.send(records, LONG_S) == 3
+    assert [each.record.value for each in real_broker.read({Partition(topic, 0): OffsetRange(0, 3)})] == [
+        b"0",
+        b"1",
+        b"2",
+    ]
+    assert real_broker.ranges([Partition(topic, 0)]) == {Partition(topic, 0): OffsetRange(0, 3)}
 
 
 def test_a_range_is_read_and_no_more(broker: Broker, topic: str) -> None:
@@ -152,6 +177,19 @@ def test_a_group_at_work_has_members_and_offsets(kafka_servers: str, real_broker
     assert real_broker.committed(group, [filled, Partition(topic, 0)]) == {filled: 4}
     source.close()
     assert real_broker.num_members([group]) == {group: 0}
+
+
+@pytest.mark.kafka
+def test_a_group_that_is_ahead_of_a_topic_made_anew_lags_by_nothing(
+    kafka_servers: str, real_broker: RealBroker, topic: str
+) -> None:
+    ensure_topics(kafka_servers, [TopicSpec(topic, 2)])
+    filled, group = fill(real_broker, topic), f"group-{topic}"
+    source = KafkaRecordSource(kafka_servers, group, [topic], FromCommittedOffsets())
+    wait_until(lambda: source.poll(0.2), timeout_s=30)
+    source.commit({filled: 500})
+    source.close()
+    assert group_lag(kafka_servers, group, topic) == 0
 
 
 @pytest.mark.kafka

@@ -16,6 +16,8 @@ class FakeBroker:
         self._first = dict.fromkeys(self._records, 0)
         self.committed_offsets: dict[str, dict[Partition, int]] = {}
         self.members: dict[str, int] = {}
+        self.record_s = 0.0
+        """How long one record takes to be sent."""
 
     def append(self, record: Record, headers: Mapping[str, bytes] | None = None) -> Position:
         kept = self._records[record.partition]
@@ -68,9 +70,11 @@ class FakeBroker:
         partitions = self.partitions([topic])[topic]
         return partitions[sum(key) % len(partitions)]
 
-    def send(self, records: Sequence[tuple[Record, Mapping[str, bytes]]]) -> None:
-        for record, headers in records:
+    def send(self, records: Sequence[tuple[Record, Mapping[str, bytes]]], within_s: float) -> int:
+        in_time = [each for number, each in enumerate(records) if number * self.record_s < within_s]
+        for record, headers in in_time:
             self.append(record, headers)
+        return len(in_time)
 
     def close(self) -> None: ...
 

@@ -119,6 +119,21 @@ def test_a_person_reads_a_table_and_how_many_there_are(desk: Desk) -> None:
     assert f"{desk.topic}.dlq holds 1 dead letters." in result.stderr
 
 
+def test_no_producer_makes_a_terminal_do_anything(desk: Desk) -> None:
+    """Whatever a letter says of itself: its headers too are a producer's, if one writes there."""
+    evil = "\x1b]0;owned\x07\x9b2J\x1b[31m"
+    headers = {"source-topic": evil, "source-partition": "0", "source-offset": "1", "reason": evil, "detail": evil}
+    with KafkaSender(desk.servers) as sender:
+        record = Record(Partition(f"{desk.topic}.dlq", 0), 0, b"{}\nnow:  would pass", "text/\x1b[2J", evil.encode())
+        sender.send([(record, {name: text.encode() for name, text in headers.items()})], 60.0)
+    shown, listed = desk.run("show", desk.letter_id()).stdout, desk.run("list", COLUMNS="200").stdout
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert all(line.isprintable() for line in listed.splitlines())
+    assert sum(line.startswith("now:") for line in shown.splitlines()) == 1, "a value's second line is no line of ours"
+    assert "owned" in shown
+    assert "owned" in listed
+
+
 def test_where_nothing_died_the_list_says_so(desk: Desk) -> None:
     assert desk.json("list", "--json")["letters"] == []
     assert f"{desk.topic}.dlq holds 0 dead letters." in desk.run("list").stdout

@@ -85,6 +85,25 @@ def test_a_log_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert "cannot be read" in said(examine_running(settings), "Event log")
 
 
+def test_a_log_that_cannot_be_read_is_not_kafkas_fault(kafka_servers: str, redis_url: str, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, kafka_servers, redis_url)
+    ensure_topics(kafka_servers, specs_of(settings))
+    (settings.log_folder / "_delta_log").mkdir(parents=True)
+    (settings.log_folder / "_delta_log" / f"{0:020}.json").write_text("{broken")
+    findings = examine_running(settings)
+    assert {each.name for each in findings if not each.ok} == {"Way in", "Event log"}
+    assert "not known while the event log cannot be read" in said(findings, "Way in")
+    assert "answers at" in said(findings, "Kafka")
+
+
+def test_a_missing_topic_and_an_absent_redis_are_told_once(kafka_servers: str, tmp_path: Path) -> None:
+    """By the findings of their own, and not as a trouble of the way in again."""
+    findings = examine_running(settings_of(tmp_path, kafka_servers, f"redis://{AWAY}/0"))
+    assert "is missing" in said(findings, "Topics")
+    assert "does not exist" not in said(findings, "Way in")
+    assert "Redis" not in said(findings, "Way in")
+
+
 def test_a_broken_state_file_is_a_finding_and_not_an_error(tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text("{broken")
     (finding,) = examine_running(Settings(home=tmp_path))

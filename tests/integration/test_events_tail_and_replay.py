@@ -90,6 +90,15 @@ def test_a_person_reads_a_line_an_event_and_no_terminal_is_told_what_to_do(pipel
     assert "\x1b" not in shown
 
 
+def test_json_gives_a_terminal_no_control_characters_either(pipeline: Pipeline) -> None:
+    """Also not those of one byte, which JSON itself does not forbid: U+009B begins a command as ESC [ does."""
+    pipeline.send(event_json("e1", userId="ada", itemId="\x9b2Jbook\x7f"))
+    pipeline.producer.flush()
+    result = run(pipeline, "tail", "--from-beginning", "--limit", "1", "--json")
+    assert result.stdout.strip().isprintable()
+    assert [each.get("event", each)["item_id"] for each in lines(result) if "event" in each] in ([], ["\x9b2Jbook\x7f"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_tail_shows_what_comes_and_a_signal_ends_it_cleanly(
     pipeline: Pipeline, number: signal.Signals, tmp_path: Path
@@ -172,6 +181,29 @@ def test_events_older_than_the_writers_memory_are_refused_in_the_events_topic(pi
     assert isinstance(result.exception, InvalidRequest)
     assert "before 2026-01-02T10:00:00Z" in str(result.exception)
     assert json.loads(run(pipeline, "replay", "--since", "2026-01-02T10:00:00Z").stdout)["events"] == 3
+
+
+@pytest.mark.parametrize(("max_ids", "since_hour", "said"), [(0, 11, "finds no duplicates"), (4, 8, "has 5 events")])
+def test_more_events_than_the_writer_remembers_are_refused_in_the_events_topic(
+    pipeline: Pipeline, max_ids: int, since_hour: int, said: str
+) -> None:
+    """However few of them are asked for: it is the newest of all that stay in memory."""
+    fill_log(pipeline)
+    pipeline.environment["NIGHTJAR_INGEST__DEDUPE_MAX_IDS"] = str(max_ids)
+    since = f"2026-01-02T{since_hour:02}:00:00Z"
+    for more in ([], ["--user", "ada"], ["--until", "2026-01-02T08:30:00Z"], ["--dry-run"]):
+        refused = run(pipeline, "replay", "--since", since, *more)
+        assert isinstance(refused.exception, InvalidRequest)
+        assert said in str(refused.exception)
+    ensure_topics(pipeline.servers, [TopicSpec(f"again-{pipeline.name}", 1)])
+    elsewhere = run(pipeline, "replay", "--since", since, "--to-topic", f"again-{pipeline.name}")
+    assert json.loads(elsewhere.stdout)["events"] == 13 - since_hour
+
+
+def test_as_many_events_as_the_writer_remembers_are_sent(pipeline: Pipeline) -> None:
+    fill_log(pipeline)
+    pipeline.environment["NIGHTJAR_INGEST__DEDUPE_MAX_IDS"] = "4"
+    assert json.loads(run(pipeline, "replay", "--since", "2026-01-02T09:00:00Z").stdout)["events"] == 4
 
 
 def test_a_signal_ends_a_paced_replay_and_what_was_sent_is_told(pipeline: Pipeline) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from services.adapters.sql.replay_memory import SqlReplayMemory
 from services.cli.dlq.repairing import as_it_was
 from services.cli.dlq.showing import document_of, table, text_of
 from services.cli.streams import Streams, dead_letter_topics, decoders, opened_streams
+from services.cli.terminal import printable_lines
 from services.domain.dead_letters import ReplayState, StoredLetter
 from services.domain.errors import CatalogDown, InvalidRequest
 from services.domain.stored_records import Position, parse_position
@@ -21,6 +22,7 @@ from services.domain.streams import DeadLetter
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of text.")]
 Topic = Annotated[str | None, typer.Option(help="Of events, items or users. Unset: of all.")]
+LABEL_WIDTH: Final = 17  # larger: less room for what follows; smaller: full_size_bytes does not fit
 LetterId = Annotated[str, typer.Argument(metavar="ID", help="As `nightjar dlq list` shows it: topic/partition/offset.")]
 
 
@@ -63,11 +65,9 @@ def show(letter_id: LetterId, as_json: Json = False) -> None:
         headers = {name: text_of(content) for name, content in letter.headers.items()}
         typer.echo(json.dumps(document_of(letter, states.get(letter.position)) | {"headers": headers, "now": now_dead}))
         return
-    document = document_of(letter, states.get(letter.position))
-    for name, content in document.items():
+    for name, content in (document_of(letter, states.get(letter.position)) | {"now": now_dead}).items():
         if content not in (None, ""):
-            typer.echo(f"{name + ':':17}{content}")
-    typer.echo(f"{'now:':17}{now_dead}")
+            typer.echo(f"{name + ':':{LABEL_WIDTH}}{printable_lines(str(content), LABEL_WIDTH)}")
 
 
 def letter_named(letter_id: str, letters: KafkaLetters) -> StoredLetter:

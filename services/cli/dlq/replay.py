@@ -21,6 +21,7 @@ from services.adapters.sql.replay_memory import SqlReplayMemory
 from services.cli.dlq.listing import Topic, letter_named
 from services.cli.dlq.repairing import as_it_was, from_text, with_fields
 from services.cli.streams import Decode, Streams, dead_letter_topics, decoders, opened_streams
+from services.cli.terminal import printable
 from services.domain.clock import SystemClock
 from services.domain.dead_letters import StoredLetter
 from services.domain.errors import InvalidRequest, ReplayRefused
@@ -38,6 +39,7 @@ REFUSALS: Final[Mapping[Outcome, str]] = {
     Outcome.BEING_SENT: f"is being sent by another command; if that one crashed, try again in {LEASE.seconds} s.",
     Outcome.UNKNOWABLE: "was being sent when a command crashed, and Kafka no longer holds what would tell whether it "
     "arrived; look for it in the log, and use `nightjar events send` if it is not there.",
+    Outcome.OPEN: f"was not sent, for Kafka is slow; run the same command again in {LEASE.seconds} s.",
 }
 
 
@@ -102,7 +104,8 @@ def _replay_one(
 ) -> None:
     checked = _checked(letter, record, decode)
     if isinstance(checked, DeadLetter):
-        raise ReplayRefused(f"It would die again: {checked.reason.value}: {checked.detail}; mend it with --set.")
+        detail = printable(checked.detail)
+        raise ReplayRefused(f"It would die again: {checked.reason.value}: {detail}; mend it with --set.")
     source = Position(record.partition, record.offset)
     outcome = replaying.known([source]).get(source) if dry_run else replaying.replay({source: checked})[source]
     if outcome is not None and outcome in REFUSALS:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from services.cli.terminal import printable
 from services.domain.dead_letters import StoredLetter
 from services.domain.stored_records import Position
 
@@ -50,8 +51,8 @@ def table(letters: Sequence[StoredLetter], states: Mapping[Position, str]) -> Ta
         shown.add_row(
             str(letter.position),
             f"{time_of(letter):%Y-%m-%d %H:%M:%S}",
-            escape(letter.reason) or "not said",
-            escape(letter.detail),
+            escape(printable(letter.reason)) or "not said",
+            escape(printable(letter.detail)),
             states.get(letter.position, ""),
         )
     return shown

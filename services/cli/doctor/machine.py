@@ -1,5 +1,6 @@
 """Whether this machine has what the embedded stack, training and tests need."""
 
+import importlib.metadata
 import importlib.util
 import shutil
 import sys
@@ -12,6 +13,7 @@ from deploy.embedded import infrastructure, kafka_jars, state
 from deploy.embedded.java import find_java
 from deploy.embedded.valkey import find_server
 from services.cli.doctor.finding import Finding
+from services.cli.doctor.gpu import gpu_name
 from services.domain.errors import MissingDependency, NightjarError
 from services.settings import Settings
 
@@ -84,10 +86,8 @@ def _torch() -> Finding:
     if importlib.util.find_spec("torch") is None:
         remedy = "Needed to train here: pip install 'nightjar-server[train]'"
         return Finding("torch", False, "missing", remedy, needed=False)
-    import torch  # takes seconds
-
-    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU: training runs on the CPU"
-    return Finding("torch", True, f"{torch.__version__}, {device}")
+    device = gpu_name() or "no GPU: training runs on the CPU"
+    return Finding("torch", True, f"{importlib.metadata.version('torch')}, {device}")
 
 
 def _disk(home: Path) -> Finding:

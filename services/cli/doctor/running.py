@@ -13,8 +13,8 @@ from services.adapters.redis_server import COMPACT_OPTIONS, options_to_raise
 from services.adapters.redis_store import looking
 from services.cli.doctor.finding import Finding
 from services.cli.ingest.looking import look
-from services.domain.errors import FeatureStoreDown, NightjarError
-from services.ingest.troubles import rates_of, troubles_of
+from services.domain.errors import BrokerDown, EventLogDown, FeatureStoreDown, NightjarError
+from services.ingest.troubles import Subject, rates_of, troubles_of
 from services.settings import Settings
 
 KAFKA_TIMEOUT_S: Final = 5.0  # larger: a doctor who takes long; smaller: a distant cluster looks dead
@@ -39,7 +39,7 @@ def _kafka(settings: Settings, servers: str) -> Iterator[Finding]:
             yield Finding("Kafka", True, f"answers at {servers}")
             yield from _topics(settings, cluster)
             yield from _way_in(settings, cluster)
-    except NightjarError as error:
+    except BrokerDown as error:
         yield Finding("Kafka", False, "does not answer as it should", str(error))
 
 
@@ -77,14 +77,17 @@ def _wrong_topics(specs: list[TopicSpec], policies: dict[str, str]) -> Iterator[
 
 
 def _way_in(settings: Settings, cluster: KafkaCluster) -> Iterator[Finding]:
-    status = look(settings, cluster)
+    try:
+        status = look(settings, cluster)
+    except EventLogDown as error:
+        yield Finding("Way in", False, "not known while the event log cannot be read", str(error))
+        return
     counts = status.counts
     detail = f"{counts.read:,} records read, {counts.logged:,} logged; `nightjar ingest status` says more"
     troubles = list(troubles_of(status, rates_of(status, None)))
     yield Finding("Way in", True, detail) if status.conserved else Finding("Way in", False, detail, "See below.")
     for trouble in troubles:
-        # Missing topics and Redis have findings of their own.
-        if not (trouble.sentence.startswith("The topic ") or trouble.sentence.startswith("Redis does not answer")):
+        if trouble.subject is Subject.WAY_IN:  # topics and Redis have findings of their own
             yield Finding("Way in", False, "", trouble.sentence, needed=trouble.failing)
 
 

@@ -101,6 +101,16 @@ def _send(events: Iterator[Interaction], topic: str, speed: float, settings: Set
 
 
 def _check_that_ids_are_remembered(selection: Selection, log: "DeltaEventLog", settings: Settings) -> None:
+    """Both bounds of the writer's memory: a span of event time, and a number of ids, of which the newest stay."""
+    from services.ingest.dedupe import num_never_forgotten
+
+    num_kept = num_never_forgotten(settings.ingest.dedupe_max_ids)
+    if not num_kept:
+        raise InvalidRequest(
+            "--to-topic",
+            "is needed: with NIGHTJAR_INGEST__DEDUPE_MAX_IDS=0 the writer finds no duplicates, and the log would hold "
+            "those events twice",
+        )
     newest_us = next((times[0] for _, times in log.recent_ids(0) if len(times)), None)
     window_us = settings.ingest.dedupe_window_s * 1_000_000
     if newest_us is not None and (selection.since_us or 0) < newest_us - window_us:
@@ -109,6 +119,20 @@ def _check_that_ids_are_remembered(selection: Selection, log: "DeltaEventLog", s
             "--since",
             f"lies before {oldest:%Y-%m-%dT%H:%M:%SZ}, where the writer's memory of event ids begins: the log would "
             "hold those events twice. Begin later, or name another topic with --to-topic",
+        )
+    if newest_us is not None and log.num_events() > num_kept:
+        _check_that_so_many_are_remembered(num_kept, newest_us, selection.since_us or 0, log)
+
+
+def _check_that_so_many_are_remembered(num_kept: int, newest_us: int, since_us: int, log: "DeltaEventLog") -> None:
+    """All of the log's events from then on count, also those that are not asked for."""
+    num_since = sum(len(times) for _, times in log.recent_ids(newest_us - since_us))
+    if num_since > num_kept:
+        raise InvalidRequest(
+            "--since",
+            f"the log has {num_since:,} events from then on, and the writer is sure to remember the ids of the newest "
+            f"{num_kept:,} (a sixteenth less than NIGHTJAR_INGEST__DEDUPE_MAX_IDS): the log would hold the others "
+            "twice. Begin later, or name another topic with --to-topic",
         )
 
 

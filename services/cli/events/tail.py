@@ -9,6 +9,7 @@ import typer
 
 from services.cli.moments import moment_of
 from services.cli.streams import Decode, Streams, decoders, opened_streams
+from services.cli.terminal import printable
 from services.domain.clock import SystemClock
 from services.domain.errors import InvalidRequest, NotRunning
 from services.domain.interactions import Interaction
@@ -83,13 +84,13 @@ def _selected(
 def _line(record: Record, decoded: Interaction | DeadLetter, *, as_json: bool) -> str:
     if as_json:
         place = {"partition": record.partition.number, "offset": record.offset}
-        return json.dumps(place | _document(decoded), ensure_ascii=False)
+        return json.dumps(place | _document(decoded))
     place_text = f"[{record.partition.number}/{record.offset}]"
     if isinstance(decoded, DeadLetter):
-        return _printable(f"{'dead':19}  {decoded.reason.value}: {decoded.detail}  {place_text}")
+        return printable(f"{'dead':19}  {decoded.reason.value}: {decoded.detail}  {place_text}")
     value = "" if decoded.value is None else f" {decoded.value:g}"
     words = f"{decoded.user_id}  {decoded.event_type}{value}  {decoded.item_id}"
-    return _printable(f"{_time(decoded.event_time_us):%Y-%m-%d %H:%M:%S}  {words}  {place_text}")
+    return printable(f"{_time(decoded.event_time_us):%Y-%m-%d %H:%M:%S}  {words}  {place_text}")
 
 
 def _document(decoded: Interaction | DeadLetter) -> dict[str, Any]:
@@ -114,8 +115,3 @@ def _document(decoded: Interaction | DeadLetter) -> dict[str, Any]:
 
 def _time(time_us: int) -> datetime:
     return datetime.fromtimestamp(time_us // 1_000_000, UTC).replace(microsecond=time_us % 1_000_000)
-
-
-def _printable(text: str) -> str:
-    """Without what a producer could make a terminal do."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,6 +1,7 @@
 """Puts a look at the way in together: Kafka, the log and Redis of these settings."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from services.adapters.delta_log.commits import DeltaLogHistory
 from services.adapters.kafka_cluster import KafkaCluster
@@ -25,7 +26,9 @@ def look(settings: Settings, cluster: KafkaCluster) -> IngestStatus:
         except FeatureStoreDown:
             return None
 
-    return take_status(_topics(settings), cluster, DeltaLogHistory(settings.log_folder), fences, SystemClock())
+    history = DeltaLogHistory(settings.log_folder)
+    commit_interval = timedelta(seconds=settings.ingest.commit_interval_s)
+    return take_status(_topics(settings), cluster, history, fences, SystemClock(), commit_interval)
 
 
 def _topics(settings: Settings) -> Topics:

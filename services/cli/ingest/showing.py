@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from services.domain.dead_letters import DEAD_LETTER_SUFFIX
 from services.domain.streams import Counts
 from services.ingest.status import IngestStatus, PartitionStatus
 from services.ingest.troubles import Trouble
@@ -108,7 +109,7 @@ def _writers_table(status: IngestStatus, rates: Mapping[str, float | None]) -> T
     for name in ("processes", "behind", "per s", "dead letters"):
         shown.add_column(name, justify="right")
     for writer in status.writers:
-        num_dead = status.dead_letters.get(f"{writer.topic}.dlq", 0) if writer.name != "online" else None
+        num_dead = status.dead_letters.get(writer.topic + DEAD_LETTER_SUFFIX, 0) if writer.name != "online" else None
         shown.add_row(
             writer.name,
             escape(writer.topic),
@@ -124,7 +125,7 @@ def _log_line(status: IngestStatus) -> str:
     if status.log is None:
         return "The log has no commit yet."
     age = _age(status.time - status.log.commit_time)
-    rate = "no commits in the last minute" if status.events_per_s is None else f"{status.events_per_s:,.1f} events/s"
+    rate = "no records in the last minute" if status.events_per_s is None else f"{status.events_per_s:,.1f} events/s"
     return f"The log is at version {status.log.version:,}, committed {age} ago; {rate}."
 
 
@@ -132,7 +133,10 @@ def _watermark_line(status: IngestStatus) -> str:
     if status.watermark is None:
         return "No event is logged yet, so there is no watermark."
     behind = _relative(status.watermark, status.time)
-    return f"Watermark: every partition is logged up to {status.watermark:%Y-%m-%d %H:%M:%S} UTC, {behind}."
+    return (
+        f"Watermark: {status.watermark:%Y-%m-%d %H:%M:%S} UTC, {behind}: every partition holds an event of then or "
+        "newer; late ones may still come."
+    )
 
 
 def _conservation_line(status: IngestStatus) -> str:

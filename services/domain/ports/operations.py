@@ -57,11 +57,12 @@ class RecordSender(Protocol):
         """The partition every producer would choose for this key."""
         ...
 
-    def send(self, records: Sequence[tuple[Record, Mapping[str, bytes]]]) -> None:
+    def send(self, records: Sequence[tuple[Record, Mapping[str, bytes]]], within_s: float) -> int:
         """Sends each record to its own partition, with these headers besides its content type; its offset is unused.
 
-        A record without a time of its own gets the present one. Blocks until all are stored. After BrokerDown it is
-        open which of them are.
+        A record without a time of its own gets the present one. No record arrives once `within_s` is over: those that
+        could are not begun. Blocks until the others are stored and returns how many, from the first on. After
+        BrokerDown it is open which of them are.
         """
         ...
 

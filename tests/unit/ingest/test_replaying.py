@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
+from services.domain.dead_letters import Replay
 from services.domain.stored_records import Position
 from services.domain.streams import Partition, Record
 from services.ingest.replaying import LEASE, REPLAY_HEADER, Outcome, Replaying
@@ -20,13 +21,13 @@ class Killed(Exception):
 
 
 class KilledBeforeSending(FakeBroker):
-    def send(self, records: Sequence[tuple[Record, Mapping[str, bytes]]]) -> None:
+    def send(self, records: Sequence[tuple[Record, Mapping[str, bytes]]], within_s: float) -> int:
         raise Killed
 
 
 class KilledAfterSending(FakeBroker):
-    def send(self, records: Sequence[tuple[Record, Mapping[str, bytes]]]) -> None:
-        super().send(records)
+    def send(self, records: Sequence[tuple[Record, Mapping[str, bytes]]], within_s: float) -> int:
+        super().send(records, within_s)
         raise Killed
 
 
@@ -94,6 +95,36 @@ def test_a_claim_within_its_lease_is_left_alone() -> None:
         replaying(broker, memory, clock).replay({SOURCE: RECORD})
     clock.advance(LEASE.total_seconds() - 1)
     assert replaying(broker, memory, clock).replay({SOURCE: RECORD}) == {SOURCE: Outcome.BEING_SENT}
+
+
+class SlowMemory(FakeReplayMemory):
+    """A catalog that takes its time for a claim."""
+
+    def __init__(self, clock: FakeClock, claim_s: float) -> None:
+        super().__init__()
+        self._clock, self._claim_s = clock, claim_s
+
+    def claim(self, replays: Sequence[Replay], stale: Mapping[Position, Replay]) -> frozenset[Position]:
+        self._clock.advance(self._claim_s)
+        return super().claim(replays, stale)
+
+
+@pytest.mark.parametrize(("claim_s", "num_sent"), [(0.0, 6), (25.0, 4), (LEASE.total_seconds() + 1, 0)])
+def test_nothing_is_sent_once_its_claim_is_over(claim_s: float, num_sent: int) -> None:
+    """A broker that takes 10 s a record: what was not begun in time stays open, and is sent once by the next try."""
+    broker, clock = FakeBroker(TOPIC), FakeClock()
+    broker.record_s = 10.0
+    memory = SlowMemory(clock, claim_s)
+    wanted = {Position(TOPIC[1], offset): RECORD for offset in range(8)}
+    outcomes = list(replaying(broker, memory, clock).replay(wanted).values())
+    assert outcomes.count(Outcome.SENT) == num_sent
+    assert outcomes.count(Outcome.OPEN) == 8 - num_sent
+    assert len(sent(broker)) == num_sent
+    broker.record_s = memory._claim_s = 0.0
+    clock.advance(LEASE.total_seconds() + 1)
+    again = list(replaying(broker, memory, clock).replay(wanted).values())
+    assert again.count(Outcome.ALREADY_SENT) == num_sent
+    assert len(sent(broker)) == 8
 
 
 def test_what_kafka_no_longer_holds_cannot_be_known_and_is_not_guessed() -> None:

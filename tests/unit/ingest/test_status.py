@@ -1,6 +1,7 @@
 """What `nightjar ingest status` makes of offsets and commits, and which sentence it finds for what is wrong."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -33,10 +34,12 @@ class Scene:
         self.broker.committed_offsets["g-online"] = {FIRST: num_records, SECOND: num_records}
         self.redis: dict[Partition, int] | None = {FIRST: num_records, SECOND: num_records}
         self.states = [self.logged(-300, 40), self.logged(-5, num_records)]
+        self.commit_interval = timedelta(seconds=10)
 
-    def produce(self, partition: Partition, num_records: int) -> None:
+    def produce(self, partition: Partition, num_records: int, age_s: float = 86_400) -> None:
+        time_us = int((START.timestamp() - age_s) * SECOND_US)
         for _ in range(num_records):
-            self.broker.append(Record(partition, 0, b"x"))
+            self.broker.append(Record(partition, 0, b"x", timestamp_us=time_us))
 
     def logged(self, at_s: float, read: int, counts: Counts | None = None) -> LogState:
         each = Counts(read=read, logged=read) if counts is None else counts
@@ -48,7 +51,12 @@ class Scene:
         def fences(_: Sequence[Partition]) -> Mapping[Partition, int] | None:
             return self.redis
 
-        return take_status(TOPICS, self.broker, FakeLogHistory(self.states), fences, FakeClock())
+        history = FakeLogHistory(self.states)
+        return take_status(TOPICS, self.broker, history, fences, FakeClock(), self.commit_interval)
+
+    def failing(self) -> list[str]:
+        status = self.status()
+        return [each.sentence for each in troubles_of(status, rates_of(status, None)) if each.failing]
 
     def sentences(self) -> list[str]:
         status = self.status()
@@ -101,14 +109,15 @@ def test_rates_of_writers_come_from_two_looks() -> None:
     scene.produce(FIRST, 50)
     scene.broker.committed_offsets["g-online"][FIRST] = 150  # all that is known while Redis is away
     clock.advance(10)
-    later = take_status(TOPICS, scene.broker, FakeLogHistory(scene.states), lambda _: None, clock)
+    history = FakeLogHistory(scene.states)
+    later = take_status(TOPICS, scene.broker, history, lambda _: None, clock, scene.commit_interval)
     assert rates_of(later, earlier)["online"] == 5.0
     assert rates_of(later, None)["online"] is None
 
 
 def test_nothing_at_all_is_a_report_too() -> None:
     """A cluster without topics and a log without commits."""
-    status = take_status(TOPICS, FakeBroker([]), FakeLogHistory(), lambda _: {}, FakeClock())
+    status = take_status(TOPICS, FakeBroker([]), FakeLogHistory(), lambda _: {}, FakeClock(), timedelta(seconds=10))
     sentences = [trouble.sentence for trouble in troubles_of(status, {})]
     assert status.conserved
     assert status.watermark is None
@@ -174,7 +183,7 @@ def dead_letters(scene: Scene) -> None:
         (topic_made_anew, "the topic was made anew"),
         (no_writer, "is `nightjar up` running?"),
         (no_online_writer, "No online writer runs"),
-        (silent_log, "took nothing since 23:55:00 UTC though 120 records wait"),
+        (silent_log, "took nothing from 2 of 2 partitions for 2 min or longer though 120 records wait there"),
         (never_committed, "has no commit though 200 records wait"),
         (redis_away, "Redis does not answer"),
         (redis_emptied, "the online writer reads 200 records again, by itself"),
@@ -189,6 +198,41 @@ def test_each_trouble_is_one_sentence_with_what_to_do(disturb: Callable[[Scene],
     sentences = scene.sentences()
     assert [sentence for sentence in sentences if said in sentence], sentences
     assert all(sentence.endswith((".", "?")) and "\n" not in sentence for sentence in sentences)
+
+
+def test_a_commit_of_others_does_not_hide_a_hung_writer() -> None:
+    """An import, or housekeeping, commits to the log and moves no partition."""
+    scene = Scene()
+    stored = scene.logged(-300, 40)
+    scene.states = [stored, replace(stored, version=2, commit_time=START - timedelta(seconds=1))]
+    assert any("took nothing from 2 of 2 partitions" in sentence for sentence in scene.failing())
+    assert scene.status().events_per_s is None, "a commit without records is no rate"
+
+
+def test_one_partition_that_hangs_is_told_while_the_other_goes_on() -> None:
+    scene = Scene()
+    scene.states = [scene.logged(-300, 40), scene.logged(-5, 100)]
+    scene.states[-1] = replace(
+        scene.states[-1], progress={**scene.states[-1].progress, SECOND: scene.states[0].progress[SECOND]}
+    )
+    (sentence,) = scene.failing()
+    assert "took nothing from 1 of 2 partitions for 2 min or longer though 60 records wait there" in sentence
+
+
+@pytest.mark.parametrize(("silent_s", "fails"), [(300, False), (7_100, False), (7_300, True)])
+def test_a_writer_is_silent_after_two_of_its_intervals(silent_s: float, fails: bool) -> None:
+    """With the longest interval that may be set, an hour."""
+    scene = Scene()
+    scene.commit_interval = timedelta(hours=1)
+    scene.states = [scene.logged(-silent_s, 40)]
+    assert bool(scene.failing()) == fails
+
+
+def test_records_that_just_came_after_an_idle_night_are_no_trouble() -> None:
+    scene = Scene()
+    scene.states = [scene.logged(-30_000, 100)]
+    scene.produce(FIRST, 5, age_s=1)
+    assert scene.failing() == []
 
 
 @pytest.mark.parametrize(("per_s", "said"), [(400.0, "in 5 s"), (2.0, "in 17 min"), (0.0, "does not get on")])
