@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.availability_file import AvailabilityFile
 from services.inference.availability_follower import AvailabilityFollower
 from services.inference.serving_model import ServingModel
+from services.settings import ServeSettings
 from tests.fakes.clock import FakeClock
 from tests.fakes.item_catalog import FakeItemCatalog
+from tests.waiting import wait_until
 
 
 class NoNotices:
@@ -99,6 +102,15 @@ async def test_without_the_database_the_last_snapshot_goes_on(bench: Bench) -> N
         await bench.follower.catch_up()
     assert bench.hidden() == {"item-1", "item-2"}
     assert [line["event"] for line in lines] == ["catalog_down", "catalog_back", "availability_loaded"]
+
+
+async def test_a_change_whose_notice_is_lost_counts_within_a_second(bench: Bench) -> None:
+    """Redis is down, say; the time left of the second is the catalog writer's and the question's own."""
+    following = asyncio.create_task(bench.follower.run(ServeSettings().poll_interval_s))
+    await bench.follower.tried()
+    hide(bench.catalog, "item-1")
+    await asyncio.to_thread(wait_until, lambda: bench.hidden() == {"item-1"}, 0.9, "the item is hidden")
+    following.cancel()
 
 
 async def test_a_database_made_anew_is_believed(bench: Bench) -> None:
