@@ -92,11 +92,11 @@ def test_a_person_reads_a_line_an_event_and_no_terminal_is_told_what_to_do(pipel
 
 def test_json_gives_a_terminal_no_control_characters_either(pipeline: Pipeline) -> None:
     """Also not those of one byte, which JSON itself does not forbid: U+009B begins a command as ESC [ does."""
-    pipeline.send(event_json("e1", userId="ada", itemId="\x9b2Jbook\x7f"))
+    pipeline.send(event_json("e1", surface="\x9b2Jhome\x7f"))
     pipeline.producer.flush()
     result = run(pipeline, "tail", "--from-beginning", "--limit", "1", "--json")
     assert result.stdout.strip().isprintable()
-    assert [each.get("event", each)["item_id"] for each in lines(result) if "event" in each] in ([], ["\x9b2Jbook\x7f"])
+    assert [each["event"]["surface"] for each in lines(result)] == ["\x9b2Jhome\x7f"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
