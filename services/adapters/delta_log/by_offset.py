@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from services.adapters.delta_log.interactions import BATCH_ROWS, to_logged_events
-from services.adapters.delta_log.log import DeltaEventLog, progress_of
+from services.adapters.delta_log.log import DeltaEventLog, next_offset_of
 from services.adapters.delta_log.reading import local_dataset, open_version
 from services.adapters.delta_log.rows import SCHEMA
 from services.domain.errors import EventLogDown
@@ -20,7 +20,8 @@ from services.domain.streams import Partition
 # Rows sorted, and so held, at a time, about 300 bytes each. Larger: more memory; smaller: files are asked more often.
 _SORT_ROWS: Final = 500_000
 _STEP: Final = 16_384  # offsets counted together. Larger: ranges less even; smaller: more numbers to hold
-_MAX_PARTITIONS: Final = 1_024  # as many as the settings allow a topic
+# Larger: each is asked for; smaller: a partition that has had dead records alone is left as it is in Redis.
+_UNSEEN_PARTITIONS: Final = 64
 
 
 class DeltaEventsByOffset:
@@ -38,10 +39,10 @@ class DeltaEventsByOffset:
     def next_offsets(self, version: int, topic: str) -> Mapping[Partition, int]:
         table = open_version(self._folder, version)
         found = {}
-        for number in range(_MAX_PARTITIONS):
-            progress = progress_of(table, Partition(topic, number))
-            if progress is not None:
-                found[Partition(topic, number)] = progress.next_offset
+        for number in range(_last_partition(local_dataset(table, self._folder)) + 1 + _UNSEEN_PARTITIONS):
+            next_offset = next_offset_of(table, Partition(topic, number))
+            if next_offset is not None:
+                found[Partition(topic, number)] = next_offset
         return found
 
     def read(self, version: int, partition: Partition, from_offset: int, next_offset: int) -> Iterator[LoggedEvents]:
@@ -61,6 +62,18 @@ class DeltaEventsByOffset:
                     yield to_logged_events(rows)
         except (OSError, pa.ArrowException) as error:
             raise _down(error) from error
+
+
+def _last_partition(dataset: ds.Dataset) -> int:
+    """The largest number of a partition that has events; -1 without any."""
+    last = -1
+    try:
+        for batch in dataset.to_batches(columns=["source_partition"]):
+            largest = pc.max(batch["source_partition"]).as_py()
+            last = last if largest is None else max(last, largest)
+    except (OSError, pa.ArrowException) as error:
+        raise _down(error) from error
+    return last
 
 
 def _between(number: int, from_offset: int, next_offset: int) -> pc.Expression:

@@ -185,6 +185,11 @@ def _counter_values(progress: Progress) -> tuple[int | None, ...]:
     return progress.next_offset, counts.logged, counts.dead, counts.duplicate, counts.read, progress.watermark_us
 
 
+def next_offset_of(table: DeltaTable, partition: Partition) -> int | None:
+    """As `progress_of`, of which each number costs two milliseconds."""
+    return table.transaction_version(_transaction_id(partition, "next_offset"))
+
+
 def progress_of(table: DeltaTable, partition: Partition) -> Progress | None:
     """How far this version of the table holds a partition; None when it was never stored."""
     values = [table.transaction_version(_transaction_id(partition, counter)) for counter in _COUNTERS]
