@@ -3,6 +3,7 @@
 import json
 import threading
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -10,8 +11,10 @@ import typer
 from deploy.embedded.state import connected
 from services import logs
 from services.domain.errors import NotRunning
+from services.domain.ids import UserId
 from services.domain.log_keeping import LogFacts
 from services.domain.runs import RunState
+from services.housekeeping.finding import Found
 from services.settings import Settings, load
 
 app = typer.Typer(
@@ -66,6 +69,29 @@ def housekeeping(
         raise typer.Exit(1)
 
 
+@app.command("find-user")
+def find_user(
+    user: Annotated[str, typer.Argument(help="The user's id.")],
+    as_json: Json = False,
+) -> None:
+    """Says what is kept of a user who asked to be forgotten: in any file of the log, of any version, and in Redis.
+
+    Counts what they did until they asked, or all they did when they never asked. Ends with 1 when anything is left of
+    somebody who asked. Reads two columns of every file. Dead letters and the events topic are not looked at: they
+    expire by themselves.
+
+    Example: nightjar log find-user ada --json
+    """
+    from services.housekeeping.wiring import find_user
+
+    settings = _settings()
+    found = find_user(settings, UserId(user))
+    document = asdict(found) | {"is_forgotten": found.is_forgotten}
+    typer.echo(json.dumps(document) if as_json else _told(found))
+    if found.request_time_us is not None and not found.is_forgotten:
+        raise typer.Exit(1)
+
+
 def _settings() -> Settings:
     settings = load()
     logs.configure(settings.log_level, "nightjar")
@@ -84,7 +110,29 @@ def _text(facts: LogFacts) -> str:
     )
 
 
+def _told(found: Found) -> str:
+    if found.request_time_us is None:
+        asked, what = "never; what follows is all that is kept", "events"
+    else:
+        moment = datetime.fromtimestamp(found.request_time_us / 1_000_000, UTC).isoformat(timespec="seconds")
+        asked, what = f"{moment}, {'not fulfilled yet' if found.is_open else 'fulfilled'}", "events of before"
+    log = found.log
+    online = (
+        "not looked at, no Redis is set up" if found.num_online is None else f"{found.num_online:,} entries and items"
+    )
+    return "\n".join(
+        (
+            f"Asked to be forgotten: {asked}",
+            f"Log:          {log.num_events_now:,} {what}, and {log.num_events_before:,} in files of older versions",
+            f"Unreadable:   {log.num_files_unreadable:,} files, which may hold anybody",
+            f"Redis:        {online}",
+            f"Attributes:   {'kept' if found.has_attributes else 'none'}",
+        )
+    )
+
+
 def _plain(document: dict[str, Any]) -> dict[str, Any]:
     """Without the users' names: the report may be kept for longer than they."""
-    document["cleaned"]["pending"] = len(document["cleaned"]["pending"])
+    for wishes in ("pending", "seen"):
+        document["cleaned"][wishes] = len(document["cleaned"][wishes])
     return document

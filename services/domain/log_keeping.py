@@ -47,9 +47,25 @@ class Cleaned:
     num_commits: int
     """Commits forgotten: versions before the oldest one that is kept."""
     given_up: Sequence[int]
-    """Pinned versions that cannot be kept, or are gone already: an erased user is in them."""
+    """Pinned versions that cannot be kept: an erased user is in them."""
+    missing: Sequence[int]
+    """Pinned versions of which something was gone before: to an earlier erasure, or nothing pinned them then."""
     pending: Sequence[Erasure]
-    """Wishes of users of whom something is left on disk, in files too young to delete."""
+    """Wishes of users of whom something is left on disk, or may be, where half a file is."""
+    seen: Sequence[Erasure]
+    """Those of them of which something was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the log's files hold of one user."""
+
+    num_events_now: int
+    """In the newest version."""
+    num_events_before: int
+    """In files that only older versions have, or none; an event in two such files counts twice."""
+    num_files_unreadable: int
+    """Half files, which may hold anybody; a writer may be at one this moment."""
 
 
 class LogKeeper(Protocol):
@@ -58,6 +74,10 @@ class LogKeeper(Protocol):
     With `dry_run` nothing is changed, and what is returned is what would have been. `keep_going` is asked between
     steps; after it said no the rest is left for another time. They raise EventLogDown.
     """
+
+    def held(self, wish: Erasure) -> Held:
+        """What is on disk of what the user did until their wish, that moment included. Reads every file."""
+        ...
 
     def facts(self) -> LogFacts | None:
         """None before the first append."""

@@ -4,7 +4,8 @@ Histories are applied as the live path applies them, and repeating an event chan
 copies that nobody reads, each partition's events in the order of their offsets, as the live path counts them; then each
 copy takes its shard's place with its fence in one step. The online writer sees its fence set back and reads on from it.
 
-What a user did before they asked to be forgotten stays out, though the log may hold it until housekeeping is through.
+What a user did before they asked to be forgotten stays out, though the log may hold it until housekeeping is through,
+or again, when it came late.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -62,7 +63,7 @@ class Rebuild:
 
     def run(self) -> Rebuilt:
         """Raises CatalogDown, EventLogDown, FeatureStoreDown and RebuildConflict; an ended one may be begun again."""
-        wishes = self._users.open_erasures()
+        wishes = self._users.erasures()
         self._erased_until_us = {wish.user_id: wish.request_time_us for wish in wishes}
         first = version = self._log.version()
         done: dict[Partition, int] = {}
@@ -81,7 +82,8 @@ class Rebuild:
         for shard in (IMPORTED, *map(shard_of, done)):
             self._copies.publish(shard)
         # Who asked meanwhile was forgotten at once, and may have been written again since.
-        self._histories.forget([wish for wish in self._users.open_erasures() if wish not in wishes])
+        known = set(wishes)
+        self._histories.forget([wish for wish in self._users.erasures() if wish not in known])
         return Rebuilt(first, version, self._num_events, num_imported, done)
 
     def _read_imported(self, version: int) -> int:

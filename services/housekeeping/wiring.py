@@ -1,12 +1,18 @@
-"""Puts the housekeeping together: the log, and the catalog database."""
+"""Puts the housekeeping together: the log, the catalog database, and the online store where there is one."""
 
 from collections.abc import Callable
+from functools import partial
 
+from services.adapters.redis_store import looking
+from services.adapters.redis_store.forgetting import RedisForgetter
 from services.adapters.sql.engine import connect
+from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.run_book import SqlRunBook
 from services.adapters.sql.user_directory import SqlUserDirectory
 from services.domain.clock import SystemClock
+from services.domain.ids import UserId
 from services.domain.log_keeping import LogKeeper
+from services.housekeeping.finding import Found, find
 from services.housekeeping.upkeep import Housekeeping, Rules
 from services.registry.wiring import open_registry
 from services.settings import Settings
@@ -25,14 +31,25 @@ def open_keeper(settings: Settings) -> LogKeeper:
 
 def build(settings: Settings, stopping: Callable[[], bool]) -> Housekeeping:
     """Raises CatalogDown."""
+    url = settings.redis.url
     registry, engine, clock = open_registry(settings), connect(settings.database_url), SystemClock()
     log = settings.log
     return Housekeeping(
         keeper=open_keeper(settings),
         registry=registry,
         users=SqlUserDirectory(engine, clock),
+        online=None if url is None else RedisForgetter(url.get_secret_value()),
         runs=SqlRunBook(engine, clock),
         clock=clock,
-        rules=Rules(log.retention_days, log.vacuum_min_age_h, log.keep_models),
+        rules=Rules(log.retention_days, log.vacuum_min_age_h, log.keep_models, log.keep_candidates_days),
         stopping=stopping,
     )
+
+
+def find_user(settings: Settings, user_id: UserId) -> Found:
+    """What is kept of a user, see `find`."""
+    upgrade(settings.database_url)
+    users = SqlUserDirectory(connect(settings.database_url), SystemClock())
+    url = settings.redis.url
+    online = None if url is None else partial(looking.num_held, url.get_secret_value())
+    return find(user_id, users, open_keeper(settings), online)

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.adapters.redis_store import HistoryLimits, RedisHistoryReader, RedisHistoryWriter
+from services.adapters.redis_store.forgetting import RedisForgetter
+from services.adapters.redis_store.looking import num_held
 from services.domain.errors import FeatureStoreDown
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, UserId
@@ -156,6 +158,22 @@ def test_forgetting_leaves_no_empty_key_and_no_key_that_stays_for_ever(
         with client_of(url) as client:
             assert all(0 < client.ttl(key) <= LIMITS.ttl_s for key in keys)
     writer.close()
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("name", REDIS)
+def test_housekeeping_forgets_as_the_writer_does_and_an_operator_can_look(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    """Law 7: a command tells what is left of before a wish, whichever kind of key holds it."""
+    url, user = request.getfixturevalue(name), new_user()
+    writer, forgetter = RedisHistoryWriter(url, DEFAULT_EVENT_TYPES, LIMITS), RedisForgetter(url)
+    writer.apply([event(user, kind, n, "book", kind) for n, kind in ((1, "impression"), (2, "view"), (4, "rating"))])
+    assert [num_held(url, Erasure(user, until_us)) for until_us in (0, 1, 2, 4, 2**53)] == [0, 1, 2, 4, 4]
+    forgetter.forget([Erasure(user, 2), Erasure(new_user(), 2)])
+    assert [num_held(url, Erasure(user, until_us)) for until_us in (2, 4)] == [0, 2]
+    writer.close()
+    forgetter.close()
 
 
 async def test_consumed_items_keep_the_newest(open_store: Callable[[], Store]) -> None:

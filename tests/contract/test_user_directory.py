@@ -108,6 +108,20 @@ def test_a_newer_wish_stays_open_when_an_older_one_is_fulfilled(directory: UserD
     assert directory.open_erasures() == [Erasure(ADA.user_id, 3)]
 
 
+def test_every_wish_stays_known_and_a_fulfilled_one_can_be_opened_again(directory: UserDirectory) -> None:
+    """Events of before a wish may come years later, from a backup or an import; they are erased then."""
+    ada, bob = Erasure(ADA.user_id, 9), Erasure(UserId("bob"), 5)
+    directory.request_erasures([ada, bob])
+    directory.close_erasures([ada, bob])
+    assert directory.open_erasures() == []
+    assert directory.erasures() == [bob, ada]
+    directory.reopen_erasures([bob, Erasure(UserId("nobody"), 5), Erasure(ADA.user_id, 8)])
+    assert directory.open_erasures() == [bob], "what came late of an older wish says nothing of the newer one"
+    assert directory.erasures() == [bob, ada]
+    directory.close_erasures([bob])
+    assert directory.open_erasures() == []
+
+
 def test_large_batches_pass(directory: UserDirectory) -> None:
     users = [User(UserId(f"user-{number}"), {}, number) for number in range(2_500)]
     directory.upsert(users)

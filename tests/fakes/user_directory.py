@@ -31,13 +31,17 @@ class FakeUserDirectory:
                 del self._users[wish.user_id]
 
     def open_erasures(self) -> Sequence[Erasure]:
-        wishes = [
-            Erasure(user_id, wished_us)
-            for user_id, wished_us in self._wished_us.items()
-            if wished_us > self._done_us.get(user_id, -1)
-        ]
+        return [wish for wish in self.erasures() if wish.request_time_us > self._done_us.get(wish.user_id, -1)]
+
+    def erasures(self) -> Sequence[Erasure]:
+        wishes = [Erasure(user_id, wished_us) for user_id, wished_us in self._wished_us.items()]
         return sorted(wishes, key=lambda wish: (wish.request_time_us, wish.user_id))
 
     def close_erasures(self, done: Sequence[Erasure]) -> None:
         for erasure in done:
             self._done_us[erasure.user_id] = max(erasure.request_time_us, self._done_us.get(erasure.user_id, -1))
+
+    def reopen_erasures(self, found: Sequence[Erasure]) -> None:
+        for erasure in found:
+            if erasure.request_time_us >= self._wished_us.get(erasure.user_id, -1):
+                self._done_us.pop(erasure.user_id, None)

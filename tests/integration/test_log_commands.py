@@ -12,8 +12,13 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from services import logs
+from services.adapters.sql.engine import connect
+from services.adapters.sql.user_directory import SqlUserDirectory
 from services.cli import event_log, events
+from services.domain.clock import SystemClock
 from services.domain.errors import InvalidRequest, UnknownVersion
+from services.domain.ids import UserId
+from services.domain.users import Erasure
 
 Command = Callable[..., Any]
 
@@ -210,3 +215,18 @@ def test_housekeeping_is_tried_dry_then_done_and_recorded(run: Command, ratings:
     assert (done["state"], "5 files merged into 1" in done["detail"]) == ("succeeded", True)
     assert run(event_log.app, "status", "--json")["num_files"] == 1
     assert "5 on 1 dates" in run(event_log.app, "status")
+
+
+def test_a_user_is_found_until_they_are_forgotten(run: Command, ratings: Path, tmp_path: Path) -> None:
+    """Law 7: a command proves it; it ends with 1 for as long as a file of any version holds who asked."""
+    run(events.app, "import", str(ratings), *MAPPING)
+    before = run(event_log.app, "find-user", "1", "--json")
+    assert (before["request_time_us"], before["log"]["num_events_now"], before["num_online"]) == (None, 1, None)
+    assert "never" in run(event_log.app, "find-user", "1")
+    users = SqlUserDirectory(connect(f"sqlite:///{tmp_path / 'home' / 'catalog.db'}"), SystemClock())
+    users.request_erasures([Erasure(UserId("1"), 1_800_000_000_000_000)])
+    run(event_log.app, "housekeeping")
+    left = CliRunner().invoke(event_log.app, ["find-user", "1"])
+    assert (left.exit_code, "not fulfilled yet" in left.stdout) == (1, True)
+    assert "0 events of before, and 1 in files of older versions" in left.stdout
+    assert run(event_log.app, "find-user", "nobody", "--json")["is_forgotten"]

@@ -115,3 +115,27 @@ def test_files_of_dates_outside_the_range_are_not_opened(folder: Path, tmp_path:
     assert len(reading.scan(copy, version, middle).read_all()) == 1
     with pytest.raises(EventLogDown):
         reading.scan(copy, version).read_all()
+
+
+def test_dates_with_much_in_their_rows_are_read_in_parts_by_their_bytes(folder: Path) -> None:
+    """Law 9: two million rows of 30 bytes fit in memory, two million of 10 KB do not."""
+    version = newest(folder)
+    everything = reading.scan(folder, version, columns=["event_id"]).read_all()
+    of_a_date = sum(path.stat().st_size for path in folder.glob("event_date=2024-10-04/*.parquet"))
+    dates = list(reading.scan(folder, version, columns=["event_id"], sort_bytes=of_a_date * 3 // 2))
+    slices = list(reading.scan(folder, version, columns=["event_id"], sort_bytes=of_a_date // 5))
+    assert [len(batch) for batch in dates] == [PER_DAY] * NUM_DAYS
+    assert max(len(batch) for batch in slices) <= PER_DAY // 5
+    assert pa.Table.from_batches(dates).equals(everything)
+    assert pa.Table.from_batches(slices).equals(everything)
+
+
+def test_events_that_cannot_be_put_in_order_are_a_typed_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when their texts are more than Arrow holds in one column."""
+
+    def overflow(*_: object) -> pa.Array:
+        raise pa.ArrowInvalid("offset overflow")
+
+    monkeypatch.setattr("services.adapters.delta_log.reading._positions", overflow)
+    with pytest.raises(EventLogDown, match="4000 events of the log cannot be put in order"):
+        reading.scan(folder, newest(folder)).read_all()

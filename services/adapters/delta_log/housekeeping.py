@@ -22,7 +22,7 @@ from services.adapters.delta_log.files import WRITER_PROPERTIES
 from services.adapters.delta_log.leftovers import ErasedUsers
 from services.adapters.delta_log.reading import fragments_by_day, local_dataset, open_newest, open_version
 from services.domain.errors import EventLogDown, UnknownVersion
-from services.domain.log_keeping import Cleaned, Compacted, Erased, LogFacts
+from services.domain.log_keeping import Cleaned, Compacted, Erased, Held, LogFacts
 from services.domain.users import Erasure
 
 # Commits lost in a row to others before a date is left for the next run. Larger: a date that is written to all the time
@@ -157,9 +157,9 @@ class DeltaLogKeeper:
     def clean(self, pinned: Collection[int], wishes: Sequence[Erasure], min_age_h: int, *, dry_run: bool) -> Cleaned:
         table = open_newest(self._folder)
         if table is None:
-            return Cleaned(0, 0, (), ())
-        tainted = leftovers.files_with(self._folder, set(_paths(table)), ErasedUsers(wishes)) if wishes else {}
-        kept, given_up = self._kept(pinned, frozenset(tainted))
+            return Cleaned(0, 0, (), (), (), ())
+        found = leftovers.look_for(self._folder, ErasedUsers(wishes)) if wishes else leftovers.Found({}, ())
+        kept, given_up, missing = self._kept(pinned, found.suspects)
         try:
             doomed = table.vacuum(
                 min_age_h, dry_run=dry_run, enforce_retention_duration=False, full=True, keep_versions=sorted(kept)
@@ -173,23 +173,38 @@ class DeltaLogKeeper:
                 f"The event log in {self._folder} cannot be cleaned ({error}); mend its disk."
             ) from error
         gone = set(doomed)
-        still = {user for path, users in tainted.items() if path not in gone for user in users}
-        return Cleaned(len(doomed), num_commits, given_up, [wish for wish in wishes if wish.user_id in still])
+        still = {user for path, users in found.num_events.items() if path not in gone for user in users}
+        seen = [wish for wish in wishes if wish.user_id in still]
+        pending = wishes if not gone.issuperset(found.broken) else seen
+        return Cleaned(len(doomed), num_commits, given_up, missing, pending, seen)
 
-    def _kept(self, pinned: Collection[int], tainted: Collection[str]) -> tuple[set[int], list[int]]:
-        """Which of the pinned versions can be kept, and which cannot."""
-        kept, given_up = set(), []
+    def held(self, wish: Erasure) -> Held:
+        found = leftovers.look_for(self._folder, ErasedUsers([wish]))
+        table = open_newest(self._folder)
+        current = set() if table is None else set(_paths(table))
+        counts = {path: sum(of_users.values()) for path, of_users in found.num_events.items()}
+        return Held(
+            num_events_now=sum(count for path, count in counts.items() if path in current),
+            num_events_before=sum(count for path, count in counts.items() if path not in current),
+            num_files_unreadable=len(found.broken),
+        )
+
+    def _kept(self, pinned: Collection[int], tainted: Collection[str]) -> tuple[set[int], list[int], list[int]]:
+        """Which of the pinned versions can be kept, which are given up, and which were gone before."""
+        kept, given_up, missing = set(), [], []
         for version in sorted(each for each in pinned if each >= 0):
             try:
                 paths = _paths(open_version(self._folder, version))
             except UnknownVersion:
-                given_up.append(version)
+                missing.append(version)
                 continue
-            if any(path in tainted or not (self._folder / path).exists() for path in paths):
+            if any(not (self._folder / path).exists() for path in paths):
+                missing.append(version)
+            elif any(path in tainted for path in paths):
                 given_up.append(version)
             else:
                 kept.add(version)
-        return kept, given_up
+        return kept, given_up, missing
 
     def _changed(self, what: str, change: Callable[[DeltaTable], T]) -> T | None:
         """What a change committed to the newest version returns; None when others' commits came first each time."""

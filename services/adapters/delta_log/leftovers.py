@@ -1,11 +1,14 @@
-"""What lies in the table's folder besides the newest version: files of older versions, and the commit log.
+"""What lies in the table's folder besides what the newest version says: files of older versions, and the commit log.
 
-Erased users are looked for in the files themselves: a wish is fulfilled when nothing on disk is left of it.
+Erased users are looked for in the files themselves, all of them: a wish is fulfilled when nothing on disk is left of
+it.
 """
 
 import re
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -33,15 +36,16 @@ class ErasedUsers:
         self._ids = pa.array(until_us, pa.string())
         self._until = pa.array(until_us.values(), pa.int64())
 
-    @property
-    def everybody(self) -> set[UserId]:
-        return set(map(UserId, self._ids.to_pylist()))
-
     def num_events(self, dataset: ds.Dataset) -> int:
         return sum(len(batch) for batch in self._events(dataset))
 
-    def users_in(self, dataset: ds.Dataset) -> set[UserId]:
-        return {UserId(user) for batch in self._events(dataset) for user in pc.unique(batch["user_id"]).to_pylist()}
+    def num_events_each(self, dataset: ds.Dataset) -> Mapping[UserId, int]:
+        """Of those who have any."""
+        found: Counter[UserId] = Counter()
+        for batch in self._events(dataset):
+            for each in pc.value_counts(batch["user_id"]).to_pylist():
+                found[UserId(each["values"])] += each["counts"]
+        return found
 
     def others(self, dataset: ds.Dataset) -> Iterator[pa.RecordBatch]:
         """All rows but those to forget."""
@@ -58,23 +62,38 @@ class ErasedUsers:
         return pc.fill_null(pc.less_equal(rows["event_time"].cast(pa.int64()), until), False)
 
 
-def files_with(folder: Path, current: Collection[str], users: ErasedUsers) -> Mapping[str, Collection[UserId]]:
-    """The files besides `current` that hold something of these users, by path below the folder, and of whom."""
-    found: dict[str, Collection[UserId]] = {}
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the folder's files hold of erased users; paths are below the folder."""
+
+    num_events: Mapping[str, Mapping[UserId, int]]
+    """Of each file that holds something of them."""
+    broken: Collection[str]
+    """Files that cannot be read, and may hold anybody: a writer is at one, or died at it; its age will delete it."""
+
+    @property
+    def suspects(self) -> set[str]:
+        return {*self.num_events, *self.broken}
+
+
+def look_for(folder: Path, users: ErasedUsers) -> Found:
+    """Looks into every file of the folder, of whichever version or none, and reads two columns of it."""
+    num_events: dict[str, Mapping[UserId, int]] = {}
+    broken: list[str] = []
+    schema = pa.schema([SCHEMA.field(each) for each in _LOOKED_AT])
     for path in folder.glob("event_date=*/*.parquet"):
         name = path.relative_to(folder).as_posix()
-        if name in current:
-            continue
-        schema = pa.schema([SCHEMA.field(each) for each in _LOOKED_AT])
         try:
-            there = users.users_in(ds.dataset(str(path), schema, format="parquet", filesystem=pafs.LocalFileSystem()))
+            of_file = ds.dataset(str(path), schema, format="parquet", filesystem=pafs.LocalFileSystem())
+            there = users.num_events_each(of_file)
         except FileNotFoundError:
             continue
         except (OSError, pa.ArrowException):
-            there = users.everybody  # half a file: a writer is at it, or died at it; its age will delete it
-        if there:
-            found[name] = there
-    return found
+            broken.append(name)
+        else:
+            if there:
+                num_events[name] = there
+    return Found(num_events, broken)
 
 
 def oldest_version(folder: Path) -> int:

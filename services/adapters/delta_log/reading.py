@@ -1,15 +1,16 @@
 """Reading the log: one pinned version, in time order, streaming, and only the columns and rows asked for.
 
 The table is partitioned by event date, so dates read one after the other and each sorted by itself are the whole in
-order. What a reader holds is therefore bounded: whole dates up to SORT_ROWS rows together, and slices of a date that
-has more. Files, row groups and columns that cannot matter are not read: dates by the table's metadata, rows by the
-statistics of each Parquet file.
+order. What a reader holds is therefore bounded: whole dates up to SORT_ROWS rows and SORT_BYTES of files together, and
+slices of a date that has more. Files, row groups and columns that cannot matter are not read: dates by the table's
+metadata, rows by the statistics of each Parquet file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from functools import reduce
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +26,9 @@ from services.domain.event_selection import EVERYTHING, Selection
 # Rows that are sorted, and so held, at a time, about 300 bytes each with all columns.
 # Larger: more memory; smaller: a busy day is read in more slices, each of which asks all the day's files.
 SORT_ROWS: Final = 2_000_000
+# Bytes of Parquet files that are sorted at a time, for rows with much in them; common ones have 20 to 60 bytes there
+# and reach SORT_ROWS first. In memory they are up to some ten times as large. Larger and smaller as above.
+SORT_BYTES: Final = 128 * 1024 * 1024
 ORDER: Final = ("event_time", "event_id")
 
 _EPOCH: Final = date(1970, 1, 1)
@@ -37,6 +41,7 @@ def scan(
     columns: Sequence[str] = tuple(SCHEMA.names),
     *,
     sort_rows: int = SORT_ROWS,
+    sort_bytes: int = SORT_BYTES,
 ) -> pa.RecordBatchReader:
     """The selected events of a pinned version, these columns, sorted by (event_time, event_id); a lazy stream.
 
@@ -48,8 +53,28 @@ def scan(
     if version < 0:
         return pa.RecordBatchReader.from_batches(schema, iter(()))
     table = open_version(folder, version)
-    dataset = local_dataset(table, folder)
-    return pa.RecordBatchReader.from_batches(schema, _batches(dataset, _num_rows(table), selection, schema, sort_rows))
+    dataset, bound = local_dataset(table, folder), _Size(sort_rows, sort_bytes)
+    return pa.RecordBatchReader.from_batches(schema, _batches(dataset, _sizes(table), selection, schema, bound))
+
+
+class _Size(NamedTuple):
+    """Of files: their rows, and their bytes on disk."""
+
+    num_rows: int
+    size_bytes: int
+
+    def and_also(self, other: "_Size") -> "_Size":
+        return _Size(self.num_rows + other.num_rows, self.size_bytes + other.size_bytes)
+
+    def exceeds(self, bound: "_Size") -> bool:
+        return self.num_rows > bound.num_rows or self.size_bytes > bound.size_bytes
+
+    def rows_within(self, bound: "_Size") -> int:
+        """How many of these rows are within the bound, all taken to be equally large; one at least."""
+        return max(min(bound.num_rows, self.num_rows * bound.size_bytes // self.size_bytes), 1)
+
+
+_NOTHING: Final = _Size(0, 0)
 
 
 def open_version(folder: Path, version: int) -> DeltaTable:
@@ -102,38 +127,52 @@ def time_between(since_us: int | None, until_us: int | None) -> pc.Expression:
 
 
 def _batches(
-    dataset: ds.Dataset, num_rows: dict[str, int], selection: Selection, schema: pa.Schema, sort_rows: int
+    dataset: ds.Dataset, sizes: Mapping[str, _Size], selection: Selection, schema: pa.Schema, bound: _Size
 ) -> Iterator[pa.RecordBatch]:
     wanted = _condition(selection)
     read = list(dict.fromkeys((*ORDER, *schema.names)))
-    for part, within in _parts(dataset, num_rows, selection, sort_rows):
+    for part, within in _parts(dataset, sizes, selection, bound):
         try:
             table = part.to_table(columns=read, filter=wanted & within)
         except (OSError, pa.ArrowException) as error:
             raise EventLogDown(f"The event log cannot be read ({error}); mend its disk.") from error
         if len(table):
-            ordered = table.take(pc.sort_indices(table, [(name, "ascending") for name in ORDER]))
-            yield from ordered.select(schema.names).cast(schema).combine_chunks().to_batches()
+            yield from _in_order(table, schema)
+
+
+def _in_order(table: pa.Table, schema: pa.Schema) -> list[pa.RecordBatch]:
+    try:
+        ordered = table.take(_positions(table))
+        batches: list[pa.RecordBatch] = ordered.select(schema.names).cast(schema).combine_chunks().to_batches()
+    except pa.ArrowException as error:
+        raise EventLogDown(
+            f"{len(table)} events of the log cannot be put in order ({error}); free some memory, or read fewer columns."
+        ) from error
+    return batches
+
+
+def _positions(table: pa.Table) -> pa.Array:
+    return pc.sort_indices(table, [(name, "ascending") for name in ORDER])
 
 
 def _parts(
-    dataset: ds.Dataset, num_rows: dict[str, int], selection: Selection, sort_rows: int
+    dataset: ds.Dataset, sizes: Mapping[str, _Size], selection: Selection, bound: _Size
 ) -> Iterator[tuple[ds.Dataset, pc.Expression]]:
     """What is read at a time: some whole dates, or a slice of one; ascending in time and apart from one another."""
     together: list[ds.Fragment] = []
-    held = 0
+    held = _NOTHING
     for day, fragments in fragments_by_day(dataset).items():
         if not _touches(day, selection):
             continue
-        size = sum(num_rows[fragment.path] for fragment in fragments)
-        if together and held + size > sort_rows:
+        size = reduce(_Size.and_also, (sizes[fragment.path] for fragment in fragments), _NOTHING)
+        if together and held.and_also(size).exceeds(bound):
             yield _dataset(dataset, together), pc.scalar(True)
-            together, held = [], 0
-        if size > sort_rows:
-            large = _dataset(dataset, fragments)
-            yield from ((large, within) for within in _slices(large, day * DAY_US, (day + 1) * DAY_US, sort_rows))
+            together, held = [], _NOTHING
+        if size.exceeds(bound):
+            large, num_rows = _dataset(dataset, fragments), size.rows_within(bound)
+            yield from ((large, within) for within in _slices(large, day * DAY_US, (day + 1) * DAY_US, num_rows))
         else:
-            together, held = together + fragments, held + size
+            together, held = together + fragments, held.and_also(size)
     if together:
         yield _dataset(dataset, together), pc.scalar(True)
 
@@ -166,9 +205,10 @@ def _condition(selection: Selection) -> pc.Expression:
     return condition
 
 
-def _num_rows(table: DeltaTable) -> dict[str, int]:
+def _sizes(table: DeltaTable) -> dict[str, _Size]:
     actions = pa.table(table.get_add_actions())
-    return dict(zip(actions["path"].to_pylist(), actions["num_records"].to_pylist(), strict=True))
+    columns = (actions[name].to_pylist() for name in ("path", "num_records", "size_bytes"))
+    return {path: _Size(num_rows, size_bytes) for path, num_rows, size_bytes in zip(*columns, strict=True)}
 
 
 def _moment(time_us: int) -> pa.Scalar:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from services.adapters.redis_store.forgetting import calls_to_forget
 from services.adapters.redis_store.keys import to_member, user_keys
 from services.adapters.redis_store.nodes import Call, Nodes, Script, Word
 from services.domain.event_types import EventType, EventTypes, Role
@@ -14,7 +15,6 @@ from services.domain.interactions import Interaction
 from services.domain.users import Erasure
 
 _SCRIPT: Final = Script("history.lua")
-_FORGET: Final = Script("forget.lua")
 # Larger: a user's history outgrows Redis's compact encoding before it is trimmed, and stays so; smaller: more calls.
 _EVENTS_A_USER: Final = 50
 _USERS_A_CALL: Final = 50  # larger: Redis answers nobody else for longer, 25 µs a user; smaller: more calls
@@ -43,7 +43,7 @@ class RedisHistoryWriter:
         self._nodes.run(self._calls(iter(interactions)))
 
     def forget(self, wishes: Sequence[Erasure]) -> None:
-        self._nodes.run([Call(_FORGET, user_keys(wish.user_id), (wish.request_time_us,)) for wish in wishes])
+        self._nodes.run(calls_to_forget(wishes))
 
     def close(self) -> None:
         self._nodes.close()

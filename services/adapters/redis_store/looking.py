@@ -9,15 +9,17 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.adapters.redis_store.keys import directory_key
+from services.adapters.redis_store.keys import directory_key, user_keys
 from services.adapters.redis_store.nodes import Call, Nodes, Script
 from services.domain.counters import shard_of
 from services.domain.errors import FeatureStoreDown
 from services.domain.streams import Partition
+from services.domain.users import Erasure
 
 TIMEOUT_S: Final = 2.0  # larger: a person waits longer to hear that it is away; smaller: a distant one looks dead
 
 _FENCE: Final = Script("fence.lua")
+_HELD: Final = Script("held.lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,14 @@ def fences(url: str, partitions: Sequence[Partition]) -> Mapping[Partition, int]
     with closing(Nodes(url, TIMEOUT_S)) as nodes:
         found = nodes.run([Call(_FENCE, [directory_key(shard_of(each))], ()) for each in partitions])
     return {each: int(fence) for each, fence in zip(partitions, found, strict=True)}
+
+
+def num_held(url: str, wish: Erasure) -> int:
+    """History entries, consumed and shown items that are kept of a user up to their wish. Blocks; as `fences`."""
+    keys = user_keys(wish.user_id)
+    with closing(Nodes(url, TIMEOUT_S)) as nodes:
+        (held,) = nodes.run([Call(_HELD, [keys.history, keys.consumed, keys.shown], (wish.request_time_us,))])
+    return int(held)
 
 
 def server(url: str) -> RedisServer:

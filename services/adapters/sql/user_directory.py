@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import ColumnElement, Engine, delete, select, update
+from sqlalchemy import ColumnElement, Engine, delete, select, true, update
 
 from services.adapters.sql.batches import batches
 from services.adapters.sql.catalog_state import lock_catalog
@@ -80,13 +80,10 @@ class SqlUserDirectory:
                 connection.execute(delete(users).where(named, _ERASED))
 
     def open_erasures(self) -> Sequence[Erasure]:
-        query = (
-            select(erasures)
-            .where(erasures.c.done_time.is_(None))
-            .order_by(erasures.c.request_time_us, erasures.c.user_id)
-        )
-        with transaction(self._engine) as connection:
-            return [Erasure(row.user_id, row.request_time_us) for row in connection.execute(query)]
+        return self._wishes(erasures.c.done_time.is_(None))
+
+    def erasures(self) -> Sequence[Erasure]:
+        return self._wishes(true())
 
     def close_erasures(self, done: Sequence[Erasure]) -> None:
         now = self._clock.now()
@@ -99,6 +96,21 @@ class SqlUserDirectory:
                     erasures.c.done_time.is_(None),
                 )
                 connection.execute(update(erasures).where(*fulfilled).values(done_time=now))
+
+    def reopen_erasures(self, found: Sequence[Erasure]) -> None:
+        with exclusive_transaction(self._engine) as connection:
+            lock_catalog(connection)
+            for erasure in found:
+                noted = (
+                    erasures.c.user_id == erasure.user_id,
+                    erasures.c.request_time_us <= erasure.request_time_us,
+                )
+                connection.execute(update(erasures).where(*noted).values(done_time=None))
+
+    def _wishes(self, which: ColumnElement[bool]) -> Sequence[Erasure]:
+        query = select(erasures).where(which).order_by(erasures.c.request_time_us, erasures.c.user_id)
+        with transaction(self._engine) as connection:
+            return [Erasure(row.user_id, row.request_time_us) for row in connection.execute(query)]
 
 
 def _row(user: User) -> dict[str, object]:

@@ -57,6 +57,17 @@ class UserDirectory(Protocol):
         """The wishes that are not fulfilled everywhere yet, oldest first."""
         ...
 
+    def erasures(self) -> Sequence[Erasure]:
+        """The newest wish of every user who ever had one, fulfilled or not, oldest first: what came late is looked for.
+
+        Some 200 bytes of memory each.
+        """
+        ...
+
     def close_erasures(self, done: Sequence[Erasure]) -> None:
         """Notes that nothing is left of these users' past; a newer wish of the same user stays open."""
+        ...
+
+    def reopen_erasures(self, found: Sequence[Erasure]) -> None:
+        """Takes that back: something of before the wish came late; a newer wish of the same user stays as it is."""
         ...

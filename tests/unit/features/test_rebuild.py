@@ -122,14 +122,17 @@ async def test_a_few_late_events_are_left_to_the_online_writer() -> None:
     assert stores.rebuild(report).fences == {FIRST: 2}
 
 
-async def test_what_is_to_be_forgotten_is_not_brought_back() -> None:
-    """The log holds it until housekeeping is through; the fences are as they would be with it."""
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_what_is_to_be_forgotten_is_not_brought_back(is_closed: bool) -> None:
+    """The log holds it until housekeeping is through, or again, when it came late; the fences are as with it."""
     stores = Stores()
     events = [event("before"), event("after", time_us=NOW_US + 1), event("of another", user="bob"), event("last")]
     sources = [(0, offset) for offset in range(4)]
     stores.log.append(LogBatch(events, {FIRST: Progress(6, Counts())}, sources))
     stores.log.append(LogBatch([event("imported")]))
     stores.users.request_erasures([Erasure(UserId("ada"), NOW_US)])
+    if is_closed:
+        stores.users.close_erasures([Erasure(UserId("ada"), NOW_US)])
     assert stores.rebuild().fences == {FIRST: 6}
     assert await stores.items() == {"iafter"}
     assert set(await stores.counted()) == {"iafter", "iof another"}

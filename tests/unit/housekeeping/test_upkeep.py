@@ -10,17 +10,21 @@ import pytest
 
 from services.adapters.delta_log import DeltaEventLog
 from services.adapters.delta_log.housekeeping import DeltaLogKeeper
-from services.domain.errors import EventLogDown
+from services.adapters.redis_store import HistoryLimits
+from services.domain.errors import EventLogDown, FeatureStoreDown, UnknownVersion
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, ModelVersion, UserId
 from services.domain.interactions import Interaction
-from services.domain.log_keeping import Cleaned, Compacted, Erased
+from services.domain.log_keeping import Cleaned, Compacted, Erased, Held
 from services.domain.runs import RunState
 from services.domain.streams import LogBatch
 from services.domain.users import Erasure
 from services.housekeeping import upkeep
-from services.housekeeping.upkeep import KIND, Housekeeping, Rules, pinned_versions
+from services.housekeeping.finding import find
+from services.housekeeping.upkeep import KIND, Housekeeping, Rules, candidates, pinned_versions
 from tests.fakes.clock import FakeClock
-from tests.fakes.model_registry import FakeModelRegistry, model
+from tests.fakes.histories import FakeHistories
+from tests.fakes.model_registry import PASSED, REFUSED, FakeModelRegistry, model
 from tests.fakes.run_book import FakeRunBook
 from tests.fakes.user_directory import FakeUserDirectory
 from tests.waiting import wait_until
@@ -36,6 +40,7 @@ class Stage:
     """A real log with events of ada and bob today and yesterday, and fakes around it."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.log = DeltaEventLog(folder)
         rows = [
             Interaction(EventId(f"{user}{age}"), UserId(user), ItemId("book"), "view", NOW_US - age * DAY_US - HOUR_US)
@@ -48,15 +53,17 @@ class Stage:
         self.clock = FakeClock(NOW)
         self.registry = FakeModelRegistry(self.clock)
         self.users = FakeUserDirectory()
+        self.online = FakeHistories(DEFAULT_EVENT_TYPES, HistoryLimits(50, 50, 3_600))
         self.runs = FakeRunBook(self.clock)
         self.stopping = threading.Event()
 
     def house(self, keeper: DeltaLogKeeper | None = None, **rules: int | None) -> Housekeeping:
-        bounds = {"retention_days": None, "min_age_h": 0, "keep_models": 2} | rules
+        bounds = {"retention_days": None, "min_age_h": 0, "keep_models": 2, "keep_candidates_days": 7} | rules
         return Housekeeping(
             keeper or self.keeper,
             self.registry,
             self.users,
+            self.online,
             self.runs,
             self.clock,
             Rules(**bounds),  # type: ignore[arg-type]
@@ -154,8 +161,39 @@ def test_a_pinned_version_with_an_erased_user_is_given_up_and_named(stage: Stage
     stage.clock.advance(3_600)
     run = stage.house().run("schedule")
     assert run is not None
-    assert "log versions 6 of models are gone to an erasure" in run.detail
+    assert "log versions 6 of models are given up to an erasure" in run.detail
     assert stage.users.open_erasures() == []
+    again = stage.house().run("schedule")
+    assert again is not None
+    assert "log versions 6 of models were gone already" in again.detail
+
+
+def test_a_version_that_nobody_kept_is_not_blamed_on_an_erasure(stage: Stage) -> None:
+    """A model of long ago goes live after its data was cleaned up."""
+    trained_on = stage.log.version()
+    stage.house().run("schedule")
+    stage.promote("late", trained_on)
+    run = stage.house().run("schedule")
+    assert run is not None
+    assert "given up to an erasure" not in run.detail
+    assert f"log versions {trained_on} of models were gone already" in run.detail
+
+
+def test_the_data_of_a_model_that_may_go_live_yet_is_kept(stage: Stage) -> None:
+    """A model that passed the gate on Monday and is promoted on Friday can still be trained again."""
+    for name, version, verdict, days in (
+        ("old", 1, PASSED, 8), ("passed", 4, PASSED, 6), ("refused", 6, REFUSED, 1), ("new", 5, None, 0),
+    ):  # fmt: skip
+        created = NOW - timedelta(days=days)
+        stage.registry.register(replace(model(name), data_version=version, verdict=verdict, created_time=created))
+    assert candidates(stage.registry, NOW - timedelta(days=7)) == [4]
+    stage.house().run("schedule")
+    assert len(stage.log.read(4).user_ids) == 4
+    with pytest.raises((UnknownVersion, EventLogDown)):
+        stage.log.read(6)
+    stage.house(keep_candidates_days=5).run("schedule")
+    with pytest.raises((UnknownVersion, EventLogDown)):
+        stage.log.read(4)
 
 
 def test_an_erasure_of_which_a_date_is_left_stays_open(stage: Stage) -> None:
@@ -163,9 +201,112 @@ def test_an_erasure_of_which_a_date_is_left_stays_open(stage: Stage) -> None:
         def erase(self, wishes: Sequence[Erasure], keep_going: Callable[[], bool], *, dry_run: bool) -> Erased:
             return Erased(0, 0, 1)
 
-    stage.users.request_erasures([Erasure(UserId("nobody"), 0)])
-    stage.house(Busy(Path("absent"), target_file_bytes=1, min_small_files=2)).run("schedule")
-    assert len(stage.users.open_erasures()) == 1
+    stage.users.request_erasures([Erasure(ADA, NOW_US), Erasure(UserId("nobody"), 0)])
+    stage.clock.advance(3_600)
+    stage.house(Busy(stage.folder, target_file_bytes=1_000_000, min_small_files=2)).run("schedule")
+    assert stage.users.open_erasures() == [Erasure(ADA, NOW_US)]
+
+
+def test_what_comes_after_an_erasure_was_fulfilled_is_erased_and_its_wish_opened_again(stage: Stage) -> None:
+    """Law 7: a writer that was away for days, a replay or an import brings back what was erased; never for good."""
+    wish = Erasure(ADA, NOW_US)
+    stage.users.request_erasures([wish])
+    stage.clock.advance(3_600)
+    stage.house().run("schedule")
+    assert stage.users.open_erasures() == []
+    stage.log.append(LogBatch([Interaction(EventId("late"), ADA, ItemId("book"), "view", NOW_US - HOUR_US)]))
+    stage.log.append(LogBatch([Interaction(EventId("new"), ADA, ItemId("book"), "view", NOW_US + HOUR_US)]))
+    run = stage.house(min_age_h=24).run("schedule")
+    assert run is not None
+    assert "1 of them were fulfilled before something came late" in run.detail
+    assert stage.ids() == ["bob0", "bob1", "bob2", "new"]
+    assert stage.users.open_erasures() == [wish], "the older version still has it"
+    stage.clock.advance(25 * 3_600)
+    stage.house().run("schedule")
+    assert stage.users.open_erasures() == []
+    assert stage.keeper.held(wish) == Held(0, 0, 0)
+
+
+def test_an_append_between_the_erasure_and_the_look_keeps_the_wish_open(stage: Stage) -> None:
+    """Closed means that no file holds the user, those of the newest version included."""
+
+    class Interrupted(DeltaLogKeeper):
+        def compact(self, keep_going: Callable[[], bool], *, dry_run: bool) -> Compacted:
+            stage.log.append(LogBatch([Interaction(EventId("late"), ADA, ItemId("book"), "view", NOW_US - HOUR_US)]))
+            return Compacted(0, 0, 0)
+
+    wish = Erasure(ADA, NOW_US)
+    stage.users.request_erasures([wish])
+    stage.clock.advance(3_600)
+    stage.house(Interrupted(stage.folder, target_file_bytes=1_000_000, min_small_files=2)).run("schedule")
+    assert stage.users.open_erasures() == [wish]
+    stage.house().run("schedule")
+    assert stage.users.open_erasures() == []
+
+
+def test_half_a_file_opens_no_wish_again(stage: Stage) -> None:
+    """A writer is at one every night; a wish that is open waits for it, one that was fulfilled is not in doubt."""
+    fulfilled, waiting = Erasure(ADA, NOW_US), Erasure(UserId("nobody"), NOW_US)
+    stage.users.request_erasures([fulfilled])
+    stage.clock.advance(3_600)
+    stage.house().run("schedule")
+    half = next(stage.folder.glob("event_date=*")) / "part-half.parquet"
+    half.write_bytes(b"PAR1")
+    stage.users.request_erasures([waiting])
+    stage.house(min_age_h=1).run("schedule")
+    assert stage.users.open_erasures() == [waiting]
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_what_a_lagging_writer_brought_back_online_is_forgotten_again(stage: Stage, is_closed: bool) -> None:
+    stage.users.request_erasures([Erasure(ADA, NOW_US)])
+    stage.clock.advance(3_600)
+    if is_closed:
+        stage.house().run("schedule")
+    stage.online.apply(
+        Interaction(EventId(name), ADA, ItemId(name), "view", NOW_US + hours * HOUR_US)
+        for name, hours in (("lagged", -1), ("new", 1))
+    )
+    stage.house().run("schedule")
+    assert [entry.event_id for entry in (await stage.online.read(ADA)).entries] == ["new"]
+    assert stage.users.open_erasures() == []
+
+
+def test_an_erasure_waits_for_an_online_store_that_is_away(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(wishes: Sequence[Erasure]) -> None:
+        raise FeatureStoreDown("Redis does not answer.")
+
+    wish = Erasure(ADA, NOW_US)
+    stage.users.request_erasures([wish])
+    stage.clock.advance(3_600)
+    monkeypatch.setattr(stage.online, "forget", away)
+    run = stage.house().run("schedule")
+    assert run is not None
+    assert run.state is RunState.SUCCEEDED
+    assert "because Redis did not answer" in run.detail
+    assert stage.ids() == ["bob0", "bob1", "bob2"], "the log does not wait"
+    assert stage.users.open_erasures() == [wish]
+    monkeypatch.undo()
+    stage.house().run("schedule")
+    assert stage.users.open_erasures() == []
+
+
+def test_a_user_is_found_wherever_something_is_kept(stage: Stage) -> None:
+    """The answer that proves law 7: now, in older versions, online, and after all of it."""
+    wish = Erasure(ADA, NOW_US - DAY_US)
+    before = find(ADA, stage.users, stage.keeper, lambda _: 4)
+    assert (before.request_time_us, before.log, before.num_online) == (None, Held(3, 0, 0), 4)
+    stage.users.request_erasures([wish])
+    assert find(ADA, stage.users, stage.keeper, None).log == Held(2, 0, 0), "of before the wish alone"
+    stage.house(min_age_h=24).run("schedule")
+    erased = find(ADA, stage.users, stage.keeper, None)
+    assert (erased.log.num_events_now, erased.is_open, erased.is_forgotten) == (0, True, False)
+    assert erased.log.num_events_before >= 2
+    stage.clock.advance(3_600)
+    stage.house().run("schedule")
+    after = find(ADA, stage.users, stage.keeper, lambda _: 0)
+    assert (after.log, after.is_open, after.is_forgotten) == (Held(0, 0, 0), False, True)
+    assert not find(ADA, stage.users, stage.keeper, lambda _: 1).is_forgotten
 
 
 def test_a_dry_run_changes_nothing_and_is_not_recorded(stage: Stage) -> None:
