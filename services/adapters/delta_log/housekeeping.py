@@ -2,7 +2,7 @@
 
 Every change is a commit like a writer's, made again on a fresh snapshot when others' commits came between. Compaction
 and retention don't conflict with appends; erasure rewrites a date and does, with appends to that date. Writers retry
-on their side (`append_table`), so neither waits for the other.
+on their side (`DeltaEventLog.append`), so neither waits for the other.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence

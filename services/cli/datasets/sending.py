@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import Final
 
 from nightjar import EventProducer
-from nightjar.v1 import event_pb2, item_pb2
+from nightjar.v1 import item_pb2
 from services.cli.datasets.dataset import Dataset
-from services.domain.interactions import Interaction
 from services.domain.items import Item
+from services.ingest.pacing import to_message
 
 REPORT_EVERY: Final = 1_000
 
@@ -21,30 +21,12 @@ def send(dataset: Dataset, producer: EventProducer, on_progress: Callable[[int],
     for item in dataset.items:
         producer.send_item(item_message(item))
     for num_sent, event in enumerate(dataset.events, start=1):
-        producer.send(event_message(event))
+        producer.send(to_message(event))
         if num_sent % REPORT_EVERY == 0:
             on_progress(num_sent)
     producer.flush()
     on_progress(len(dataset.events))
     return len(dataset.events)
-
-
-def event_message(event: Interaction) -> event_pb2.Event:
-    """The domain's event as the wire's."""
-    message = event_pb2.Event(
-        event_id=event.event_id,
-        user_id=event.user_id,
-        item_id=event.item_id,
-        type=event.event_type,
-        value=event.value,
-        session_id=event.session_id,
-        request_id=event.request_id,
-        position=event.position,
-        surface=event.surface,
-        attributes=event.attributes,
-    )
-    message.event_time.FromMicroseconds(event.event_time_us)
-    return message
 
 
 def item_message(item: Item) -> item_pb2.Item:
