@@ -88,7 +88,7 @@ def test_kafkas_own_console_producer(pipeline: Pipeline, kafka_tools: Path) -> N
     )
     assert done.returncode == 0, done.stderr
     rows = check_all_arrived(pipeline, Counts(read=NUM_EVENTS + 2, logged=NUM_EVENTS, dead=2))
-    assert all(json.loads(row["unknown_fields"]) == {"someday": {"a": ["new", "field"]}} for row in rows)
+    assert all(json.loads(row["unknown_fields"]) == {"json": {"someday": {"a": ["new", "field"]}}} for row in rows)
     reasons = Counter(letter["reason"] for letter in read_all(pipeline, pipeline.topic + ".dlq"))
     assert reasons == {"malformed": 1, "unknown_type": 1}
 
