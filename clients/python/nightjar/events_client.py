@@ -116,5 +116,6 @@ class EventsClient:
         why = ""
         for row, result in zip(rows, response.results, strict=True):
             results[row] = PublishResult.from_proto(result)
-            why = why or ("" if results[row].status != "not_stored" else result.detail)
+            if results[row].status == "not_stored":
+                why = why or result.detail or result.problem or "the server does not say why"
         return why

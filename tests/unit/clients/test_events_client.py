@@ -124,6 +124,14 @@ def test_when_the_time_is_up_the_error_has_every_result(served: tuple[Gateway, s
     assert [result.status for result in raised.value.results] == ["stored"] * 2 + ["not_stored"] * 3
 
 
+def test_what_is_not_stored_for_no_stated_reason_is_no_success(served: tuple[Gateway, str]) -> None:
+    """As of a later server's status, or where an answer had no room left for a sentence."""
+    gateway, target = served
+    gateway.plan = [lambda event_id: pb2.PublishResult(event_id=event_id, status=99)] * 20  # type: ignore[arg-type]
+    with EventsClient(target, timeout_s=0.3) as client, pytest.raises(EventsNotStored, match="does not say why"):
+        client.publish(events(1))
+
+
 def test_a_refusal_for_good_is_raised_at_once(served: tuple[Gateway, str]) -> None:
     gateway, target = served
     gateway.plan = [grpc.StatusCode.INVALID_ARGUMENT]
