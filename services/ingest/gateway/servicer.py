@@ -1,7 +1,7 @@
 """EventService on the wire."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -11,19 +11,14 @@ from nightjar.v1 import event_service_pb2 as wire
 from nightjar.v1.event_pb2 import Event
 from nightjar.v1.event_service_pb2_grpc import EventServiceServicer
 from services.domain.errors import BrokerDown, InvalidRequest, StreamIdle
-from services.ingest.gateway.outcomes import Batch, Outcome, Status
+from services.ingest.gateway.answers import MAX_ROOM_BYTES, results_of, room_bytes
+from services.ingest.gateway.outcomes import Batch, Status
 from services.ingest.gateway.publishing import Publisher
 from services.ingest.gateway.recorder import GatewayRecorder
 
 log = structlog.get_logger(__name__)
 
 SERVICE: Final = wire.DESCRIPTOR.services_by_name["EventService"].full_name
-
-_STATUSES: Final[Mapping[Status, wire.PublishStatus.ValueType]] = {
-    Status.STORED: wire.PUBLISH_STATUS_STORED,
-    Status.INVALID: wire.PUBLISH_STATUS_INVALID,
-    Status.NOT_STORED: wire.PUBLISH_STATUS_NOT_STORED,
-}
 
 
 class EventServicer(EventServiceServicer):
@@ -50,6 +45,7 @@ class EventServicer(EventServiceServicer):
         """See proto/nightjar/v1/event_service.proto."""
         del context
         self._check_count(request.events)
+        _checked_room(request.events)
         batch = await self._publisher.publish(request.events, patient=False)
         return wire.PublishEventsResponse(results=await self._results([batch]))
 
@@ -61,7 +57,7 @@ class EventServicer(EventServiceServicer):
         """See proto/nightjar/v1/event_service.proto."""
         del context
         batches: list[Batch] = []
-        num_events = 0
+        num_events = needed_bytes = 0
         async for request in self._none_idle(request_iterator):
             self._check_count(request.events)
             num_events += len(request.events)
@@ -69,22 +65,24 @@ class EventServicer(EventServiceServicer):
                 raise InvalidRequest(
                     "events", f"are more than {self._max_stream_events} in one stream; send them again in several"
                 )
+            needed_bytes += _checked_room(request.events, needed_bytes)
             batches.append(await self._publisher.publish(request.events, patient=True))
         return wire.PublishEventStreamResponse(results=await self._results(batches))
 
     async def _none_idle(
         self, requests: AsyncIterator[wire.PublishEventStreamRequest]
     ) -> AsyncIterator[wire.PublishEventStreamRequest]:
-        """The messages of a stream; raises StreamIdle when the next one does not come in time."""
+        """The messages of a stream that have events; raises StreamIdle when the next one does not come in time."""
+        with_events = (request async for request in requests if request.events)
         while True:
             try:
                 async with asyncio.timeout(self._stream_idle_timeout_s):
-                    request = await anext(requests)
+                    request = await anext(with_events)
             except StopAsyncIteration:
                 return
             except TimeoutError as error:
                 raise StreamIdle(
-                    f"No message of the stream came for {self._stream_idle_timeout_s:g} s; send the same events again, "
+                    f"No event of the stream came for {self._stream_idle_timeout_s:g} s; send the same events again, "
                     "end a stream once its events are sent, or set NIGHTJAR_GATEWAY__STREAM_IDLE_TIMEOUT_S higher."
                 ) from error
             yield request
@@ -101,13 +99,16 @@ class EventServicer(EventServiceServicer):
         log.debug("events_published", **{status.value: count for status, count in counts.items()})
         if counts[Status.NOT_STORED] and not counts[Status.STORED]:
             raise BrokerDown(next(outcome.detail for outcome in outcomes if outcome.status is Status.NOT_STORED))
-        return [_result(outcome) for outcome in outcomes]
+        return results_of(outcomes)
 
 
-def _result(outcome: Outcome) -> wire.PublishResult:
-    return wire.PublishResult(
-        event_id=outcome.event_id,
-        status=_STATUSES[outcome.status],
-        problem=outcome.problem,
-        detail=outcome.detail,
-    )
+def _checked_room(events: Iterable[Event], used_bytes: int = 0) -> int:
+    """What the answer needs for these events, in bytes; raises InvalidRequest when it has used too many for that."""
+    needed_bytes = room_bytes(events)
+    if used_bytes + needed_bytes > MAX_ROOM_BYTES:
+        raise InvalidRequest(
+            "events",
+            f"have so many or such long event_ids that the answer may exceed {MAX_ROOM_BYTES / 1_048_576:g} MiB; send "
+            "them again in several streams or requests",
+        )
+    return needed_bytes

@@ -105,7 +105,9 @@ class PublishEventStreamRequest(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
-        """The events, in the order in which they are to be stored for each user. None: the message is passed over."""
+        """The events, in the order in which they are to be stored for each user. None: the message is passed over, and
+        the stream is as idle as without it.
+        """
 
     def __init__(
         self,
@@ -164,7 +166,9 @@ class PublishResult(_message.Message):
     `broker_down` or `no_answer_in_time`. Empty: the event is stored.
     """
     detail: _builtins.str
-    """The problem as one sentence for people, of at most 512 characters. Empty: the event is stored."""
+    """The problem as one sentence for people, of at most 512 characters. Empty: the event is stored, or so many others of
+    the answer have a sentence that there is no room left for this one.
+    """
     def __init__(
         self,
         *,

@@ -52,10 +52,13 @@ class EventServiceStub:
     """
     PublishEventStream: _grpc.StreamUnaryMultiCallable[_event_service_pb2.PublishEventStreamRequest, _event_service_pb2.PublishEventStreamResponse]
     """PublishEventStream stores events as they come and answers once, after the end of the stream, for all of them. The
-    limits of PublishEvents hold for each message; the whole stream may hold 100,000 events. When the server is full it
-    reads more slowly, which gRPC's flow control tells the sender. A stream of which no message comes for 60 s, unless
-    the operator set another time, ends with DEADLINE_EXCEEDED (STREAM_IDLE). After an error some events of the stream
-    may be stored; send all of them again.
+    limits of PublishEvents hold for each message. The whole stream may hold 50,000 events, unless the operator set
+    another number, and their results may have 3.5 MiB, so that the answer with its sentences stays within the 4 MiB that
+    gRPC clients take by default: an event takes 34 bytes and those of its event_id, so 50,000 with 36 characters each
+    fit. A stream beyond either ends with INVALID_ARGUMENT; send its events again in several.
+    When the server is full it reads more slowly, which gRPC's flow control tells the sender. A stream of which no event
+    comes for 60 s, unless the operator set another time, ends with DEADLINE_EXCEEDED (STREAM_IDLE). After an error some
+    events of the stream may be stored; send all of them again.
     """
 
 @_typing.type_check_only
@@ -82,10 +85,13 @@ class EventServiceAsyncStub(EventServiceStub):
     """
     PublishEventStream: _aio.StreamUnaryMultiCallable[_event_service_pb2.PublishEventStreamRequest, _event_service_pb2.PublishEventStreamResponse]  # type: ignore[assignment]
     """PublishEventStream stores events as they come and answers once, after the end of the stream, for all of them. The
-    limits of PublishEvents hold for each message; the whole stream may hold 100,000 events. When the server is full it
-    reads more slowly, which gRPC's flow control tells the sender. A stream of which no message comes for 60 s, unless
-    the operator set another time, ends with DEADLINE_EXCEEDED (STREAM_IDLE). After an error some events of the stream
-    may be stored; send all of them again.
+    limits of PublishEvents hold for each message. The whole stream may hold 50,000 events, unless the operator set
+    another number, and their results may have 3.5 MiB, so that the answer with its sentences stays within the 4 MiB that
+    gRPC clients take by default: an event takes 34 bytes and those of its event_id, so 50,000 with 36 characters each
+    fit. A stream beyond either ends with INVALID_ARGUMENT; send its events again in several.
+    When the server is full it reads more slowly, which gRPC's flow control tells the sender. A stream of which no event
+    comes for 60 s, unless the operator set another time, ends with DEADLINE_EXCEEDED (STREAM_IDLE). After an error some
+    events of the stream may be stored; send all of them again.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -121,10 +127,13 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.PublishEventStreamResponse, _abc.Awaitable[_event_service_pb2.PublishEventStreamResponse]]:
         """PublishEventStream stores events as they come and answers once, after the end of the stream, for all of them. The
-        limits of PublishEvents hold for each message; the whole stream may hold 100,000 events. When the server is full it
-        reads more slowly, which gRPC's flow control tells the sender. A stream of which no message comes for 60 s, unless
-        the operator set another time, ends with DEADLINE_EXCEEDED (STREAM_IDLE). After an error some events of the stream
-        may be stored; send all of them again.
+        limits of PublishEvents hold for each message. The whole stream may hold 50,000 events, unless the operator set
+        another number, and their results may have 3.5 MiB, so that the answer with its sentences stays within the 4 MiB that
+        gRPC clients take by default: an event takes 34 bytes and those of its event_id, so 50,000 with 36 characters each
+        fit. A stream beyond either ends with INVALID_ARGUMENT; send its events again in several.
+        When the server is full it reads more slowly, which gRPC's flow control tells the sender. A stream of which no event
+        comes for 60 s, unless the operator set another time, ends with DEADLINE_EXCEEDED (STREAM_IDLE). After an error some
+        events of the stream may be stored; send all of them again.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,7 +1,11 @@
 """EventService on a Kafka in memory: the answer's words, its order, and when a call fails as a whole."""
 
-from collections.abc import AsyncIterator, Iterator
+import gc
+import itertools
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -18,6 +22,7 @@ from services.ingest.gateway.recorder import GatewayRecorder
 from services.ingest.gateway.room import Room
 from services.ingest.gateway.server import Health, build_server
 from services.ingest.gateway.servicer import EventServicer
+from services.settings.gateway import GatewaySettings
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.event_sender import FakeEventSender
 
@@ -33,14 +38,31 @@ def event(event_id: str, **fields: object) -> event_pb2.Event:
 
 
 class Bench:
-    def __init__(self, thread: ThreadPoolExecutor) -> None:
-        self.sender, self.recorder = FakeEventSender(), GatewayRecorder()
+    def __init__(
+        self, thread: ThreadPoolExecutor, sender: FakeEventSender, max_request_events: int, max_stream_events: int
+    ) -> None:
+        self.sender, self.recorder = sender, GatewayRecorder()
         limits = Limits(max_record_bytes=65_536, max_future_us=0)
-        room, types = Room(1_000_000), DEFAULT_EVENT_TYPES
-        publisher = Publisher(self.sender, FakeClock(), thread, room, types=types, limits=limits, answer_timeout_s=5.0)
+        room, types = Room(64_000_000), DEFAULT_EVENT_TYPES
+        publisher = Publisher(self.sender, FakeClock(), thread, room, types=types, limits=limits, answer_timeout_s=30.0)
         self.servicer = EventServicer(
-            publisher, self.recorder, max_request_events=3, max_stream_events=5, stream_idle_timeout_s=0.2
+            publisher,
+            self.recorder,
+            max_request_events=max_request_events,
+            max_stream_events=max_stream_events,
+            stream_idle_timeout_s=0.2,
         )
+
+    @asynccontextmanager
+    async def connected(self, max_calls: int = 1) -> AsyncIterator[EventServiceStub]:
+        """Over a real connection, of a client that sets nothing."""
+        limits = {"max_request_bytes": 4 * 1_048_576, "max_calls": max_calls}
+        server = build_server(self.servicer, Health(), self.recorder, **limits)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield EventServiceStub(channel)
+        await server.stop(None)
 
     async def unary(self, *events: event_pb2.Event) -> list[wire.PublishResult]:
         response = await self.servicer.PublishEvents(wire.PublishEventsRequest(events=events), CONTEXT)
@@ -55,9 +77,14 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        yield Bench(thread)
+def thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def bench(thread: ThreadPoolExecutor) -> Bench:
+    return Bench(thread, FakeEventSender(), max_request_events=3, max_stream_events=5)
 
 
 async def test_the_answer_speaks_the_contracts_words(bench: Bench) -> None:
@@ -81,12 +108,8 @@ async def test_a_stream_is_answered_once_for_all_of_it_in_order(bench: Bench) ->
 
 
 async def test_an_idle_stream_ends_and_its_place_is_free_again(bench: Bench) -> None:
-    """Over a real connection: as many idle streams as there are calls would shut health checks out for good."""
-    server = build_server(bench.servicer, Health(), bench.recorder, max_request_bytes=1_048_576, max_calls=1)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = EventServiceStub(channel)
+    """As many idle streams as there are calls would shut health checks out for good."""
+    async with bench.connected(max_calls=1) as stub:
         idle = stub.PublishEventStream()
         await idle.write(wire.PublishEventStreamRequest(events=[event("e0")]))
         with pytest.raises(grpc.aio.AioRpcError, match="send the same events again") as ended:
@@ -94,7 +117,33 @@ async def test_an_idle_stream_ends_and_its_place_is_free_again(bench: Bench) -> 
         assert ended.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         answer = await stub.PublishEvents(wire.PublishEventsRequest(events=[event("e0")]), timeout=10)
         assert [result.status for result in answer.results] == [wire.PUBLISH_STATUS_STORED]
-    await server.stop(None)
+
+
+async def test_empty_messages_do_not_keep_a_stream_open(bench: Bench) -> None:
+    async with bench.connected() as stub:
+        empty = itertools.repeat(wire.PublishEventStreamRequest())
+        with pytest.raises(grpc.aio.AioRpcError, match="No event of the stream came") as ended:
+            await stub.PublishEventStream(empty, timeout=20)
+        assert ended.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_of_empty_messages_nothing_is_kept(bench: Bench) -> None:
+    kept_bytes: list[int] = []
+
+    async def requests() -> AsyncIterator[wire.PublishEventStreamRequest]:
+        for number in range(50_000):
+            if number in (1_000, 49_999):
+                gc.collect()
+                kept_bytes.append(tracemalloc.get_traced_memory()[0])
+            yield wire.PublishEventStreamRequest()
+
+    tracemalloc.start()
+    try:
+        assert not (await bench.servicer.PublishEventStream(requests(), CONTEXT)).results
+    finally:
+        tracemalloc.stop()
+    first, last = kept_bytes
+    assert last - first < 100_000
 
 
 async def test_when_kafka_took_nothing_the_call_fails_as_a_whole(bench: Bench) -> None:
@@ -117,3 +166,52 @@ async def test_too_many_events_are_refused_by_name(bench: Bench) -> None:
         await bench.unary(*[event("e")] * 4)
     with pytest.raises(InvalidRequest, match="more than 5 in one stream"):
         await bench.stream([event("e")] * 3, [event("e")] * 3)
+
+
+MAX_REQUEST, MAX_STREAM = GatewaySettings().max_request_events, GatewaySettings().max_stream_events
+
+
+def messages(
+    id_of: Callable[[int], str], num_events: int, **fields: object
+) -> Iterator[wire.PublishEventStreamRequest]:
+    for start in range(0, num_events, MAX_REQUEST):
+        rows = range(start, min(start + MAX_REQUEST, num_events))
+        yield wire.PublishEventStreamRequest(events=[event(id_of(row), **fields) for row in rows])
+
+
+def uuid_like(row: int) -> str:
+    return f"0191f3a4-7c1e-7000-8000-{row:012}"
+
+
+async def published(bench: Bench, requests: Iterator[wire.PublishEventStreamRequest]) -> Sequence[wire.PublishResult]:
+    async with bench.connected() as stub:
+        return (await stub.PublishEventStream(requests, timeout=60)).results
+
+
+async def test_the_answer_to_the_longest_stream_fits_into_what_clients_take(thread: ThreadPoolExecutor) -> None:
+    bench = Bench(thread, FakeEventSender(), MAX_REQUEST, MAX_STREAM)
+    results = await published(bench, messages(uuid_like, MAX_STREAM))
+    assert [result.event_id for result in results] == [uuid_like(row) for row in range(MAX_STREAM)]
+    assert {result.status for result in results} == {wire.PUBLISH_STATUS_STORED}
+
+
+async def test_so_does_one_that_has_something_to_say_of_every_event(thread: ThreadPoolExecutor) -> None:
+    """The sentences give way, never the results."""
+    bench = Bench(thread, FakeEventSender(), MAX_REQUEST, MAX_STREAM)
+    results = await published(bench, messages(uuid_like, MAX_STREAM, type="é" * 200))
+    assert len(results) == MAX_STREAM
+    assert {(result.status, result.problem) for result in results} == {(wire.PUBLISH_STATUS_INVALID, "unknown_type")}
+    assert "é" in results[0].detail
+    assert results[-1].detail == ""
+
+
+async def test_a_stream_whose_answer_nobody_could_take_ends_before_it_is_that_long(thread: ThreadPoolExecutor) -> None:
+    bench = Bench(thread, FakeEventSender(), MAX_REQUEST, MAX_STREAM)
+
+    def long_id(row: int) -> str:
+        return f"{row:06}".ljust(256, "x")
+
+    with pytest.raises(grpc.aio.AioRpcError, match=r"exceed 3.5 MiB; send them again in several") as ended:
+        await published(bench, messages(long_id, 13_000))
+    assert ended.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert len(await published(bench, messages(long_id, 12_000))) == 12_000
