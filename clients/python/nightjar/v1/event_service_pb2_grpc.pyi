@@ -53,9 +53,9 @@ class EventServiceStub:
     PublishEventStream: _grpc.StreamUnaryMultiCallable[_event_service_pb2.PublishEventStreamRequest, _event_service_pb2.PublishEventStreamResponse]
     """PublishEventStream stores events as they come and answers once, after the end of the stream, for all of them. The
     limits of PublishEvents hold for each message. The whole stream may hold 50,000 events, unless the operator set
-    another number, and their results may have 3.5 MiB, so that the answer with its sentences stays within the 4 MiB that
-    gRPC clients take by default: an event takes 34 bytes and those of its event_id, so 50,000 with 36 characters each
-    fit. A stream beyond either ends with INVALID_ARGUMENT; send its events again in several.
+    another number, and their results 3.5 MiB, so that the answer with its sentences stays within the 4 MiB that gRPC
+    clients take by default: an event takes 34 bytes and those of its event_id, so 50,000 with 36 characters each fit. A
+    stream beyond either ends with INVALID_ARGUMENT; send its events again in several.
     When the server is full it reads more slowly, which gRPC's flow control tells the sender. A stream of which no event
     comes for 60 s, unless the operator set another time, ends with DEADLINE_EXCEEDED (STREAM_IDLE). After an error some
     events of the stream may be stored; send all of them again.
@@ -86,9 +86,9 @@ class EventServiceAsyncStub(EventServiceStub):
     PublishEventStream: _aio.StreamUnaryMultiCallable[_event_service_pb2.PublishEventStreamRequest, _event_service_pb2.PublishEventStreamResponse]  # type: ignore[assignment]
     """PublishEventStream stores events as they come and answers once, after the end of the stream, for all of them. The
     limits of PublishEvents hold for each message. The whole stream may hold 50,000 events, unless the operator set
-    another number, and their results may have 3.5 MiB, so that the answer with its sentences stays within the 4 MiB that
-    gRPC clients take by default: an event takes 34 bytes and those of its event_id, so 50,000 with 36 characters each
-    fit. A stream beyond either ends with INVALID_ARGUMENT; send its events again in several.
+    another number, and their results 3.5 MiB, so that the answer with its sentences stays within the 4 MiB that gRPC
+    clients take by default: an event takes 34 bytes and those of its event_id, so 50,000 with 36 characters each fit. A
+    stream beyond either ends with INVALID_ARGUMENT; send its events again in several.
     When the server is full it reads more slowly, which gRPC's flow control tells the sender. A stream of which no event
     comes for 60 s, unless the operator set another time, ends with DEADLINE_EXCEEDED (STREAM_IDLE). After an error some
     events of the stream may be stored; send all of them again.
@@ -128,9 +128,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_event_service_pb2.PublishEventStreamResponse, _abc.Awaitable[_event_service_pb2.PublishEventStreamResponse]]:
         """PublishEventStream stores events as they come and answers once, after the end of the stream, for all of them. The
         limits of PublishEvents hold for each message. The whole stream may hold 50,000 events, unless the operator set
-        another number, and their results may have 3.5 MiB, so that the answer with its sentences stays within the 4 MiB that
-        gRPC clients take by default: an event takes 34 bytes and those of its event_id, so 50,000 with 36 characters each
-        fit. A stream beyond either ends with INVALID_ARGUMENT; send its events again in several.
+        another number, and their results 3.5 MiB, so that the answer with its sentences stays within the 4 MiB that gRPC
+        clients take by default: an event takes 34 bytes and those of its event_id, so 50,000 with 36 characters each fit. A
+        stream beyond either ends with INVALID_ARGUMENT; send its events again in several.
         When the server is full it reads more slowly, which gRPC's flow control tells the sender. A stream of which no event
         comes for 60 s, unless the operator set another time, ends with DEADLINE_EXCEEDED (STREAM_IDLE). After an error some
         events of the stream may be stored; send all of them again.

@@ -6,7 +6,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -25,6 +25,9 @@ from services.ingest.gateway.servicer import EventServicer
 from services.settings.gateway import GatewaySettings
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.event_sender import FakeEventSender
+
+if TYPE_CHECKING:
+    from nightjar.v1.event_service_pb2_grpc import EventServiceAsyncStub
 
 CONTEXT: Any = None
 
@@ -54,10 +57,11 @@ class Bench:
         )
 
     @asynccontextmanager
-    async def connected(self, max_calls: int = 1) -> AsyncIterator[EventServiceStub]:
+    async def connected(self, max_calls: int = 1) -> AsyncIterator["EventServiceAsyncStub"]:
         """Over a real connection, of a client that sets nothing."""
-        limits = {"max_request_bytes": 4 * 1_048_576, "max_calls": max_calls}
-        server = build_server(self.servicer, Health(), self.recorder, **limits)
+        server = build_server(
+            self.servicer, Health(), self.recorder, max_request_bytes=4 * 1_048_576, max_calls=max_calls
+        )
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
