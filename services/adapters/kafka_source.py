@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import repeat
 from typing import Any, Final
 
 import structlog
@@ -188,19 +190,24 @@ def to_record(message: Any) -> Record:
 
 
 def _to_records(messages: Sequence[Any]) -> list[Record]:
-    """The messages of one partition."""
-    partition = Partition(messages[0].topic, messages[0].partition)
-    return [
-        Record(
-            partition,
-            message.offset,
-            message.value,
-            _content_type(message.headers),
-            message.key,
-            None if message.timestamp is None or message.timestamp < 0 else message.timestamp * 1_000,
-        )
-        for message in messages
-    ]
+    """The messages of one partition; a column at a time, since a call for each message costs as much as all else."""
+    (topic, number), last_headers, content_type = messages[0][:2], None, ""
+    content_types = []
+    for message in messages:
+        if message.headers != last_headers:  # a producer says the same in every record
+            last_headers = message.headers
+            content_type = _content_type(last_headers)
+        content_types.append(content_type)
+    columns = (
+        repeat(Partition(topic, number)),
+        [message.offset for message in messages],
+        [message.value for message in messages],
+        content_types,
+        [message.key for message in messages],
+        [stamp * 1_000 if (stamp := message.timestamp) is not None and stamp >= 0 else None for message in messages],
+    )
+    # What `Record._make` does, without a call of Python for each.
+    return list(map(partial(tuple.__new__, Record), zip(*columns, strict=False)))
 
 
 def _content_type(headers: Sequence[tuple[str, bytes | None]]) -> str:

@@ -1,7 +1,7 @@
 """The operator's words for what users do, and what each event says about their taste."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -107,13 +107,13 @@ class EventTypes:
 
     def __init__(self, declared: Iterable[EventType]) -> None:
         self.declared = tuple(declared)
-        self._by_name = {kind.name: kind for kind in self.declared}
+        self.by_name: Mapping[str, EventType] = {kind.name: kind for kind in self.declared}
 
     def get(self, name: str) -> EventType | None:
-        return self._by_name.get(name)
+        return self.by_name.get(name)
 
     def names(self) -> tuple[str, ...]:
-        return tuple(self._by_name)
+        return tuple(self.by_name)
 
 
 DEFAULT_EVENT_TYPES = EventTypes(

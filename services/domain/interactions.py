@@ -25,7 +25,8 @@ class Interaction(NamedTuple):
     unknown_fields: str = ""
     """What a newer producer sent that this reader has no word for: a JSON object, kept in the log; empty for none.
 
-    Of a protobuf record it has one member, `protobuf`, which holds the fields' bytes in Base64.
+    It has one member: `json`, the unknown members of a record in JSON, or `protobuf`, the bytes of a protobuf record's
+    unknown fields in Base64.
     """
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import methodcaller
 from typing import Final
 
 import numpy as np
@@ -78,12 +80,10 @@ def to_arrow(batch: LogBatch) -> pa.Table:
 
 def _map_array(maps: Sequence[Mapping[str, str]]) -> pa.MapArray:
     ends = np.cumsum(np.fromiter(map(len, maps), np.int32, len(maps)), dtype=np.int32)
-    keys = [key for each in maps if each for key in each]
-    values = [value for each in maps if each for value in each.values()]
     return pa.MapArray.from_arrays(
         pa.array(np.concatenate((np.zeros(1, np.int32), ends))),
-        pa.array(keys, pa.string()),
-        pa.array(values, pa.string()),
+        pa.array(list(chain.from_iterable(maps)), pa.string()),
+        pa.array(list(chain.from_iterable(map(methodcaller("values"), maps))), pa.string()),
     )
 
 

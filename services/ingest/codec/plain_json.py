@@ -3,6 +3,7 @@ a hundred. What proto3 JSON allows besides (a number as text, null, a time with 
 left to that library; what is understood means the same. One thing is laxer: of a field given twice the last counts.
 """
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
@@ -90,12 +91,29 @@ def _time_us(text: str | None) -> int | None:
     """Raises ValueError for what is not written like 2026-01-02T03:04:05.678Z."""
     if text is None:
         return None
-    in_shape = 20 <= len(text) <= 30 and text[4] == text[7] == "-" and text[10] == "T" and text[11:13] < "24"
-    if not (in_shape and text[19] in ".Z" and text[-1] == "Z"):
+    in_shape = 20 <= len(text) <= 30 and text[4] == text[7] == "-" and text[13] == text[16] == ":"
+    if not (in_shape and text[10] == "T" and text[11:13] < "24" and text[19] in ".Z" and text[-1] == "Z"):
         raise ValueError
     return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
 
 
+def part_known_from_unknown(text: bytes) -> tuple[bytes, str]:
+    """The object without the members that the contract has no name for, and those as `Interaction.unknown_fields`.
+
+    For records that `read_plain_json` leaves to the protobuf library, which would drop the unknown ones.
+    """
+    try:
+        members = json.loads(text.decode())
+        unknown = {name: members[name] for name in members if name not in _NAMES} if isinstance(members, dict) else {}
+        if not unknown:
+            return text, ""
+        known = {name: members[name] for name in members if name in _NAMES}
+        return json.dumps(known).encode(), json.dumps({"json": unknown})
+    except (ValueError, RecursionError):
+        return text, ""  # that library says what is wrong with it
+
+
 def _unknown_fields(text: bytes) -> str:
     members = _whole.decode(text)
-    return msgspec.json.encode({name: members[name] for name in members if name not in _NAMES}).decode()
+    unknown = {name: members[name] for name in members if name not in _NAMES}
+    return msgspec.json.encode({"json": unknown}).decode()
