@@ -1,7 +1,7 @@
 """Which event ids were seen lately: the same id again is a duplicate, whatever else the event says."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,10 @@ _RECENT: Final = 131_072
 # A run is merged into the one before once it has this share of it. Larger: more to search; smaller: merged more often.
 _MERGE_SHARE: Final = 0.1
 
-_Hashes = npt.NDArray[np.int64]
-_Times = npt.NDArray[np.int64]
+BYTES_AN_ID: Final = 16  # once it is sorted in: a hash and an event time
+
+_Run: TypeAlias = list[npt.NDArray[np.int64]]
+"""Hashes, sorted, and the event time of each."""
 
 
 def num_never_forgotten(max_ids: int) -> int:
@@ -33,26 +35,22 @@ class SeenEvents:
 
     Partitions are read at different speeds, so how late an event is says nothing about whether it was seen; only its
     id does. An id is kept as its 64-bit hash, salted anew in each process: among n ids, a new one is taken for a
-    duplicate with a chance of n / 2^64, one in 10^12 for 20 million. Memory: 16 bytes an id, half as much again
-    while runs are merged.
+    duplicate with a chance of n / 2^64, one in 10^12 for 20 million. Memory: `BYTES_AN_ID`, and two thirds of it more
+    while runs are merged or ids forgotten.
     """
 
     def __init__(self, max_ids: int) -> None:
         self._max_ids = max_ids
         self._recent: dict[int, int] = {}
-        self._runs: list[tuple[_Hashes, _Times]] = []  # each sorted by hash, the longest first
+        self._runs: list[_Run] = []
 
     def first_times(self, event_ids: Sequence[EventId], event_times_us: Sequence[int]) -> list[bool]:
         """For each id whether it is new, the earlier ones of this call included; remembers them all."""
         if self._max_ids == 0:
             return [True] * len(event_ids)
         hashes = np.fromiter(map(hash, event_ids), np.int64, len(event_ids))
-        sorted_in = np.zeros(len(hashes), dtype=np.bool_)
-        for run, _ in self._runs:
-            places = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
-            sorted_in |= run[places] == hashes
         recent, first = self._recent, []
-        for number, known, time_us in zip(hashes.tolist(), sorted_in.tolist(), event_times_us, strict=True):
+        for number, known, time_us in zip(hashes.tolist(), self._are_sorted_in(hashes), event_times_us, strict=True):
             new = not known and number not in recent
             if new:
                 recent[number] = time_us
@@ -61,6 +59,13 @@ class SeenEvents:
             self._sort_in()
         return first
 
+    def _are_sorted_in(self, hashes: npt.NDArray[np.int64]) -> list[bool]:
+        found = np.zeros(len(hashes), dtype=np.bool_)
+        for run, _ in self._runs:
+            places = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
+            found |= run[places] == hashes
+        return found.tolist()
+
     def __len__(self) -> int:
         return len(self._recent) + sum(len(hashes) for hashes, _ in self._runs)
 
@@ -68,23 +73,35 @@ class SeenEvents:
         hashes = np.fromiter(self._recent.keys(), np.int64, len(self._recent))
         times = np.fromiter(self._recent.values(), np.int64, len(self._recent))
         self._recent = {}
-        self._runs.append(_sorted(hashes, times))
+        order = np.argsort(hashes, kind="stable")
+        self._runs.append([hashes[order], times[order]])
         while len(self._runs) > 1 and len(self._runs[-1][0]) > _MERGE_SHARE * len(self._runs[-2][0]):
-            (last_hashes, last_times), (hashes, times) = self._runs.pop(), self._runs.pop()
-            self._runs.append(_sorted(np.concatenate((hashes, last_hashes)), np.concatenate((times, last_times))))
+            small = self._runs.pop()
+            _merge(self._runs[-1], small)
         if len(self) > self._max_ids:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         """Says until when."""
-        hashes, times = (np.concatenate(parts) for parts in zip(*self._runs, strict=True))
         num_kept = num_never_forgotten(self._max_ids)
-        by_age = np.argpartition(times, len(times) - num_kept)
-        kept, gone = by_age[-num_kept:], by_age[:-num_kept]
-        self._runs = [_sorted(hashes[kept], times[kept])]
-        log.warning("seen_ids_forgotten", until_event_time_us=int(times[gone].max()), num_ids=len(self))
+        times = np.concatenate([run[1] for run in self._runs])
+        times.partition(len(times) - num_kept)
+        oldest_kept, gone_until = int(times[len(times) - num_kept]), int(times[: len(times) - num_kept].max())
+        num_of_that_time = int(np.count_nonzero(times[len(times) - num_kept :] == oldest_kept))
+        del times
+        for run in self._runs:
+            kept = run[1] > oldest_kept
+            of_that_time = np.flatnonzero(run[1] == oldest_kept)[:num_of_that_time]
+            num_of_that_time -= len(of_that_time)
+            kept[of_that_time] = True
+            for column in range(2):
+                run[column] = run[column][kept]
+        self._runs = [run for run in self._runs if len(run[0])]
+        log.warning("seen_ids_forgotten", until_event_time_us=gone_until, num_ids=len(self))
 
 
-def _sorted(hashes: _Hashes, times: _Times) -> tuple[_Hashes, _Times]:
-    order = np.argsort(hashes, kind="stable")
-    return hashes[order], times[order]
+def _merge(run: _Run, small: _Run) -> None:
+    """Puts the smaller run into the other, one column after the other: both at once would take twice the memory."""
+    places = np.searchsorted(run[0], small[0])
+    for column in range(2):
+        run[column] = np.insert(run[column], places, small[column])

@@ -1,5 +1,6 @@
 """The memory of seen ids: exact among those it remembers, bounded by a number of ids, the newest by event time stay."""
 
+import tracemalloc
 import uuid
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.domain.ids import EventId
 from services.ingest import dedupe
-from services.ingest.dedupe import SeenEvents
+from services.ingest.dedupe import SeenEvents, num_never_forgotten
 
 HOUR_US = 3_600_000_000
 
@@ -87,6 +88,22 @@ def test_it_answers_as_a_set_would(calls: list[list[int]], recent: int) -> None:
         assert len(seen) == len(model)
 
 
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 40), st.integers(1, 16))
+def test_it_never_forgets_what_it_must_remember(times: list[int], max_ids: int, recent: int) -> None:
+    """Also among ids of the same time, of which only some are kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedupe, "_RECENT", recent)
+        seen = SeenEvents(max_ids)
+        for number, time_us in enumerate(times):
+            seen.first_times([EventId(str(number))], [time_us])
+    assert len(seen) <= max_ids
+    ranked = sorted(times)
+    surely = [
+        number for number, time_us in enumerate(times) if len(times) - ranked.index(time_us) <= max_ids * 15 // 16
+    ]
+    assert not any(seen.first_times([EventId(str(number))], [times[number]])[0] for number in surely)
+
+
 def test_a_million_ids_take_sixteen_bytes_each() -> None:
     seen = SeenEvents(max_ids=2_000_000)
     for start in range(0, 1_000_000, 100_000):
@@ -96,3 +113,22 @@ def test_a_million_ids_take_sixteen_bytes_each() -> None:
     assert stored <= 16 * 1_000_000
     again = seen.first_times([EventId(uuid.UUID(int=n).hex) for n in range(0, 1_000_000, 7)], [0] * 142_858)
     assert not np.any(again)
+
+
+def test_sorting_in_and_forgetting_take_two_thirds_more_for_a_moment() -> None:
+    """A container is sized by what the writer takes at its bound, where ids are forgotten again and again."""
+    num_ids, part = 500_000, 50_000
+    seen = SeenEvents(max_ids=num_ids)
+    tracemalloc.start()
+    try:
+        for start in range(0, num_ids + 4 * part, part):
+            ids = [EventId(f"{start + n}") for n in range(part)]
+            tracemalloc.reset_peak()
+            before = sum(array.nbytes for run in seen._runs for array in run)
+            held = tracemalloc.get_traced_memory()[0]
+            seen.first_times(ids, range(start, start + part))
+            peak = before + tracemalloc.get_traced_memory()[1] - held
+            assert peak <= 27 * num_ids + 120 * dedupe._RECENT
+    finally:
+        tracemalloc.stop()
+    assert num_never_forgotten(num_ids) <= len(seen) <= num_ids
