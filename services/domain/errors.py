@@ -27,6 +27,7 @@ class Reason(StrEnum):
     EVENT_LOG_CONFLICT = "EVENT_LOG_CONFLICT"
     EVENT_LOG_MOVED = "EVENT_LOG_MOVED"
     EVENT_LOG_DOWN = "EVENT_LOG_DOWN"
+    OFFSETS_WENT_BACK = "OFFSETS_WENT_BACK"
     TOO_MANY_DEAD_LETTERS = "TOO_MANY_DEAD_LETTERS"
     NOT_ENOUGH_DATA = "NOT_ENOUGH_DATA"
     TRAINING_FAILED = "TRAINING_FAILED"
@@ -144,6 +145,7 @@ class EventLogMoved(NightjarError):
     """Others stored events since this batch was held against the log's ids: it must be judged again."""
 
     reason = Reason.EVENT_LOG_MOVED
+    retryable = True
 
 
 class EventLogDown(NightjarError):
@@ -151,6 +153,12 @@ class EventLogDown(NightjarError):
 
     reason = Reason.EVENT_LOG_DOWN
     retryable = True
+
+
+class OffsetsWentBack(NightjarError):
+    """A topic gives offsets again that the log already holds: it is not the topic it was."""
+
+    reason = Reason.OFFSETS_WENT_BACK
 
 
 class TooManyDeadLetters(NightjarError):

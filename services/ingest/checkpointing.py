@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from services.domain.errors import EventLogMoved, NightjarError, TooManyDeadLetters
+from services.domain.errors import EventLogMoved, NightjarError
 from services.domain.ports import RecordSource
 from services.domain.streams import Record
 from services.ingest.offline_writer import OfflineWriter
@@ -49,7 +49,6 @@ class _Checkpoints:
         self._limits = limits
         self._pending_since = time.monotonic()
         self._refusals: Pauses | None = None
-        self._too_many_dead: TooManyDeadLetters | None = None
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -64,7 +63,7 @@ class _Checkpoints:
                 self._refused(error)
         try:
             self._writer.checkpoint(self._source)
-        except EventLogMoved as moved:
+        except EventLogMoved as moved:  # others keep coming first, and this one was asked to stop
             log.info("left_to_the_next_writer", reason=str(moved))
 
     def _take(self, records: Sequence[Record]) -> None:
@@ -72,34 +71,26 @@ class _Checkpoints:
             return
         if not self._writer.has_pending:
             self._pending_since = time.monotonic()
-        try:
-            self._writer.take(records)
-        except TooManyDeadLetters as too_many:
-            self._too_many_dead = too_many
+        self._writer.take(records)
 
     def _store(self) -> None:
         """Stores what is due; and once nothing waits for a store that was down, reading goes on."""
         if self._writer.has_lost_its_place:
             self._source.seek(self._writer.begin_again())
         elif self._is_due():
-            try:
-                self._writer.checkpoint(self._source)
-            except EventLogMoved as moved:
-                log.info("judged_again", reason=str(moved))
-                self._source.seek(self._writer.begin_again())
+            self._writer.checkpoint(self._source)
         elif self._refusals is None or self._writer.has_pending:
             return
         if self._refusals is not None:
             self._source.resume()
             self._refusals = None
-        if self._too_many_dead is not None:
-            raise self._too_many_dead
+        self._writer.give_up_if_too_many_are_dead()
 
     def _is_due(self) -> bool:
         writer, limits = self._writer, self._limits
         full = writer.num_pending >= limits.max_rows or writer.pending_bytes >= limits.max_bytes
         waited = time.monotonic() - self._pending_since >= limits.max_wait_s
-        in_trouble = self._too_many_dead is not None or self._refusals is not None
+        in_trouble = writer.has_too_many_dead or self._refusals is not None
         return writer.has_pending and (full or waited or in_trouble)
 
     def _refused(self, error: NightjarError) -> None:

@@ -1,14 +1,18 @@
 """The EventLog port: atomic appends, pinned versions, time order, and progress that says where to read on."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
 from deltalake import DeltaTable
 
 from services.adapters.delta_log import DeltaEventLog
-from services.domain.errors import EventLogConflict
+from services.adapters.delta_log.housekeeping import DeltaLogKeeper
+from services.adapters.delta_log.leftovers import forget_commits
+from services.domain.errors import EventLogConflict, EventLogMoved
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction
 from services.domain.ports import EventLog
@@ -161,7 +165,7 @@ def test_a_refused_writer_goes_on_once_it_has_read_its_position_again(tmp_path: 
     assert first.num_events() == 2
 
 
-def test_writers_of_different_partitions_do_not_hinder_each_other(tmp_path: Path) -> None:
+def test_writers_of_different_partitions_do_not_fence_each_other(tmp_path: Path) -> None:
     first, second = DeltaEventLog(tmp_path / "log"), DeltaEventLog(tmp_path / "log")
     for writer, partition in ((first, FIRST), (second, SECOND)):
         writer.progress([partition])
@@ -180,3 +184,131 @@ def test_a_commit_that_housekeeping_overtook_is_tried_again(tmp_path: Path) -> N
     log.append(LogBatch([event("b", START_US)], {FIRST: done(2, read=2, logged=2)}))
     assert DeltaEventLog(tmp_path / "log").num_events() == 2
     assert DeltaEventLog(tmp_path / "log").progress([FIRST]) == {FIRST: done(2, read=2, logged=2)}
+
+
+def told(log: EventLog) -> list[str]:
+    return [event_id for ids, _ in log.ids_of_others() for event_id in ids]
+
+
+def test_a_writer_hears_of_what_another_stored_before_it_may_append(tmp_path: Path) -> None:
+    """So one event id on two partitions, whose writers remember different ids, is stored once."""
+    first, second = DeltaEventLog(tmp_path / "log"), DeltaEventLog(tmp_path / "log")
+    for writer, partition in ((first, FIRST), (second, SECOND)):
+        writer.progress([partition])
+        assert ids_of(writer) == {}
+    first.append(LogBatch([event("a", START_US), event("b", START_US)], {FIRST: done(2, read=2, logged=2)}))
+    for _ in range(2):  # until it has asked
+        with pytest.raises(EventLogMoved):
+            second.append(LogBatch([event("b", START_US)], {SECOND: done(1, read=1, logged=1)}))
+    assert told(second) == ["a", "b"]
+    second.append(LogBatch([], {SECOND: done(1, read=1, duplicate=1)}))
+    assert told(second) == []
+    second.append(LogBatch([event("c", START_US)], {SECOND: done(2, read=2, logged=1, duplicate=1)}))
+    assert told(first) == ["c"]
+    first.append(LogBatch([event("d", START_US)], {FIRST: done(3, read=3, logged=3)}))
+    assert DeltaEventLog(tmp_path / "log").num_events() == 4
+
+
+def test_of_two_appends_at_the_same_time_one_is_refused(tmp_path: Path) -> None:
+    """Both looked before either had stored: the later commit conflicts, looks again, and hears of the earlier."""
+    first, second = DeltaEventLog(tmp_path / "log"), DeltaEventLog(tmp_path / "log")
+    first.append(LogBatch([], {FIRST: done(0)}))
+    for writer, partition in ((first, FIRST), (second, SECOND)):
+        writer.progress([partition])
+        ids_of(writer)
+    barrier = Barrier(2)
+    refused: list[str] = []
+
+    def append(writer: EventLog, partition: Partition) -> None:
+        barrier.wait()
+        try:
+            writer.append(LogBatch([event("same", START_US)], {partition: done(1, read=1, logged=1)}))
+        except EventLogMoved:
+            refused.append(partition.topic)
+            assert told(writer) == ["same"]
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(append, (first, second), (FIRST, SECOND)))
+    assert len(refused) == 1
+    assert DeltaEventLog(tmp_path / "log").num_events() == 1
+
+
+def test_what_housekeeping_writes_anew_is_told_to_nobody(tmp_path: Path) -> None:
+    log, other = DeltaEventLog(tmp_path / "log"), DeltaEventLog(tmp_path / "log")
+    log.progress([FIRST])
+    ids_of(log)
+    log.append(LogBatch([event("a", START_US)], {FIRST: done(1, read=1, logged=1)}))
+    log.append(LogBatch([event("b", START_US)], {FIRST: done(2, read=2, logged=2)}))
+    DeltaTable(tmp_path / "log").optimize.compact()
+    assert told(log) == []
+    log.append(LogBatch([event("c", START_US)], {FIRST: done(3, read=3, logged=3)}))
+    other.progress([SECOND])
+    other.append(LogBatch([event("d", START_US)], {SECOND: done(1, read=1, logged=1)}))
+    assert told(log) == ["d"]
+
+
+def test_a_writer_that_was_away_for_longer_than_commits_are_kept_reads_the_whole_window(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    away, other = DeltaEventLog(folder), DeltaEventLog(folder)
+    away.progress([FIRST])
+    ids_of(away)
+    other.append(LogBatch([event("a", START_US)], {SECOND: done(1, read=1, logged=1)}))
+    other.append(LogBatch([event("b", START_US)], {SECOND: done(2, read=2, logged=2)}))
+    forget_commits(folder, [], min_age_h=0)
+    assert sorted(told(away)) == ["a", "b"]
+    away.append(LogBatch([event("c", START_US)], {FIRST: done(1, read=1, logged=1)}))
+    assert DeltaEventLog(folder).num_events() == 3
+
+
+def test_of_many_ids_the_newest_are_read_and_not_many_others(open_log: OpenLog) -> None:
+    """A week of a busy stream has more ids than a writer remembers: reading them all would cost it its partitions."""
+    log = open_log()
+    for day in (3, 1, 4, 0, 2):
+        log.append(LogBatch([event(f"{day}-{n}", START_US + day * DAY_US + n * 1_000_000) for n in range(10)]))
+    read = {event_id for ids, _ in log.recent_ids(7 * DAY_US, 15) for event_id in ids}
+    assert {f"4-{n}" for n in range(10)} | {f"3-{n}" for n in range(5, 10)} <= read
+    assert len(read) <= 20
+    assert len({event_id for ids, _ in log.recent_ids(7 * DAY_US) for event_id in ids}) == 50
+
+
+def test_a_file_that_is_old_but_for_one_event_is_read_too(open_log: OpenLog) -> None:
+    """Late events: the newest ids are not only in the newest files."""
+    log = open_log()
+    log.append(LogBatch([event(f"a{n}", START_US + n) for n in range(10)]))
+    log.append(LogBatch([event("old", START_US - 100), event("newest", START_US + 100)]))
+    read = {event_id for ids, _ in log.recent_ids(7 * DAY_US, 3) for event_id in ids}
+    assert {"newest", "a9", "a8"} <= read
+
+
+def test_a_writer_whose_files_were_replaced_and_deleted_meanwhile_goes_on(tmp_path: Path) -> None:
+    """It was idle for a night: what others added is in other files now, though a pin keeps the commits."""
+    folder = tmp_path / "log"
+    idle, other, keeper = (
+        DeltaEventLog(folder),
+        DeltaEventLog(folder),
+        DeltaLogKeeper(folder, target_file_bytes=1 << 20, min_small_files=2),
+    )
+    pinned = other.append(LogBatch([event("0", START_US)], {SECOND: done(1, read=1, logged=1)}))
+    idle.progress([FIRST])
+    ids_of(idle)
+    for offset in range(2, 6):
+        other.append(LogBatch([event(str(offset), START_US)], {SECOND: done(offset, read=offset, logged=offset)}))
+    DeltaTable(folder).optimize.compact()
+    keeper.clean([pinned], (), 0, dry_run=False)
+    assert set(told(idle)) == {"0", "2", "3", "4", "5"}
+    idle.append(LogBatch([event("mine", START_US)], {FIRST: done(1, read=1, logged=1)}))
+
+
+def test_what_was_not_told_to_the_end_is_not_taken_as_known(tmp_path: Path) -> None:
+    """The look fails half-way, as on a disk that is away: the commit is refused until one succeeds."""
+    folder = tmp_path / "log"
+    log, other = DeltaEventLog(folder), DeltaEventLog(folder)
+    log.progress([FIRST])
+    ids_of(log)
+    for offset in (1, 2):
+        other.append(LogBatch([event(str(offset), START_US)], {SECOND: done(offset, read=offset, logged=offset)}))
+    next(iter(log.ids_of_others()))
+    next(iter(log.recent_ids(DAY_US)))
+    with pytest.raises(EventLogMoved):
+        log.append(LogBatch([event("1", START_US)], {FIRST: done(1, read=1, logged=1)}))
+    assert told(log) == ["1", "2"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from services.domain.errors import UnknownVersion
+from services.domain.errors import EventLogMoved, UnknownVersion
 from services.domain.event_selection import EVERYTHING, LoggedEvents, Selection
 from services.domain.ids import EventId
 from services.domain.interactions import Interaction
@@ -35,28 +35,43 @@ def columns_of(rows: Iterable[Interaction]) -> FakeColumns:
 
 
 class FakeEventLog:
-    """One writer only, so it never conflicts."""
+    """For one writer of its partitions, so it never conflicts; `store_beside` is what somebody else stores."""
 
     def __init__(self, rows: Iterable[Interaction] = ()) -> None:
         self._versions: list[tuple[Interaction, ...]] = []
         self._progress: dict[Partition, Progress] = {}
         self._sources: dict[EventId, tuple[int, int]] = {}
+        self._of_others: list[Interaction] = []
         if initial := tuple(rows):
             self._versions.append(initial)
 
     def progress(self, partitions: Iterable[Partition]) -> Mapping[Partition, Progress]:
         return {each: self._progress[each] for each in partitions if each in self._progress}
 
+    def store_beside(self, rows: Iterable[Interaction]) -> None:
+        others = tuple(rows)
+        self._of_others += others
+        self._versions.append((*self._rows(), *others))
+
     def append(self, batch: LogBatch) -> int:
+        if self._of_others:
+            raise EventLogMoved("others stored events")
         self._versions.append((*self._rows(), *batch.interactions))
         self._sources |= {row.event_id: source for row, source in zip(batch.interactions, batch.sources, strict=False)}
         self._progress.update(batch.progress)
         return self.version()
 
-    def recent_ids(self, window_us: int) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
+    def recent_ids(
+        self, window_us: int, max_ids: int | None = None
+    ) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
         newest_us = max((row.event_time_us for row in self._rows()), default=0)
         recent = [row for row in self._rows() if row.event_time_us >= newest_us - window_us]
-        yield [row.event_id for row in recent], [row.event_time_us for row in recent]
+        newest_first = sorted(recent, key=lambda row: -row.event_time_us)[:max_ids]
+        yield [row.event_id for row in newest_first], [row.event_time_us for row in newest_first]
+
+    def ids_of_others(self) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
+        yield [row.event_id for row in self._of_others], [row.event_time_us for row in self._of_others]
+        self._of_others = []
 
     def version(self) -> int:
         return len(self._versions) - 1

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from services.adapters.delta_log.log import IMPORTS, NUM_LANES, DeltaEventLog, imports_of, lane
+from services.adapters.delta_log.log import DeltaEventLog
 from services.adapters.delta_log.rows import to_arrow
 from services.domain.errors import EventLogMoved
 from services.domain.interactions import Interaction
@@ -32,10 +32,9 @@ class DeltaImportLog(DeltaEventLog):
             table = self._create()
             if table.version() > 0:
                 raise _moved()
-        marks = {IMPORTS: imports_of(table) + 1} | {lane(number): 1 for number in range(NUM_LANES)}
         try:
             self._check_that_nobody_else_wrote(table, progress)
-            return self._commit(table, rows, progress, marks)
+            return self._commit(table, rows, progress)
         except CommitFailedError as error:
             raise _moved() from error
         except (DeltaError, OSError) as error:

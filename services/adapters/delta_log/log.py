@@ -2,7 +2,8 @@
 
 Each commit carries, as Delta application transactions, how far every Kafka partition is stored and what became of its
 records, so rows and progress land in one atomic step. A writer that lost its partitions (a zombie) conflicts on those
-transactions and is refused. Format: the Delta transaction protocol, action `txn`.
+transactions and is refused. One more transaction counts all appends, so that nobody appends beside ids that they have
+not seen. Format: the Delta transaction protocol, action `txn`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,14 +11,15 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from pyarrow.parquet import ParquetFile
 
 from services.adapters.delta_log.files import CONFIGURATION, WRITER_PROPERTIES
+from services.adapters.delta_log.ids import ID_COLUMNS, files_added, newest_ids
 from services.adapters.delta_log.interactions import BATCH_ROWS, to_logged_events
 from services.adapters.delta_log.reading import scan
-from services.adapters.delta_log.rows import COLUMNS_READ, DAY_US, SCHEMA, LogColumns, to_arrow, to_columns
+from services.adapters.delta_log.rows import COLUMNS_READ, SCHEMA, LogColumns, to_arrow, to_columns
 from services.domain.errors import EventLogConflict, EventLogDown, EventLogMoved
 from services.domain.event_selection import EVERYTHING, LoggedEvents, Selection
 from services.domain.ids import EventId
@@ -25,8 +27,7 @@ from services.domain.streams import Counts, LogBatch, Partition, Progress
 
 # Others commit between our look and our commit. Larger: a log that refuses everything is noticed later.
 _COMMIT_TRIES: Final = 10
-IMPORTS: Final = "nightjar/imports"  # the transaction that counts the commits of imports
-NUM_LANES: Final = 64  # larger: more transactions in an import's commit; smaller: writers share one and wait
+_APPENDS: Final = "nightjar/appends"  # the transaction that counts the appends of writers and imports
 _COUNTERS: Final = ("next_offset", "logged", "dead", "duplicate", "read", "watermark_us")
 
 
@@ -37,7 +38,10 @@ class DeltaEventLog:
         self._folder = folder
         self._table: DeltaTable | None = None
         self._known_offsets: dict[Partition, int | None] = {}
-        self._known_imports: int | None = None
+        self._seen_appends: int | None = None
+        """How many appends `recent_ids` and `ids_of_others` have told of, and our own; None when nobody asked."""
+        self._seen_version = -1
+        self._window: tuple[int, int | None] = (0, None)
 
     def progress(self, partitions: Iterable[Partition]) -> Mapping[Partition, Progress]:
         table = self._newest()
@@ -48,15 +52,15 @@ class DeltaEventLog:
         return found
 
     def append(self, batch: LogBatch) -> int:
-        rows, lanes = to_arrow(batch), {lane(partition.number): 1 for partition in batch.progress}
+        rows = to_arrow(batch)
         table = self._table if self._table is not None else self._create()
         for attempt in range(_COMMIT_TRIES):
             try:
                 self._check_that_nobody_else_wrote(table, batch.progress)
-                self._check_that_nobody_imported(table)
-                return self._commit(table, rows, batch.progress, lanes)
+                self._check_that_all_was_seen(table)
+                return self._commit(table, rows, batch.progress)
             except CommitFailedError:
-                # Housekeeping's commits are no reason to give up; another writer's, of these partitions, are.
+                # Housekeeping's commits are no reason to give up; another's append is looked at first.
                 table = self._newest() or self._create()
             except (DeltaError, OSError) as error:
                 # A snapshot reads lazily, and housekeeping may have forgotten its commits meanwhile: look anew, once.
@@ -65,17 +69,16 @@ class DeltaEventLog:
                 table = self._newest() or self._create()
         raise self._down(f"{_COMMIT_TRIES} commits were refused, the last one too")
 
-    def _commit(
-        self, table: DeltaTable, rows: pa.Table, progress: Mapping[Partition, Progress], marks: Mapping[str, int]
-    ) -> int:
-        """One try; raises CommitFailedError when a commit since the table's version has one of these transactions."""
+    def _commit(self, table: DeltaTable, rows: pa.Table, progress: Mapping[Partition, Progress]) -> int:
+        """One try; raises CommitFailedError when anybody has appended since the table's version."""
+        num_appends = appends_of(table) + 1
         counters = {
             _transaction_id(partition, counter): value
             for partition, stored in progress.items()
             for counter, value in zip(_COUNTERS, _counter_values(stored), strict=True)
             if value is not None
         }
-        transactions = [Transaction(name, value) for name, value in (counters | dict(marks)).items()]
+        transactions = [Transaction(name, value) for name, value in (counters | {_APPENDS: num_appends}).items()]
         write_deltalake(
             table,
             rows,
@@ -84,11 +87,13 @@ class DeltaEventLog:
             commit_properties=CommitProperties(app_transactions=transactions),
         )
         self._known_offsets |= {partition: stored.next_offset for partition, stored in progress.items()}
+        if self._seen_appends is not None:
+            self._seen_appends, self._seen_version = num_appends, table.version()
         return table.version()
 
-    def _check_that_nobody_imported(self, table: DeltaTable) -> None:
-        if self._known_imports is not None and self._known_imports != imports_of(table):
-            raise EventLogMoved("Events were imported meanwhile; what was read is held against them anew.")
+    def _check_that_all_was_seen(self, table: DeltaTable) -> None:
+        if self._seen_appends is not None and self._seen_appends != appends_of(table):
+            raise EventLogMoved("Others stored events meanwhile; what was read is held against them first.")
 
     def _down(self, problem: str) -> EventLogDown:
         self._table = None
@@ -107,21 +112,36 @@ class DeltaEventLog:
             f"Another writer stored these partitions meanwhile ({found}); this one must read its position again."
         )
 
-    def recent_ids(self, window_us: int) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
+    def recent_ids(
+        self, window_us: int, max_ids: int | None = None
+    ) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
         table = self._newest()
-        self._known_imports = 0 if table is None else imports_of(table)
-        newest_us = None if table is None else _newest_event_time_us(table)
-        if table is None or newest_us is None:
+        self._window = (window_us, max_ids)
+        if table is not None:
+            try:
+                for rows in newest_ids(table, self._folder, window_us, max_ids):
+                    yield _ids_and_times(rows)
+            except (DeltaError, OSError, pa.ArrowException) as error:
+                raise self._down(str(error)) from error
+        self._has_seen_all_of(table)
+
+    def ids_of_others(self) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
+        table = self._newest()
+        if table is None or self._seen_appends == appends_of(table):
             return
-        since_us = newest_us - window_us
-        in_window = (pc.field("event_date") >= pa.scalar(since_us // DAY_US, pa.int32()).cast(pa.date32())) & (
-            pc.field("event_time") >= pa.scalar(since_us, pa.timestamp("us", "UTC"))
-        )
         try:
-            for batch in table.to_pyarrow_dataset().to_batches(columns=["event_id", "event_time"], filter=in_window):
-                yield batch.column(0).to_pylist(), batch.column(1).cast(pa.int64()).to_pylist()
-        except (DeltaError, OSError) as error:
+            for path in files_added(self._folder, self._seen_version, table.version()):
+                for rows in ParquetFile(path).iter_batches(columns=ID_COLUMNS):
+                    yield _ids_and_times(rows)
+        except FileNotFoundError:  # it has been so long that housekeeping took a commit, or a file that it replaced
+            yield from self.recent_ids(*self._window)
+        except (DeltaError, OSError, pa.ArrowException) as error:
             raise self._down(str(error)) from error
+        else:
+            self._has_seen_all_of(table)
+
+    def _has_seen_all_of(self, table: DeltaTable | None) -> None:
+        self._seen_appends, self._seen_version = (0, -1) if table is None else (appends_of(table), table.version())
 
     def version(self) -> int:
         table = self._newest()
@@ -162,17 +182,8 @@ class DeltaEventLog:
         return self._table
 
 
-def lane(number: int) -> str:
-    """A transaction that every import has in common with the writer of a partition of this number.
-
-    So of a writer's commit and an import's at the same time the later one is refused, and looks again at which ids the
-    log has; two writers do not hinder each other.
-    """
-    return f"nightjar/lane/{number % NUM_LANES}"
-
-
-def imports_of(table: DeltaTable) -> int:
-    return table.transaction_version(IMPORTS) or 0
+def appends_of(table: DeltaTable) -> int:
+    return table.transaction_version(_APPENDS) or 0
 
 
 def _transaction_id(partition: Partition, counter: str) -> str:
@@ -199,11 +210,5 @@ def progress_of(table: DeltaTable, partition: Partition) -> Progress | None:
     return Progress(next_offset, Counts(read=read, logged=logged, dead=dead, duplicate=duplicate), values[5])
 
 
-def _newest_event_time_us(table: DeltaTable) -> int | None:
-    """The newest event_time, read from the newest partition only; None for an empty table."""
-    dates = [row["event_date"] for row in table.partitions()]
-    if not dates:
-        return None
-    dataset = table.to_pyarrow_dataset(file_pruning_predicate=[("event_date", "=", str(max(dates)))])
-    newest = pc.max(dataset.to_table(columns=["event_time"])["event_time"])
-    return int(newest.cast(pa.int64()).as_py())
+def _ids_and_times(rows: pa.RecordBatch) -> tuple[Sequence[EventId], Sequence[int]]:
+    return rows["event_id"].to_pylist(), rows["event_time"].cast(pa.int64()).to_pylist()

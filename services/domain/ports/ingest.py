@@ -39,13 +39,26 @@ class EventLog(Protocol):
         """Appends and returns the new version.
 
         Raises EventLogConflict when a partition's stored progress is not the one this instance last read or wrote, so
-        that another writer owns it now; EventLogMoved when events were imported since `recent_ids` was read, so that
-        one of these may be there already; EventLogDown when it cannot be written.
+        that another writer owns it now; EventLogMoved when others, a writer or an import, stored events that neither
+        `recent_ids` nor `ids_of_others` has told this instance of, so that one of these may be there already;
+        EventLogDown when it cannot be written.
         """
         ...
 
-    def recent_ids(self, window_us: int) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
-        """Ids and event_times_us of the events at most `window_us` of event time behind the newest one, in batches."""
+    def recent_ids(
+        self, window_us: int, max_ids: int | None = None
+    ) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
+        """Ids and event_times_us of the events at most `window_us` of event time behind the newest one, in batches.
+
+        max_ids: when there are more, at least so many of the newest, and not many others; all when None.
+        """
+        ...
+
+    def ids_of_others(self) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
+        """Those of the events that others stored since this instance last asked, in batches; some twice, or its own.
+
+        For whoever has read `recent_ids`. What they were counts as known once the last batch was taken.
+        """
         ...
 
     def version(self) -> int:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.domain.errors import EventLogDown, EventLogMoved, TooManyDeadLetters
+from services.domain.errors import EventLogDown, OffsetsWentBack, TooManyDeadLetters
 from services.domain.event_types import DEFAULT_EVENT_TYPES
-from services.domain.ids import EventId
+from services.domain.ids import EventId, ItemId, UserId
+from services.domain.interactions import Interaction
 from services.domain.streams import Counts, DeadLetter, LogBatch, Partition, Progress, Record
 from services.ingest.checkpointing import CheckpointLimits, run_checkpoints
 from services.ingest.codec import Limits
@@ -154,8 +155,44 @@ def test_only_bad_records_in_a_row_stop_the_writer() -> None:
     good_between = records_of([b"{", b"{", b"{", event_json("a"), b"{", b"{", b"{"])
     writer.assigned([PARTITION])
     writer.take(good_between)
-    with pytest.raises(TooManyDeadLetters, match=r"nightjar\.events\.v1/0"):
-        writer.take([Record(PARTITION, 7, b"{")])
+    writer.give_up_if_too_many_are_dead()
+    writer.take([Record(PARTITION, 7, b"{")])
+    with pytest.raises(TooManyDeadLetters, match="last 4 records are dead"):
+        writer.give_up_if_too_many_are_dead()
+
+
+@pytest.mark.parametrize("taken_away", [True, False])
+def test_dead_records_that_are_read_again_are_not_counted_twice(taken_away: bool) -> None:
+    writer = writer_on(FakeEventLog(), FakeDeadLetters(), max_consecutive_dead=3)
+    for _ in range(2):
+        writer.assigned([PARTITION])
+        writer.take(records_of([b"{"] * 3))
+        if taken_away:
+            writer.revoked([PARTITION])
+        else:
+            writer.begin_again()
+    writer.give_up_if_too_many_are_dead()
+
+
+def test_a_topic_that_was_made_anew_stops_the_writer_before_it_stores_anything_over_the_old_one() -> None:
+    log = FakeEventLog()
+    old = writer_on(log, FakeDeadLetters())
+    drain(FakeRecordSource(STREAM, old), old)
+    writer = writer_on(log, FakeDeadLetters())
+    assert writer.assigned([PARTITION]) == {PARTITION: 8}
+    with pytest.raises(OffsetsWentBack, match="made anew"):
+        writer.take(records_of([event_json("new")]))
+
+
+def test_records_that_kafka_deleted_are_passed_over_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    log = FakeEventLog()
+    writer = writer_on(log, FakeDeadLetters())
+    writer.assigned([PARTITION])
+    writer.take([Record(PARTITION, 40, event_json("a")), Record(PARTITION, 41, event_json("b"))])
+    writer.take([Record(PARTITION, 44, event_json("c"))])  # marks of a transaction lie between
+    said = [line for line in capsys.readouterr().out.splitlines() if "offsets_passed_over" in line]
+    assert len(said) == 1
+    assert "to_offset=40" in said[0]
 
 
 def test_a_writer_that_stops_has_stored_what_stopped_it() -> None:
@@ -181,7 +218,9 @@ def test_reading_the_seen_ids_again_is_left_to_the_writers_own_thread() -> None:
     """`assigned` is called while the group hears nothing of this member; a large log would cost it its partitions."""
 
     class Slow(FakeEventLog):
-        def recent_ids(self, window_us: int) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
+        def recent_ids(
+            self, window_us: int, max_ids: int | None = None
+        ) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
             raise AssertionError("read within the callback")
 
     writer = writer_on(Slow(), FakeDeadLetters())
@@ -320,7 +359,9 @@ class UnreadableLog(FakeEventLog):
         self._ask("progress")
         return super().progress(partitions)
 
-    def recent_ids(self, window_us: int) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
+    def recent_ids(
+        self, window_us: int, max_ids: int | None = None
+    ) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
         self._ask("ids")
         return super().recent_ids(window_us)
 
@@ -340,26 +381,68 @@ def test_a_log_that_cannot_be_read_is_waited_for_and_nothing_is_skipped(
     assert log.progress([PARTITION])[PARTITION].counts == Counts(read=6, logged=6)
 
 
-class ImportedIntoLog(FakeEventLog):
-    """Somebody imports event `1` after the writer has read which ids there are."""
+class SharedLog(FakeEventLog):
+    """Somebody else stores these events just before each of the writer's commits, as long as there are any."""
 
-    imported = False
+    def __init__(self, beside: Iterable[Sequence[Interaction]]) -> None:
+        super().__init__()
+        self._beside = list(beside)
 
     def append(self, batch: LogBatch) -> int:
-        if not self.imported:
-            self.imported = True
-            (event,) = (row for row in batch.interactions if row.event_id == "1")
-            super().append(LogBatch([event]))
-            raise EventLogMoved("events were imported")
+        if self._beside:
+            self.store_beside(self._beside.pop(0))
         return super().append(batch)
 
 
-def test_what_was_imported_meanwhile_is_a_duplicate_and_counted_once() -> None:
-    log = ImportedIntoLog()
-    writer = writer_on(log, FakeDeadLetters())
-    source = FakeRecordSource(records_of([event_json(str(n)) for n in range(3)]), writer, batch=3)
+def stored_by_another(event_id: str, event_time_us: int = 0) -> Interaction:
+    return Interaction(EventId(event_id), UserId("bob"), ItemId("film"), "view", event_time_us)
+
+
+def test_what_others_store_first_is_a_duplicate_and_counted_once() -> None:
+    """An import, or a writer that got the same id on another partition; more than once before the commit is taken."""
+    log = SharedLog([[stored_by_another("1"), stored_by_another("other")], [stored_by_another("2")]])
+    letters = FakeDeadLetters()
+    writer = writer_on(log, letters)
+    values = [event_json("0"), b"{", event_json("1"), event_json("2"), event_json("3"), event_json("other")]
+    source = FakeRecordSource(records_of(values), writer, batch=5)
     stop = threading.Event()
     source.when_empty = stop.set
-    run_checkpoints(source, writer, stop, CheckpointLimits(max_rows=2, max_bytes=1_000_000, max_wait_s=60))
-    assert log.progress([PARTITION])[PARTITION].counts == Counts(read=3, logged=2, duplicate=1)
-    assert log.num_events() == 3
+    run_checkpoints(source, writer, stop, CheckpointLimits(max_rows=3, max_bytes=1_000_000, max_wait_s=60))
+    assert log.progress([PARTITION])[PARTITION].counts == Counts(read=6, logged=2, dead=1, duplicate=3)
+    assert log.num_events() == 5
+    assert len(letters.letters) == 1
+
+
+def test_an_event_that_another_stored_moves_no_watermark() -> None:
+    log = SharedLog([[stored_by_another("late")]])
+    writer = writer_on(log, FakeDeadLetters())
+    early, late = "2026-01-02T03:04:05Z", "2026-01-03T03:04:05Z"
+    source = FakeRecordSource(
+        records_of([event_json("a", eventTime=early), event_json("late", eventTime=late)]), writer
+    )
+    drain(source, writer)
+    watermark_us = log.progress([PARTITION])[PARTITION].watermark_us
+    assert watermark_us == datetime.fromisoformat(early).timestamp() * 1_000_000
+
+
+def test_a_crowd_of_writers_is_waited_for_and_nothing_is_read_again() -> None:
+    """It is refused more often than it tries at once, and stores all the same."""
+    log = SharedLog([[stored_by_another(f"other {n}")] for n in range(50)])
+    writer = writer_on(log, FakeDeadLetters())
+    source = FakeRecordSource(records_of([event_json(str(n)) for n in range(3)]), writer)
+    stop = threading.Event()
+    source.when_empty = stop.set
+    run_checkpoints(source, writer, stop, CheckpointLimits(max_rows=1, max_bytes=1_000_000, max_wait_s=60))
+    assert log.progress([PARTITION])[PARTITION].counts == Counts(read=3, logged=3)
+
+
+def test_a_dead_letter_is_sent_once_while_the_log_is_down() -> None:
+    log, letters = RefusingLog(), FakeDeadLetters()
+    writer = writer_on(log, letters)
+    source = FakeRecordSource(records_of([b"{", event_json("a")]), writer)
+    stop = threading.Event()
+    source.when_empty = stop.set
+    run_checkpoints(source, writer, stop, CheckpointLimits(max_rows=1, max_bytes=1_000_000, max_wait_s=60))
+    assert log.refusals == 0
+    assert log.progress([PARTITION])[PARTITION].counts == Counts(read=2, logged=1, dead=1)
+    assert len(letters.letters) == 1
