@@ -1,6 +1,8 @@
 """Housekeeping of a real Delta table: what it must keep, what must be gone, and that writers never notice."""
 
+import os
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -253,6 +255,9 @@ def test_files_of_unpinned_versions_are_gone_and_pinned_ones_still_read(stage: S
 def test_who_reads_now_is_not_cut_off(stage: Stage) -> None:
     """The minimum age counts from when the log let go of a file, not from when it was written."""
     everything = three_days(stage)
+    two_days_ago = time.time() - 2 * 86_400
+    for path in stage.folder.glob("event_date=*/*.parquet"):
+        os.utime(path, (two_days_ago, two_days_ago))
     reader = reading.scan(stage.folder, stage.writer.version(), columns=["event_id"], sort_rows=1)
     read = [next(reader)]
     stage.keeper.compact(always, dry_run=False)
@@ -260,6 +265,23 @@ def test_who_reads_now_is_not_cut_off(stage: Stage) -> None:
     stage.clean(min_age_h=1)
     read += list(reader)
     assert [name for batch in read for name in batch["event_id"].to_pylist()] == everything
+
+
+def test_what_is_stored_during_a_long_look_is_not_taken_for_an_orphan(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All files are looked into for erased users first, which may take longer than the minimum age."""
+    stage.write(event("before"))
+    look_for = leftovers.look_for
+
+    def slow(folder: Path, users: leftovers.ErasedUsers) -> leftovers.Found:
+        found = look_for(folder, users)
+        stage.write(event("meanwhile"))
+        return found
+
+    monkeypatch.setattr(leftovers, "look_for", slow)
+    stage.keeper.clean((), [Erasure(ADA, LATEST_US)], 0, dry_run=False)
+    assert sorted(stage.ids()) == ["before", "meanwhile"]
 
 
 def test_half_written_files_are_deleted_once_they_are_old(stage: Stage) -> None:

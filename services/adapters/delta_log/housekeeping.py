@@ -155,11 +155,13 @@ class DeltaLogKeeper:
                 yield str(iso_date), count
 
     def clean(self, pinned: Collection[int], wishes: Sequence[Erasure], min_age_h: int, *, dry_run: bool) -> Cleaned:
-        table = open_newest(self._folder)
-        if table is None:
-            return Cleaned(0, 0, (), (), (), ())
         found = leftovers.look_for(self._folder, ErasedUsers(wishes)) if wishes else leftovers.Found({}, ())
         kept, given_up, missing = self._kept(pinned, found.suspects)
+        table = open_newest(
+            self._folder
+        )  # only now: what it does not know and is old is deleted, and looking takes long
+        if table is None:
+            return Cleaned(0, 0, (), (), (), ())
         try:
             doomed = table.vacuum(
                 min_age_h, dry_run=dry_run, enforce_retention_duration=False, full=True, keep_versions=sorted(kept)
