@@ -9,7 +9,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,7 @@ class Runs:
     visible_p50_ms: list[float] = field(default_factory=list)
     visible_p99_ms: list[float] = field(default_factory=list)
     imported: list[float] = field(default_factory=list)
-    long_rss_mib: Sequence[int] = ()
+    long: Mapping[str, Any] = field(default_factory=dict)
 
 
 def measure(num_events: int, num_runs: int, num_memory_events: int, num_imported: int, console: Console) -> Runs:
@@ -56,7 +56,7 @@ def measure(num_events: int, num_runs: int, num_memory_events: int, num_imported
         console.print(f"memory: {num_memory_events:,} events")
         long_topic = event_stream.new_topic(servers)
         event_stream.produce(servers, long_topic, num_memory_events, seed=2)
-        runs.long_rss_mib = offline_writer.measure_offline(servers, long_topic, num_memory_events, CORE)["rss_mib"]
+        runs.long = offline_writer.measure_offline(servers, long_topic, num_memory_events, CORE)
     for _ in track(range(num_runs), "import", console=console):
         runs.imported.append(import_events.measure_import(num_imported)["events_per_s"])
     return runs
@@ -76,8 +76,9 @@ def report_of(runs: Runs) -> dict[str, Any]:
             "p99": round(statistics.median(runs.visible_p99_ms), 1),
         },
         "import_events_per_s": round(statistics.median(runs.imported)),
-        "peak_rss_mib": max(runs.long_rss_mib),
-        "rss_mib_by_tenths": list(runs.long_rss_mib),
+        "peak_rss_mib": runs.long["peak_rss_mib"],
+        "rss_mib_by_tenths": runs.long["rss_mib"],
+        "of_which_ids_mib": runs.long["ids_mib"],
     }
 
 
@@ -94,11 +95,13 @@ def table_of(runs: Runs, report: dict[str, Any]) -> Table:
     for name, values in (("p50", runs.visible_p50_ms), ("p99", runs.visible_p99_ms)):
         shown = (f"{value:.1f}" for value in (statistics.median(values), min(values), max(values)))
         table.add_row(f"produced to visible in Redis, {name}, ms", *shown)
-    rss = report["rss_mib_by_tenths"]
+    rss, ids = report["rss_mib_by_tenths"], report["of_which_ids_mib"]
+    without_ids = [total - of_ids for total, of_ids in zip(rss, ids, strict=True)]
     table.add_section()
-    table.add_row(
-        "offline writer's memory, MiB: in the middle, after a tenth, at most", f"{rss[4]}", f"{rss[0]}", f"{max(rss)}"
-    )
+    for name, values in (("memory", rss), ("memory without the ids it remembers", without_ids)):
+        shown = (str(value) for value in (statistics.median_low(values), min(values), max(values)))
+        table.add_row(f"offline writer's {name}, MiB over ten tenths", *shown)
+    table.add_row("offline writer's memory at its peak, MiB", str(report["peak_rss_mib"]), "", "")
     return table
 
 

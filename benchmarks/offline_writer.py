@@ -6,6 +6,7 @@ that may use one core (`--core`), so that the log's writer threads count as well
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from services.domain.streams import Counts, Partition, Record
 from services.ingest.checkpointing import CheckpointLimits, run_checkpoints
 from services.ingest.codec import Limits
 from services.ingest.collector import collect_rarely
+from services.ingest.dedupe import BYTES_AN_ID
 from services.ingest.offline_writer import OfflineWriter
 from services.settings import IngestSettings
 
@@ -102,7 +104,12 @@ def offline(servers: str, topic: str, num_events: int, home: Path) -> dict[str, 
     counts = sum((each.counts for each in stored.values()), Counts())
     if counts != Counts(read=num_events, logged=num_events):
         raise SystemExit(f"the log does not hold what was sent: {counts}")
-    return {"events_per_s": num_events / seconds, "rss_mib": source.rss_mib, "peak_rss_mib": max(source.rss_mib)}
+    return {
+        "events_per_s": num_events / seconds,
+        "rss_mib": source.rss_mib,
+        "ids_mib": [num_events * tenth // 10 * BYTES_AN_ID // MIB for tenth in range(1, 11)],
+        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1_024,
+    }
 
 
 class _Counting:
