@@ -94,6 +94,8 @@ def test_a_dry_run_sends_nothing(send: Send) -> None:
         (["--user", "42", "--item", "50", "--type", "view", "--time", "2026-01-31"], "has no zone"),
         (["--user", "", "--item", "50", "--type", "view"], "user_id is empty"),
         (["--user", "42", "--item", "50", "--type", "sees"], "type 'sees' is not declared"),
+        (["--user", "42", "--item", "50", "--type", "view", "--time", "2999-01-01T00:00:00Z"], "future_time"),
+        (["--user", "42", "--item", "50", "--type", "view", "--time", "2999-01-01T00:00:00Z", "--dry-run"], "future"),
     ],
 )
 def test_misuse_is_one_sentence(send: Send, arguments: list[str], sentence: str) -> None:

@@ -19,6 +19,8 @@ from services.cli.moments import exact_moment
 from services.cli.sdk_errors import as_domain_errors
 from services.domain.errors import InvalidRequest, NotRunning
 from services.domain.event_types import EventTypes
+from services.ingest.codec import Limits
+from services.ingest.wiring import limits_of
 from services.settings import load
 
 MAX_BLOCK_S: Final = 5.0  # larger: a missing topic is told late; smaller: a busy broker looks like a missing one
@@ -53,8 +55,8 @@ def send(
     """
     settings = load()
     logs.configure(settings.log_level, "nightjar")
-    declared = settings.declared_event_types()
-    with _events(file, user, item, event_type, value, time, event_id, declared) as events:
+    declared, limits = settings.declared_event_types(), limits_of(settings)
+    with _events(file, user, item, event_type, value, time, event_id, declared, limits) as events:
         if dry_run:
             typer.echo(f"{sum(1 for _ in events)} events are well formed; nothing was sent.", err=as_json)
             return
@@ -80,20 +82,21 @@ def _events(
     time: str | None,
     event_id: str | None,
     declared: EventTypes,
+    limits: Limits,
 ) -> Iterator[Iterable[event_pb2.Event]]:
     """The one event of the options, or those of a file that stays open meanwhile."""
     if file is not None:
         if any(option is not None for option in (user, item, event_type, value, time, event_id)):
             raise InvalidRequest("--file", "cannot stand beside the options of a single event")
         with _lines(file) as lines:
-            yield read_events(lines, declared)
+            yield read_events(lines, declared, limits)
         return
     if user is None or item is None or event_type is None:
         raise InvalidRequest("--user, --item and --type", "are needed, or --file")
     event = event_pb2.Event(user_id=user, item_id=item, type=event_type, value=value, event_id=event_id or "")
     if time is not None:
         event.event_time.FromDatetime(exact_moment("--time", time))
-    yield [completed(event, declared)]
+    yield [completed(event, declared, limits)]
 
 
 @contextmanager
