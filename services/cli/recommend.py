@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from deploy.embedded.state import connected
@@ -17,6 +16,7 @@ from services import logs
 from services.adapters.sql.engine import connect
 from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.cli.sdk_errors import as_domain_errors
+from services.cli.terminal import cell, printable
 from services.domain.errors import CatalogDown
 from services.domain.ids import ItemId
 from services.domain.items import Item
@@ -48,7 +48,7 @@ def recommend(
         return
     console = Console()
     console.print(_table(user, answer, titles))
-    console.print(_provenance(answer, latency_ms), highlight=False, markup=False)
+    console.print(printable(_provenance(answer, latency_ms)), highlight=False, markup=False)
 
 
 def _target(serve: ServeSettings) -> str:
@@ -74,7 +74,7 @@ def _document(user: str, answer: Recommendation, titles: Mapping[ItemId, Item], 
 
 
 def _table(user: str, answer: Recommendation, titles: Mapping[ItemId, Item]) -> Table:
-    table = Table(title=f"For {escape(user)}", title_justify="left")
+    table = Table(title=f"For {cell(user)}", title_justify="left")
     table.add_column("#", justify="right")
     table.add_column("Title")
     table.add_column("Categories", style="dim")
@@ -82,7 +82,7 @@ def _table(user: str, answer: Recommendation, titles: Mapping[ItemId, Item]) -> 
     for scored in answer.items:
         known = titles.get(ItemId(scored.item_id), Item(ItemId(scored.item_id)))
         title, categories = known.title or scored.item_id, ", ".join(known.categories)
-        table.add_row(str(scored.rank), escape(title), escape(categories), f"{scored.score:.3f}")
+        table.add_row(str(scored.rank), cell(title), cell(categories), f"{scored.score:.3f}")
     return table
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from deploy.embedded.state import connected
 from services import logs
+from services.cli.terminal import cell
 from services.domain.runs import Run, RunState
 from services.settings import Settings, load
 
@@ -108,5 +109,5 @@ def _table(runs: list[Run]) -> Table:
         took = "–" if run.end_time is None else f"{(run.end_time - run.start_time).total_seconds():.0f} s"
         started = f"{run.start_time:%Y-%m-%d %H:%M:%S}"
         state, version = run.state.value, run.version or "–"
-        table.add_row(str(run.run_id), run.kind, run.trigger, started, took, state, version, run.detail)
+        table.add_row(str(run.run_id), run.kind, run.trigger, started, took, state, version, cell(run.detail))
     return table

@@ -2,12 +2,19 @@
 
 from typing import Final
 
+from rich.markup import escape
+
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 def printable(text: str) -> str:
     """One line, without what a producer could make a terminal do: control characters, line ends, turned directions."""
     return "".join(char if char.isprintable() else _REPLACEMENT for char in text)
+
+
+def cell(text: str) -> str:
+    """Printable, and as it stands where Rich looks for markup, as in its tables."""
+    return escape(printable(text))
 
 
 def printable_lines(text: str, indent: int) -> str:

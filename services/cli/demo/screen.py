@@ -19,6 +19,7 @@ from nightjar import Recommendation
 from services.cli.datasets import Dataset
 from services.cli.demo.figures import Figures
 from services.cli.demo.freshness import Freshness
+from services.cli.terminal import cell
 from services.domain.ids import ItemId, UserId
 from services.domain.items import Item
 
@@ -69,7 +70,7 @@ class Screen:
     def recommendations(self, user_id: UserId, chosen: Sequence[ItemId], answer: Recommendation) -> None:
         """One user: what they chose lately, the newest first, and what they are offered."""
         table = Table(show_edge=False, pad_edge=False, box=None)
-        table.add_column(f"user {escape(user_id)} chose lately", style="dim", width=34, no_wrap=True)
+        table.add_column(f"user {cell(user_id)} chose lately", style="dim", width=34, no_wrap=True)
         table.add_column(ORIGINS.get(answer.source, answer.source), width=42, no_wrap=True)
         for row in range(SHOWN_ITEMS):
             left = self._title(chosen[row]) if row < len(chosen) else ""
@@ -144,9 +145,9 @@ class Screen:
     def _title(self, item_id: ItemId) -> str:
         item = self._titles.get(item_id)
         if item is None or not item.title:
-            return escape(item_id)
-        title = escape(item.title)
-        return f"{title} [dim]({escape(', '.join(item.categories[:3]))})[/]" if item.categories else title
+            return cell(item_id)
+        title = cell(item.title)
+        return f"{title} [dim]({cell(', '.join(item.categories[:3]))})[/]" if item.categories else title
 
 
 def _activation() -> Sequence[str]:

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
-from services.cli.terminal import printable
+from services.cli.terminal import cell
 from services.domain.dead_letters import StoredLetter
 from services.domain.stored_records import Position
 
@@ -51,8 +50,8 @@ def table(letters: Sequence[StoredLetter], states: Mapping[Position, str]) -> Ta
         shown.add_row(
             str(letter.position),
             f"{time_of(letter):%Y-%m-%d %H:%M:%S}",
-            escape(printable(letter.reason)) or "not said",
-            escape(printable(letter.detail)),
+            cell(letter.reason) or "not said",
+            cell(letter.detail),
             states.get(letter.position, ""),
         )
     return shown

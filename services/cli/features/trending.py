@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from deploy.embedded.state import connected
 from services import logs
+from services.cli.terminal import cell
 from services.domain.counters import CounterKind
 from services.domain.errors import InvalidRequest
 from services.domain.ids import ItemId
@@ -55,7 +56,7 @@ def trending(
     elif not ranked:
         typer.echo("Nothing: no event that still counts has reached Redis.")
     else:
-        Console().print(_table(kind, ranked, titles, by_category=by_category))
+        Console().print(table(kind, ranked, titles, by_category=by_category))
 
 
 async def _ranked(
@@ -84,11 +85,12 @@ async def _ranked(
     return ranked, {item_id: item.title for item_id, item in items.items()}
 
 
-def _table(
-    kind: CounterKind, ranked: Sequence[tuple[str, float]], titles: dict[str, str], *, by_category: bool
+def table(
+    kind: CounterKind, ranked: Sequence[tuple[str, float]], titles: Mapping[str, str], *, by_category: bool
 ) -> Table:
-    table = Table("", "category" if by_category else "item", *([] if by_category else ["title"]), kind.value)
+    """For people; names and titles are whatever producers chose."""
+    shown = Table("", "category" if by_category else "item", *([] if by_category else ["title"]), kind.value)
     for rank, (name, score) in enumerate(ranked, start=1):
-        title = [] if by_category else [titles.get(name, "")]
-        table.add_row(str(rank), name, *title, f"{score:,.2f}")
-    return table
+        title = [] if by_category else [cell(titles.get(name, ""))]
+        shown.add_row(str(rank), cell(name), *title, f"{score:,.2f}")
+    return shown

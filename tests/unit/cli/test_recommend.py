@@ -25,6 +25,7 @@ from services.domain.ids import ItemId
 from services.domain.items import Item
 
 Ask = Callable[..., Result]
+EVIL = "[/foo] \x1b]0;owned\x07\x9b2J\x1b[31m\\"
 
 
 class Recommender(RecommenderServiceServicer):
@@ -39,7 +40,9 @@ class Recommender(RecommenderServiceServicer):
             items=[
                 pb2.ScoredItem(item_id="50", score=2.5, rank=1),
                 pb2.ScoredItem(item_id="51", score=1.25, rank=2),
-            ][: request.k],
+            ][: request.k]
+            if request.user_id != "[/foo]"
+            else [pb2.ScoredItem(item_id="evil", rank=1), pb2.ScoredItem(item_id=EVIL, rank=2)],
             source=pb2.SOURCE_POPULAR if request.user_id == "1" else pb2.SOURCE_MODEL,
             degraded=degraded,
             degraded_reason=pb2.DEGRADED_REASON_FEATURE_STORE_DOWN if degraded else pb2.DEGRADED_REASON_UNSPECIFIED,
@@ -58,7 +61,8 @@ def ask(tmp_path: Path) -> Iterator[Ask]:
     server.start()
     url = f"sqlite:///{tmp_path / 'catalog.db'}"
     upgrade(url)
-    SqlItemCatalog(connect(url)).upsert([Item(ItemId("50"), "Star [bold] Wars", ("Action", "Sci-Fi"))])
+    catalog = SqlItemCatalog(connect(url))
+    catalog.upsert([Item(ItemId("50"), "Star [bold] Wars", ("Action", "Sci-Fi")), Item(ItemId("evil"), EVIL, (EVIL,))])
     app = typer.Typer()
     app.command()(recommend.recommend)
 
@@ -84,6 +88,14 @@ def test_a_person_sees_titles_and_where_the_list_comes_from(ask: Ask) -> None:
     assert "2.500" in text
     assert "51" in text, "an item without a title is shown by its id"
     assert "Model v7 · from the user's history · history ab12 · computed · " in text
+
+
+def test_no_title_makes_a_terminal_do_anything_or_breaks_the_table(ask: Ask) -> None:
+    result = ask("[/foo]")
+    assert result.exception is None
+    assert all(line.isprintable() for line in result.stdout.splitlines())
+    assert "For [/foo]" in result.stdout
+    assert result.stdout.count("[/foo] \N{REPLACEMENT CHARACTER}]0;owned") == 3, "title, categories, item id"
 
 
 def test_an_unknown_user_is_told_so(ask: Ask) -> None:
