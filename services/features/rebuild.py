@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.domain.counters import IMPORTED, CounterBatch, Shard, shard_of
+from services.domain.erased import ErasedUsers
 from services.domain.errors import RebuildConflict
 from services.domain.event_selection import LoggedEvents
-from services.domain.ids import UserId
-from services.domain.interactions import Interaction
 from services.domain.ports import CounterRebuilder, EventsByOffset, HistoryWriter, UserDirectory
 from services.domain.streams import Partition
 
@@ -57,14 +56,13 @@ class Rebuild:
         self._copies = copies
         self._topic = topic
         self._users = users
-        self._erased_until_us: Mapping[UserId, int] = {}
+        self._erased = ErasedUsers()
         self._report = report
         self._num_events = 0
 
     def run(self) -> Rebuilt:
         """Raises CatalogDown, EventLogDown, FeatureStoreDown and RebuildConflict; an ended one may be begun again."""
-        wishes = self._users.erasures()
-        self._erased_until_us = {wish.user_id: wish.request_time_us for wish in wishes}
+        self._erased.learn(self._users.erasures())
         first = version = self._log.version()
         done: dict[Partition, int] = {}
         target = {} if version < 0 else dict(self._log.next_offsets(version, self._topic))
@@ -82,8 +80,7 @@ class Rebuild:
         for shard in (IMPORTED, *map(shard_of, done)):
             self._copies.publish(shard)
         # Who asked meanwhile was forgotten at once, and may have been written again since.
-        known = set(wishes)
-        self._histories.forget([wish for wish in self._users.erasures() if wish not in known])
+        self._histories.forget(self._erased.learn(self._users.erasures()))
         return Rebuilt(first, version, self._num_events, num_imported, done)
 
     def _read_imported(self, version: int) -> int:
@@ -106,15 +103,13 @@ class Rebuild:
     def _apply(
         self, shard: Shard, from_offset: int, next_offset: int, offsets: Iterable[int], events: LoggedEvents
     ) -> None:
-        numbered = [each for each in zip(offsets, events.interactions, strict=False) if not self._is_erased(each[1])]
+        numbered = [
+            each for each in zip(offsets, events.interactions, strict=False) if not self._erased.covers(each[1])
+        ]
         self._histories.apply(event for _, event in numbered)
         self._count(CounterBatch(shard, from_offset, next_offset, numbered))
         self._num_events += len(events.interactions)
         self._report(self._num_events)
-
-    def _is_erased(self, event: Interaction) -> bool:
-        until_us = self._erased_until_us.get(event.user_id)
-        return until_us is not None and event.event_time_us <= until_us
 
     def _count(self, batch: CounterBatch) -> None:
         fence = self._copies.apply([batch])[batch.shard]

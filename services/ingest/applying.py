@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from services.domain.ports import RecordSource
@@ -30,14 +31,19 @@ def run_applying(
 def run_online(source: RecordSource, writer: OnlineWriter, stop: threading.Event) -> None:
     """Applies each poll's records until `stop` is set, and reads again what Redis has not; waits while it is down.
 
-    Now and then it looks whether Redis still has what was written, and commits offsets, for the lag that others see.
+    Who asks to be forgotten is forgotten with the next poll. Now and then it looks whether Redis still has what was
+    written, and commits offsets, for the lag that others see.
     """
+
+    def apply(records: Sequence[Record]) -> Mapping[Partition, int]:
+        writer.forget_new()
+        return writer.apply(records)
+
     committed: Mapping[Partition, int] = {}
     check_at = commit_at = time.monotonic()
     while not stop.is_set():
         records = source.poll(POLL_S)
-        if records:
-            source.seek(until_done(lambda records=records: writer.apply(records), stop) or {})  # type: ignore[misc]
+        source.seek(until_done(partial(apply, records), stop) or {})
         if writer.has_lost_its_place or time.monotonic() >= check_at:
             source.seek(until_done(writer.rewinds, stop) or {})
             check_at = time.monotonic() + _CHECK_S

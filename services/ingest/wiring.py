@@ -12,13 +12,14 @@ import structlog
 from services.adapters.kafka_source import KafkaDeadLetters, KafkaRecordSource
 from services.domain.clock import SystemClock
 from services.domain.errors import InvalidSettings
-from services.domain.ports import PartitionListener
+from services.domain.ports import PartitionListener, UserDirectory
 from services.domain.streams import Partition, Record
 from services.ingest.applying import run_applying, run_online
 from services.ingest.catalog_writer import CatalogWriter
 from services.ingest.checkpointing import CheckpointLimits, run_checkpoints
 from services.ingest.codec import Limits
 from services.ingest.collector import collect_rarely
+from services.ingest.erased import ErasureFollower
 from services.ingest.offline_writer import OfflineWriter
 from services.ingest.online_writer import OnlineWriter
 from services.ingest.partitions import FromCommittedOffsets
@@ -81,16 +82,31 @@ def _run_online(settings: Settings, stop: threading.Event, on_ready: Callable[[]
 
     servers, types = _servers(settings), settings.declared_event_types()
     histories, counters = open_histories(settings), open_counters(settings)
-    writer = OnlineWriter(histories, counters, SystemClock(), types=types, limits=limits_of(settings))
-    source = KafkaRecordSource(
-        servers, group_of(settings, "online"), [settings.kafka.events_topic], _Announcing(writer, on_ready)
-    )
+    erasures = ErasureFollower(lambda: _open_users(settings), SystemClock())
+    writer = OnlineWriter(histories, counters, erasures, SystemClock(), types=types, limits=limits_of(settings))
+
+    def write() -> None:
+        erasures.wait_for_first_look()
+        source = KafkaRecordSource(
+            servers, group_of(settings, "online"), [settings.kafka.events_topic], _Announcing(writer, on_ready)
+        )
+        try:
+            run_online(source, writer, stop)
+        finally:
+            source.close()
+
     try:
-        run_online(source, writer, stop)
+        run_side_by_side([lambda: erasures.follow(stop), write], stop)
     finally:
-        source.close()
         histories.close()
         counters.close()
+
+
+def _open_users(settings: Settings) -> UserDirectory:
+    from services.adapters.sql.engine import connect
+    from services.adapters.sql.user_directory import SqlUserDirectory
+
+    return SqlUserDirectory(connect(settings.database_url), SystemClock())
 
 
 def _run_catalog(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:

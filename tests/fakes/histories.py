@@ -32,6 +32,11 @@ class FakeHistories:
             if kind is not None and kind.role is Role.IMPRESSION:
                 self._shown[event.user_id] = _newest(self._shown[event.user_id], event, self._limits.max_shown)
 
+    def clear(self) -> None:
+        """All is lost, as after a flush."""
+        for kept in (self._entries, self._consumed, self._shown):
+            kept.clear()
+
     def forget(self, wishes: Sequence[Erasure]) -> None:
         for wish in wishes:
             user_id, until_us = wish.user_id, wish.request_time_us

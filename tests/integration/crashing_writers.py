@@ -29,8 +29,10 @@ from services.domain.streams import DeadLetter, LogBatch, Partition, Record
 from services.ingest.applying import run_online
 from services.ingest.checkpointing import CheckpointLimits, run_checkpoints
 from services.ingest.codec import Limits
+from services.ingest.erased import ErasureFollower
 from services.ingest.offline_writer import OfflineWriter
 from services.ingest.online_writer import OnlineWriter
+from tests.fakes.user_directory import FakeUserDirectory
 
 OFFLINE_STEPS: Final = (
     "after_poll",
@@ -146,7 +148,8 @@ def live_offline(servers: str, topic: str, home: Path, death: Death) -> None:
 
 def live_online(servers: str, topic: str, redis_url: str, death: Death) -> None:
     histories, counters = MortalHistories(redis_url, death), MortalCounters(redis_url, death)
-    writer = OnlineWriter(histories, counters, SystemClock(), types=DEFAULT_EVENT_TYPES, limits=LIMITS)
+    nobody = ErasureFollower(FakeUserDirectory, SystemClock())
+    writer = OnlineWriter(histories, counters, nobody, SystemClock(), types=DEFAULT_EVENT_TYPES, limits=LIMITS)
     run_online(MortalSource(servers, topic, writer, death), writer, threading.Event())
 
 

@@ -16,6 +16,7 @@ from nightjar.v1 import event_pb2
 from services.adapters.delta_log import DeltaEventLog
 from services.adapters.kafka_admin import ensure_topics, topic_specs
 from services.adapters.redis_store import RedisHistoryReader
+from services.adapters.sql.migrate import upgrade
 from services.domain.ids import UserId
 from services.domain.interactions import UserHistory
 from services.domain.streams import Counts, Partition
@@ -45,6 +46,7 @@ class Pipeline:
             "NIGHTJAR_REDIS__URL": redis_url,
             "NIGHTJAR_INGEST__COMMIT_INTERVAL_S": "0.2",
         }
+        upgrade(self.settings.database_url)
         ensure_topics(servers, topic_specs(self.topic, self.items_topic, self.users_topic, 2))
         self.producer = KafkaProducer(bootstrap_servers=servers, metrics_enabled=False)
 

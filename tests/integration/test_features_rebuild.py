@@ -16,6 +16,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from nightjar.v1 import event_pb2
 from services.adapters.delta_log import DeltaEventLog
 from services.adapters.kafka_admin import ensure_topics, topic_specs
+from services.adapters.sql.migrate import upgrade
 from services.cli.main import run
 from services.domain.counters import shard_of
 from services.domain.ids import EventId, ItemId, UserId
@@ -52,6 +53,7 @@ class Pipeline:
                 "ingest": {"commit_interval_s": 0.2},
             }
         )
+        upgrade(self.settings.database_url)
         self.partitions = [Partition(self.topic, number) for number in range(NUM_PARTITIONS)]
         self._random = Random(7)
         self._sent: list[tuple[str, bytes]] = []

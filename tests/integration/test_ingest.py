@@ -17,7 +17,6 @@ from deploy.embedded.processes import running
 from services.adapters.kafka_cluster import group_lag
 from services.adapters.sql.engine import connect
 from services.adapters.sql.item_catalog import SqlItemCatalog
-from services.adapters.sql.migrate import upgrade
 from services.domain.ids import ItemId, UserId
 from services.domain.streams import Counts
 from tests.fakes.streams import event_json
@@ -117,7 +116,6 @@ def test_a_redis_that_is_down_loses_nothing_and_is_caught_up_with(
 
 
 def test_items_reach_the_catalog_and_bad_ones_the_dead_letters(pipeline: Pipeline) -> None:
-    upgrade(pipeline.settings.database_url)
     catalog = SqlItemCatalog(connect(pipeline.settings.database_url))
     topic = pipeline.items_topic
     pipeline.send(b'{"itemId":"1","title":"New","updateTime":"2026-01-02T00:00:00Z"}', key="1", topic=topic)

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,21 +15,23 @@ from nightjar import EventProducer, Item, User
 from services.adapters.kafka_cluster import group_lag
 from services.adapters.sql.engine import connect
 from services.adapters.sql.item_catalog import SqlItemCatalog
-from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.user_directory import SqlUserDirectory
 from services.domain.clock import SystemClock
 from services.domain.ids import UserId
+from tests.fakes.streams import event_json
 from tests.integration.pipeline import Pipeline, history_of, read_all
 from tests.integration.serving_process import write_events
+from tests.redis_state import client_of, state_of
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+
+KEYS_OF_ADA = "nj:{ada}"
 
 
 @pytest.fixture
 def pipeline(kafka_servers: str, redis_url: str, tmp_path: Path) -> Iterator[Pipeline]:
     built = Pipeline(kafka_servers, redis_url, tmp_path / "home")
-    upgrade(built.settings.database_url)
     yield built
     built.producer.close()
 
@@ -67,6 +70,44 @@ def test_an_erased_user_is_gone_from_the_directory_and_the_online_store_at_once(
     assert [wish.user_id for wish in directory.open_erasures()] == [ada]
     (letter,) = read_all(pipeline, pipeline.users_topic + ".dlq")
     assert (letter["reason"], letter["detail"]) == ("invalid_field", "the record's key is not its user_id")
+
+
+def test_an_erased_user_stays_away_when_redis_is_emptied_and_filled_again(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Law 7: the topic still has what they did, and running writers read it again; so does one that starts."""
+    port = any_free()
+    pipeline.environment["NIGHTJAR_REDIS__URL"] = url = f"redis://{LOOPBACK}:{port}/0"
+    ada, bob = UserId("ada"), UserId("bob")
+    with running(valkey.program(valkey.find_server(), tmp_path / "valkey", port, tmp_path / "valkey.log")):
+        with pipeline.writer("catalog"), pipeline.writer("online"), producer_of(pipeline) as producer:
+            send_views(pipeline, ada, bob)
+            wait_until(lambda: num_events(url, ada) == num_events(url, bob) == 5, timeout_s=60, what="both are known")
+            producer.erase_user(ada).result(timeout_s=30)
+            wait_until(lambda: num_events(url, ada) == 0, what="the history is gone")
+            with client_of(url) as client:
+                client.flushall()
+            wait_until(lambda: num_events(url, bob) == 5, what="the other user is back")
+            send_views(pipeline, ada, num_views=2, age=timedelta(days=1))
+            send_views(pipeline, bob, num_views=2)
+            wait_until(lambda: num_events(url, bob) == 7, what="what came late was read")
+            assert state_of(url, f"{KEYS_OF_ADA}*") == {}
+        with client_of(url) as client:
+            client.flushall()
+        pipeline.environment["NIGHTJAR_KAFKA__CONSUMER_GROUP_PREFIX"] = "next"  # nobody waits for the killed ones
+        with pipeline.writer("online"):
+            wait_until(lambda: num_events(url, bob) == 7, timeout_s=60, what="the other user is back")
+            assert state_of(url, f"{KEYS_OF_ADA}*") == {}
+            send_views(pipeline, ada, num_views=1)
+            wait_until(lambda: num_events(url, ada) == 1, what="a user who returned is known by what they do since")
+
+
+def send_views(pipeline: Pipeline, *users: UserId, num_views: int = 5, age: timedelta = timedelta()) -> None:
+    """Of all users in one partition, so that an event of the last one is read after all the others."""
+    moment = (datetime.now(UTC) - age).isoformat()
+    for number in range(num_views):
+        for user in users:
+            event = event_json(uuid.uuid4().hex, userId=user, itemId=f"i{number}", eventTime=moment)
+            pipeline.send(event, key="together")
+    pipeline.producer.flush()
 
 
 def test_without_redis_a_tombstone_waits_and_items_do_not(pipeline: Pipeline, tmp_path: Path) -> None:

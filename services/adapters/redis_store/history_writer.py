@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from services.adapters.redis_store.forgetting import calls_to_forget
+from services.adapters.redis_store.forgetting import forget
 from services.adapters.redis_store.keys import to_member, user_keys
 from services.adapters.redis_store.nodes import Call, Nodes, Script, Word
 from services.domain.event_types import EventType, EventTypes, Role
@@ -43,7 +43,7 @@ class RedisHistoryWriter:
         self._nodes.run(self._calls(iter(interactions)))
 
     def forget(self, wishes: Sequence[Erasure]) -> None:
-        self._nodes.run(calls_to_forget(wishes))
+        forget(self._nodes, wishes)
 
     def close(self) -> None:
         self._nodes.close()
