@@ -1,7 +1,8 @@
 """The ports of operating: StreamCluster, TopicReader and RecordSender, on brokers in memory and on Kafka."""
 
+import tracemalloc
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count, islice
 from typing import Protocol
 
@@ -13,9 +14,10 @@ from services.adapters.kafka_letters import KafkaLetters, letter_of
 from services.adapters.kafka_reader import KafkaReader
 from services.adapters.kafka_sender import KafkaSender
 from services.adapters.kafka_source import KafkaDeadLetters, KafkaRecordSource
+from services.cli.dlq.replay import in_batches
 from services.domain.errors import BrokerDown, InvalidRequest
 from services.domain.ports import RecordSender, StreamCluster, TopicReader
-from services.domain.stored_records import OffsetRange, Position
+from services.domain.stored_records import OffsetRange, Position, StoredRecord
 from services.domain.streams import DeadLetter, DeadReason, Partition, Record
 from services.ingest.partitions import FromCommittedOffsets
 from tests.fakes.broker import FakeBroker
@@ -249,3 +251,72 @@ def test_letters_of_many_chunks_come_in_order() -> None:
     values = [letter.value for letter in KafkaLetters(broker, broker).newest_first("events.dlq")]
     assert values == [b"%d" % number for number in reversed(range(100, 2_500))]
     assert len(list(islice(KafkaLetters(broker, broker).newest_first("no-such-topic"), 1))) == 0
+
+
+def test_letters_of_many_partitions_come_by_when_they_were_written() -> None:
+    partitions = [Partition("events.dlq", number) for number in range(3)]
+    broker = FakeBroker(partitions)
+    for number in range(300):
+        partition = partitions[number % 7 % 3]
+        broker.append(Record(partition, 0, b"%d" % number, timestamp_us=TIME_US + number * 1_000_000))
+    values = [letter.value for letter in KafkaLetters(broker, broker).newest_first("events.dlq")]
+    assert values == [b"%d" % number for number in reversed(range(300))]
+
+
+class LargeLetters(FakeBroker):
+    """Gives every value anew, as a broker does, and counts what it gave."""
+
+    num_read = 0
+
+    def read(self, ranges: Mapping[Partition, OffsetRange]) -> Iterator[StoredRecord]:
+        for stored in super().read(ranges):
+            self.num_read += 1
+            yield StoredRecord(stored.record._replace(value=bytes(900_000)), stored.headers)
+
+
+@pytest.fixture
+def large() -> LargeLetters:
+    partition = Partition("events.dlq", 0)
+    broker = LargeLetters([partition])
+    for number in range(100):
+        broker.append(Record(partition, 0, b"%d" % number))
+    return broker
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_twenty_large_letters_are_shown_without_holding_all_the_others(large: LargeLetters) -> None:
+    shown: list[int] = []
+
+    def show() -> None:
+        letters = list(islice(KafkaLetters(large, large).newest_first("events.dlq"), 20))
+        shown.extend(letter.position.offset for letter in letters)
+
+    assert peak_bytes(show) < 20 * 900_000 + 10_000_000
+    assert shown == list(reversed(range(80, 100)))
+    assert large.num_read < 60
+
+
+def test_all_large_letters_are_looked_through_in_little_memory(large: LargeLetters) -> None:
+    offsets: list[int] = []
+    look = KafkaLetters(large, large)
+    peak = peak_bytes(lambda: offsets.extend(each.position.offset for each in look.newest_first("events.dlq")))
+    assert peak < 12_000_000
+    assert offsets == list(reversed(range(100)))
+
+
+def test_large_letters_are_sent_again_a_few_at_a_time(large: LargeLetters) -> None:
+    partition = Partition("events.dlq", 0)
+    sizes: list[int] = []
+    stored = large.read({partition: OffsetRange(0, 100)})
+    peak = peak_bytes(lambda: sizes.extend(len(batch) for batch in in_batches(map(letter_of, stored))))
+    assert sum(sizes) == 100
+    assert max(sizes) == 9
+    assert peak < 20_000_000

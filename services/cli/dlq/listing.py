@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Annotated, Final
 
@@ -38,8 +39,8 @@ def list_letters(
     """
     with opened_streams() as streams:
         topics = dead_letter_topics(streams.settings, topic)
-        found = chain.from_iterable(streams.letters.newest_first(each) for each in topics)
-        letters = list(islice(_of_reason(found, reason), limit))
+        found = _of_reason(chain.from_iterable(streams.letters.newest_first(each) for each in topics), reason)
+        letters = list(islice(found if as_json else map(_without_value, found), limit))
         num_kept = _num_kept(streams, topics)
         states = _states(streams, letters)
     if as_json:
@@ -83,6 +84,11 @@ def letter_named(letter_id: str, letters: KafkaLetters) -> StoredLetter:
 
 def _of_reason(letters: Iterator[StoredLetter], reason: str | None) -> Iterator[StoredLetter]:
     return (letter for letter in letters if reason in (None, letter.reason))
+
+
+def _without_value(letter: StoredLetter) -> StoredLetter:
+    """What a table shows; a value may be as large as a megabyte."""
+    return replace(letter, value=None)
 
 
 def _num_kept(streams: Streams, topics: Sequence[str]) -> dict[str, int]:

@@ -3,8 +3,8 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,7 +12,7 @@ import typer
 from google.protobuf.message import Message
 
 from nightjar.v1 import event_pb2, item_pb2, user_pb2
-from services.adapters.kafka_letters import letter_of
+from services.adapters.kafka_letters import letter_of, size_bytes_of
 from services.adapters.kafka_reader import KafkaReader
 from services.adapters.kafka_sender import KafkaSender
 from services.adapters.sql.engine import connect
@@ -32,7 +32,9 @@ from services.domain.streams import DeadLetter, Record
 from services.domain.users import User
 from services.ingest.replaying import LEASE, Outcome, Replaying
 
-BATCH: Final = 500  # claimed and sent together; larger: more is open after a crash; smaller: more round trips
+# Claimed and sent together. Larger: more is open after a crash, and in memory; smaller: more round trips.
+BATCH: Final = 500
+BATCH_BYTES: Final = 8 * 1_048_576
 
 REFUSALS: Final[Mapping[Outcome, str]] = {
     Outcome.ALREADY_SENT: "was sent again before; a record is replayed once.",
@@ -119,7 +121,7 @@ def _replay_all(
 ) -> None:
     decode, outcomes, dead = decoders(streams.settings), Counter[str](), Counter[str]()
     letters = (letter for letter in _oldest_first(topics, streams) if letter.reason == reason)
-    while batch := list(islice(letters, BATCH)):
+    for batch in in_batches(letters):
         ready: dict[Position, Record] = {}
         for letter in batch:
             try:
@@ -135,6 +137,20 @@ def _replay_all(
         outcomes.update(known.get(source, Outcome.SENT).value for source in ready)
         typer.echo(f"{sum(outcomes.values()) + sum(dead.values()):,} dead letters looked at", err=True)
     typer.echo(json.dumps({"dry_run": dry_run, **_every_outcome(outcomes), "would_die_again": dict(dead)}))
+
+
+def in_batches(letters: Iterable[StoredLetter]) -> Iterator[Sequence[StoredLetter]]:
+    """The letters in order, as many at a time as are sent together."""
+    batch: list[StoredLetter] = []
+    size_bytes = 0
+    for letter in letters:
+        if batch and (len(batch) == BATCH or size_bytes + size_bytes_of(letter) > BATCH_BYTES):
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(letter)
+        size_bytes += size_bytes_of(letter)
+    if batch:
+        yield batch
 
 
 def _every_outcome(outcomes: Mapping[str, int]) -> dict[str, int]:
