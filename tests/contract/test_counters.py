@@ -12,7 +12,7 @@ from services.adapters.redis_store import CounterLimits, RedisCounterWriter, Red
 from services.adapters.redis_store.keys import SHARDS, directory_key, shard_prefix, user_keys
 from services.domain.clock import SystemClock
 from services.domain.counters import ERA_HALF_LIVES, CounterBatch, CounterKind, CounterRules, Shard
-from services.domain.errors import FeatureStoreDown
+from services.domain.errors import FeatureStoreDown, RebuildConflict
 from services.domain.event_types import EventType, EventTypes, Role
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction
@@ -47,18 +47,27 @@ class Store(Protocol):
     @property
     def reader(self) -> ItemCounters: ...
 
+    def another_rebuilder(self) -> CounterRebuilder: ...
+
 
 class RealStore:
     def __init__(self, url: str) -> None:
+        self._url = url
         self.writer = RedisCounterWriter(url, RULES, LIMITS, CLOCK)
-        self.rebuilder = RedisCounterWriter(url, RULES, LIMITS, CLOCK, staged=True)
+        self.rebuilder = self.another_rebuilder()
         self.reader = RedisItemCounters(url, timeout_s=5)
+
+    def another_rebuilder(self) -> RedisCounterWriter:
+        return RedisCounterWriter(self._url, RULES, LIMITS, CLOCK, staged=True)
 
 
 class FakeStore:
     def __init__(self) -> None:
         self.writer = self.reader = FakeCounters(RULES, LIMITS, CLOCK)
-        self.rebuilder = self.writer.staged()
+        self.rebuilder = self.another_rebuilder()
+
+    def another_rebuilder(self) -> FakeCounters:
+        return self.writer.staged()
 
 
 @pytest.fixture
@@ -220,9 +229,41 @@ async def test_a_copy_is_seen_only_once_published_and_brings_its_fence(store: St
 async def test_a_copy_of_nothing_empties_the_shard(store: Store) -> None:
     shard = new_shard()
     store.writer.apply([batch(shard, [event("0")])])
+    store.rebuilder.discard([shard])
     store.rebuilder.publish(shard)
     assert await top(store) == {}
     assert store.writer.fences([shard]) == {shard: 0}
+
+
+async def test_a_copy_published_again_changes_nothing(store: Store) -> None:
+    """A call whose answer was lost is sent again, when the writer may have gone on already."""
+    shard = new_shard()
+    store.rebuilder.discard([shard])
+    store.rebuilder.apply([batch(shard, [event("0", "new")])])
+    store.rebuilder.publish(shard)
+    store.writer.apply([batch(shard, [event("1", "newer")], start=1)])
+    store.rebuilder.publish(shard)
+    assert await top(store) == pytest.approx({"new": 1.0, "newer": 1.0}, rel=1e-3)
+    assert store.writer.fences([shard]) == {shard: 2}
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+async def test_a_copy_that_another_rebuild_has_taken_is_not_published(store: Store, is_published: bool) -> None:
+    """Nor does the shard go for want of a copy."""
+    shard, other = new_shard(), store.another_rebuilder()
+    store.writer.apply([batch(shard, [event("0")])])
+    with pytest.raises(RebuildConflict):
+        other.publish(shard)
+    store.rebuilder.discard([shard])
+    store.rebuilder.apply([batch(shard, [event("0"), event("1")])])
+    other.discard([shard])
+    if is_published:
+        other.apply([batch(shard, [event("0")])])
+        other.publish(shard)
+    with pytest.raises(RebuildConflict):
+        store.rebuilder.publish(shard)
+    assert await top(store) == pytest.approx({"book": 1.0}, rel=1e-3)
+    assert store.writer.fences([shard]) == {shard: 1}
 
 
 async def test_a_discarded_copy_is_empty(store: Store) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from services.adapters.redis_store import CounterLimits
 from services.domain.counters import CounterBatch, CounterKind, CounterRules, Era, Shard
+from services.domain.errors import RebuildConflict
 from services.domain.ids import EventId, ItemId
 from services.domain.ports import Clock
 
@@ -17,25 +18,28 @@ class FakeShard:
     fence: int = 0
     windows: dict[EventId, int] = field(default_factory=dict)
     """In which window of offsets an event was counted."""
+    rebuild: object = field(default=None, compare=False)
+    """Which one it is the copy of, or was."""
     sums: dict[tuple[Era, str], dict[ItemId, float]] = field(default_factory=dict)
 
 
 class FakeCounters:
     """Implements CounterRebuilder and ItemCounters; `staged` shards are those not yet published."""
 
-    def __init__(self, rules: CounterRules, limits: CounterLimits, clock: Clock, *, staged: bool = False) -> None:
+    def __init__(self, rules: CounterRules, limits: CounterLimits, clock: Clock) -> None:
         self._rules = rules
         self._limits = limits
         self._clock = clock
         self.shards: defaultdict[Shard, FakeShard] = defaultdict(FakeShard)
         self.copies: defaultdict[Shard, FakeShard] = defaultdict(FakeShard)
-        self._written = self.copies if staged else self.shards
+        self._written = self.shards
 
     def staged(self) -> "FakeCounters":
-        """The same store, seen by a rebuild."""
-        copy = FakeCounters(self._rules, self._limits, self._clock, staged=True)
-        copy.shards = self.shards
-        return copy
+        """The same store, seen by a rebuild of its own."""
+        rebuild = FakeCounters(self._rules, self._limits, self._clock)
+        rebuild.shards, rebuild.copies = self.shards, self.copies
+        rebuild._written = self.copies
+        return rebuild
 
     def fences(self, shards: Sequence[Shard]) -> Mapping[Shard, int]:
         return {shard: self._written[shard].fence for shard in shards}
@@ -70,11 +74,13 @@ class FakeCounters:
         return era.expire_time_us > self._clock.now().timestamp() * 1e6
 
     def discard(self, shards: Sequence[Shard]) -> None:
-        for shard in shards:
-            self.copies.pop(shard, None)
+        self.copies |= {shard: FakeShard(rebuild=self) for shard in shards}
 
     def publish(self, shard: Shard) -> None:
-        self.shards[shard] = self.copies.pop(shard, FakeShard())
+        if self.copies[shard].rebuild is self:
+            self.shards[shard] = self.copies.pop(shard)
+        elif self.shards[shard].rebuild is not self:
+            raise RebuildConflict(f"Another rebuild has taken {shard}, the test says.")
 
     async def top(
         self,

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
+from uuid import uuid4
 
 from services.adapters.redis_store.keys import SHARDS, directory_key, shard_prefix
 from services.adapters.redis_store.nodes import Call, Nodes, Script, Word
 from services.domain.counters import CounterBatch, CounterRules, Era, Shard
+from services.domain.errors import RebuildConflict
 from services.domain.ids import EventId
 from services.domain.interactions import Interaction
 from services.domain.ports import Clock
@@ -36,7 +38,7 @@ class CounterLimits:
 
 
 class RedisCounterWriter:
-    """Implements the CounterWriter port; blocking. Staged: the CounterRebuilder port."""
+    """Implements the CounterWriter port; blocking. Staged: the CounterRebuilder port, for one rebuild."""
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class RedisCounterWriter:
         self._limits = limits
         self._clock = clock
         self._staged = staged
+        self._token = uuid4().hex
 
     def fences(self, shards: Sequence[Shard]) -> dict[Shard, int]:
         calls = [Call(_FENCE, [directory_key(shard, staged=self._staged)], ()) for shard in shards]
@@ -74,17 +77,20 @@ class RedisCounterWriter:
         return {shard: int(fence) for shard, fence in zip(counted_for, answers, strict=False)}
 
     def discard(self, shards: Sequence[Shard]) -> None:
+        owner: list[Word] = [self._token, self._limits.ttl_s]
         self._nodes.run(
             [
-                Call(_DISCARD, [directory_key(shard, staged=True)], [shard_prefix(shard, staged=True)])
+                Call(_DISCARD, [directory_key(shard, staged=True)], [shard_prefix(shard, staged=True), *owner])
                 for shard in shards
             ]
         )
 
     def publish(self, shard: Shard) -> None:
         keys = [directory_key(shard), directory_key(shard, staged=True)]
-        prefixes = [shard_prefix(shard), shard_prefix(shard, staged=True)]
-        self._nodes.run([Call(_PUBLISH, keys, prefixes), _listing([shard])])
+        arguments: list[Word] = [shard_prefix(shard), shard_prefix(shard, staged=True), self._token]
+        is_done, _ = self._nodes.run([Call(_PUBLISH, keys, arguments), _listing([shard])])
+        if not is_done:
+            raise RebuildConflict(f"Another rebuild has taken {shard}; wait for it, then start again.")
 
     def close(self) -> None:
         self._nodes.close()

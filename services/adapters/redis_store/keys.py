@@ -7,7 +7,7 @@
 `nj:cache:…`   one cached answer
 
 `nj:ctr:shards`     sorted set of the shards below, score = when each is forgotten, in s
-`nj:ctr:{shard}:d`  hash, the shard's directory: its fence, and when each of its sorted sets expires
+`nj:ctr:{shard}:d`  hash, the shard's directory: its fence, when each of its sorted sets expires, the rebuild it is of
 `nj:ctr:{shard}:z:<era>:<surface>`  sorted set, member = item id, score = sum  at most max_items, see counters.lua
 `nj:ctr:{shard}:i:<window>`  set of 64-bit hashes of the event ids counted in a window of offsets
 `nj:new:{shard}:…`  the same shard while a rebuild makes it anew

@@ -59,14 +59,20 @@ class CounterWriter(Protocol):
 
 
 class CounterRebuilder(CounterWriter, Protocol):
-    """A CounterWriter of copies that nobody reads until they take the place of the shards they are copies of."""
+    """A CounterWriter of copies that nobody reads until they take the place of the shards they are copies of.
+
+    An instance is one rebuild; a copy is of the rebuild that discarded it last.
+    """
 
     def discard(self, shards: Sequence[Shard]) -> None:
-        """Empties the copies."""
+        """Empties the copies; they are this rebuild's from now on."""
         ...
 
     def publish(self, shard: Shard) -> None:
-        """Puts the copy in the shard's place, fence included, in one step; an empty copy empties it."""
+        """Puts the copy in the shard's place, fence included, in one step; an empty copy empties it. May be repeated.
+
+        Raises RebuildConflict, and leaves the shard as it is, when the copy is not, or no longer, this rebuild's.
+        """
         ...
 
 

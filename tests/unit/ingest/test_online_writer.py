@@ -150,6 +150,7 @@ async def test_a_fence_that_a_rebuild_set_back_is_read_from_again() -> None:
     writer = pipeline.writer()
     pipeline.run(writer)
     copies = pipeline.counters.staged()
+    copies.discard([SHARD])
     copies.apply([CounterBatch(SHARD, 0, 2, [])])
     copies.publish(SHARD)
     assert writer.rewinds() == {PARTITION: 2}
