@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import pyarrow as pa
 
 from services.domain.errors import InvalidRequest
-from services.ingest.importing.sources import Chunk, text_array
+from services.ingest.importing.sources import Chunk, text_array, together
 
 # About the most a record of the stream may have. Larger: a forgotten quote swallows more rows; smaller: a row with a
 # long text in any of its columns is refused.
@@ -58,7 +58,7 @@ class CsvSource:
             next(records)
             row = first_row
             rest = islice(records, first_row, None)
-            while records_read := list(islice(rest, max_rows)):
+            while records_read := together(rest, max_rows, _num_characters):
                 unreadable: dict[int, str] = {}
                 rows: list[Sequence[str]] = []
                 for place, record in enumerate(records_read):
@@ -96,6 +96,10 @@ class CsvSource:
                 yield f"has {len(record)} cells on {where}, the first line has {width}"
             elif record:
                 yield record
+
+
+def _num_characters(record: _Record) -> int:
+    return sum(map(len, record))
 
 
 def _lines_named(first: int, last: int) -> str:

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from services.domain.errors import InvalidRequest
-from services.ingest.importing.sources import Chunk
+from services.ingest.importing.sources import Chunk, together
 
 MAX_COLUMNS: Final = 10_000  # larger: a file whose names are data takes the memory; smaller: a wide file is refused
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024  # larger: more memory for one line; smaller: a long one is cut and unreadable
@@ -38,7 +38,7 @@ class JsonLinesSource:
         with self._path.open("rb") as file:
             rest = islice(_lines(file), first_row, None)
             row = first_row
-            while lines := list(islice(rest, max_rows)):
+            while lines := together(rest, max_rows, len):
                 parsed = [_parsed(line) for line in lines]
                 unreadable = {place: problem for place, problem in enumerate(parsed) if isinstance(problem, str)}
                 rows = [{} if isinstance(each, str) else each for each in parsed]

@@ -4,14 +4,20 @@ A row that cannot be taken apart at all is unreadable here; whether its values m
 are counted from 0 in the file's order, the same in every reading, so that an import can go on where it ended.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import pyarrow as pa
 
 from services.domain.errors import InvalidRequest
+
+# Bytes of text that make a chunk, however few rows that is. Larger: more memory, some five times as much while they are
+# worked on; smaller: more commits of files with long rows.
+CHUNK_BYTES: Final = 64 * 1024 * 1024
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,18 @@ class Source(Protocol):
         ...
 
     def chunks(self, columns: Sequence[str], first_row: int, max_rows: int) -> Iterator[Chunk]:
-        """The rows from `first_row` on, only these columns, at most `max_rows` at a time."""
+        """The rows from `first_row` on, only these columns, at most `max_rows` or about CHUNK_BYTES at a time."""
         ...
+
+
+def together(rows: Iterator[T], max_rows: int, size_of: Callable[[T], int]) -> list[T]:
+    """The next rows that make a chunk; none when there are no more."""
+    taken: list[T] = []
+    num_bytes = 0
+    while len(taken) < max_rows and num_bytes < CHUNK_BYTES and (row := next(rows, None)) is not None:
+        taken.append(row)
+        num_bytes += size_of(row)
+    return taken
 
 
 FORMATS: Final = ("parquet", "csv", "jsonl")

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from services.domain.errors import InvalidRequest
+from services.ingest.importing import parquet_source, sources
 from services.ingest.importing.json_lines_source import MAX_COLUMNS
 from services.ingest.importing.sources import Chunk, Source, format_of, open_source
 
@@ -52,6 +53,25 @@ def test_every_format_gives_the_same_rows_in_the_files_order(make: Make, max_row
     chunks = list(make(tmp_path / "file").chunks(["id", "user", "n"], 0, max_rows))
     assert read(chunks) == ROWS
     assert max(chunk.num_rows for chunk in chunks) <= max_rows
+
+
+@pytest.mark.parametrize("format_name", ["parquet", "csv", "jsonl"])
+def test_long_rows_make_shorter_chunks(format_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import's memory is bounded by bytes, not by rows alone; columns that nobody asked for count too."""
+    for module in (sources, parquet_source):
+        monkeypatch.setattr(module, "CHUNK_BYTES", 10_000)
+    rows = [{"id": f"e{n}", "text": f"{n:01000}"} for n in range(95)]
+    path = tmp_path / f"long.{format_name}"
+    if format_name == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path, use_dictionary=False)
+    elif format_name == "csv":
+        path.write_text("id,text\n" + "\n".join(",".join(row.values()) for row in rows), encoding="utf-8")
+    else:
+        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    chunks = list(open_source(path, format_name).chunks(["id"], 3, 1_000))
+    assert [id_ for chunk in chunks for id_ in chunk.columns["id"].to_pylist()] == [row["id"] for row in rows[3:]]
+    assert all(chunk.num_rows <= 11 for chunk in chunks)
+    assert len(chunks) <= 13
 
 
 @every_format
