@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
+from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from services.domain.items import ALWAYS, Availability, Item, Price
 from services.domain.streams import DeadLetter, DeadReason, Partition, Record
 from services.domain.users import Erasure, User
 from services.ingest.codec import Limits, decode_item, decode_user
+from services.ingest.codec.records import END_OF_TIME_US
 
 NOW_US = int(datetime(2026, 2, 1, tzinfo=UTC).timestamp() * 1e6)
 LIMITS = Limits(max_record_bytes=65_536, max_future_us=86_400_000_000)
@@ -196,3 +199,79 @@ def test_a_single_precision_embedding_stays_what_it_was() -> None:
     decoded = decoded_item(message.SerializeToString(), PROTOBUF)
     assert isinstance(decoded, Item)
     assert decoded.embedding == tuple(message.embedding)
+
+
+ids = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=60)
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+times = st.integers(0, NOW_US)
+moments = st.none() | st.integers(0, END_OF_TIME_US - 2)
+attributes = st.dictionaries(words, words, max_size=4)
+items = st.builds(
+    Item,
+    item_id=ids,
+    title=words,
+    categories=st.lists(words, max_size=4).map(tuple),
+    attributes=attributes,
+    update_time_us=times,
+    description=words,
+    tags=st.lists(words, max_size=4).map(tuple),
+    price=st.none()
+    | st.builds(
+        Price,
+        currency_code=st.sampled_from(["EUR", "JPY"]),
+        units=st.integers(0, 2**63 - 1),
+        nanos=st.integers(0, 999_999_999),
+    ),
+    availability=st.builds(
+        lambda hidden, from_us, length_us: Availability(hidden, from_us, until_of(from_us, length_us)),
+        st.booleans(),
+        moments,
+        st.none() | st.integers(1, 10**15),
+    ),
+    embedding=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=4).map(tuple),
+)
+
+
+def until_of(from_us: int | None, length_us: int | None) -> int | None:
+    return None if length_us is None else min((from_us or 0) + length_us, END_OF_TIME_US - 1)
+
+
+def in_both_encodings(message: Message) -> list[tuple[bytes, str]]:
+    return [(message.SerializeToString(), PROTOBUF), (json_format.MessageToJson(message).encode(), "")]
+
+
+@given(items)
+def test_an_item_survives_either_encoding(item: Item) -> None:
+    message = item_pb2.Item(
+        item_id=item.item_id,
+        title=item.title,
+        categories=item.categories,
+        attributes=item.attributes,
+        description=item.description,
+        tags=item.tags,
+        hidden=item.availability.hidden,
+        embedding=item.embedding,
+    )
+    message.update_time.FromMicroseconds(item.update_time_us)
+    if item.price is not None:
+        message.price.currency_code = item.price.currency_code
+        message.price.units, message.price.nanos = item.price.units, item.price.nanos
+    if item.availability.from_us is not None:
+        message.available_from_time.FromMicroseconds(item.availability.from_us)
+    if item.availability.until_us is not None:
+        message.available_until_time.FromMicroseconds(item.availability.until_us)
+    for value, content_type in in_both_encodings(message):
+        assert decoded_item(value, content_type) == item
+
+
+@given(st.builds(User, user_id=ids, attributes=attributes, update_time_us=times))
+def test_a_user_survives_either_encoding(user: User) -> None:
+    message = user_pb2.User(user_id=user.user_id, attributes=user.attributes)
+    message.update_time.FromMicroseconds(user.update_time_us)
+    for value, content_type in in_both_encodings(message):
+        assert decoded_user(Record(USERS, 0, value, content_type, user.user_id.encode())) == user
+
+
+@given(ids, times)
+def test_a_tombstone_survives_as_the_wish_of_its_key(user_id: str, timestamp_us: int) -> None:
+    assert decoded_user(user_record(None, user_id.encode(), timestamp_us)) == Erasure(UserId(user_id), timestamp_us)
