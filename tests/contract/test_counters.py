@@ -318,8 +318,10 @@ def without_shards(state: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.redis
 def test_a_sorted_set_is_bounded_and_its_bound_knows_no_batches(empty_redis: Callable[[str], str]) -> None:
-    """Law 9: the largest sums stay; what is trimmed depends on offsets, so a rebuild trims alike."""
-    events = [(number * 1_500, event(f"{number}", f"i{number % 40}", age_s=60 * number)) for number in range(60)]
+    """Law 9: what is disliked goes first; what is trimmed depends on offsets, so that a rebuild trims alike."""
+    events = [
+        (1_500 * n, event(f"{n}", f"i{n % 40}", "view" if n % 3 else "rating", 60 * n, value=1.0)) for n in range(60)
+    ]
     states = []
     for size in (60, 7, 1):
         url, shard = empty_redis("redis_url"), Shard("events/0")
@@ -350,6 +352,20 @@ def test_every_key_expires_and_old_ids_go(name: str, empty_redis: Callable[[str]
     assert len([key for key in keys if ":i:" in key]) == 2
     assert len(keys) == 6
     with client_of(url) as client:
+        assert all(client.ttl(key) > 0 for key in keys)
+
+
+@pytest.mark.redis
+def test_ids_of_a_window_that_ends_within_a_batch_expire(empty_redis: Callable[[str], str]) -> None:
+    """Law 9: as those of the last one do; also when its key is gone and only the directory knows of it."""
+    url, shard = empty_redis("redis_url"), new_shard()
+    writer = RedisCounterWriter(url, RULES, LIMITS, CLOCK)
+    with client_of(url) as client:
+        writer.apply([CounterBatch(shard, 0, 10, [(0, event("first"))])])
+        client.delete(shard_prefix(shard) + b"i:0")
+        writer.apply([CounterBatch(shard, 10, 3_000, [(n, event(f"{n}")) for n in (900, 1_100, 2_100)])])
+        keys = list(state_of(url))
+        assert len([key for key in keys if ":i:" in key]) == 2
         assert all(client.ttl(key) > 0 for key in keys)
 
 

@@ -62,7 +62,7 @@ local function add(era, amount, item, surface)
   if key then redis.call('ZINCRBY', key, amount, item) end
 end
 
-local window, ids, ids_before, has_ids, has_ids_before
+local window, ids, ids_before, has_ids, has_ids_before, will_expire
 local function was_counted(offset, id)
   local its_window = math.floor(offset / id_window)
   if its_window ~= window then
@@ -71,9 +71,14 @@ local function was_counted(offset, id)
     ids_before = prefix .. string.format('i:%.0f', window - 1)
     has_ids = redis.call('HEXISTS', directory, ids) == 1
     has_ids_before = redis.call('EXISTS', ids_before) == 1
+    will_expire = false
   end
   if has_ids_before and redis.call('SISMEMBER', ids_before, id) == 1 then return true end
   if redis.call('SADD', prefix .. ids, id) == 0 then return true end
+  if not will_expire then
+    will_expire = true
+    redis.call('EXPIRE', prefix .. ids, ttl_s)
+  end
   if not has_ids then
     has_ids = true
     redis.call('HSET', directory, ids, window)
@@ -94,8 +99,13 @@ local function trim_when_due(offset)
   trimmed = due
   redis.call('HSET', directory, 'trimmed', string.format('%.0f', due))
   for field in pairs(fields_of('z:')) do
-    local excess = redis.call('ZCARD', prefix .. field) - max_items
-    if excess > 0 then redis.call('ZREMRANGEBYRANK', prefix .. field, 0, excess - 1) end
+    local key = prefix .. field
+    local excess = redis.call('ZCARD', key) - max_items
+    if excess > 0 and grown[key] then -- the long member is no item, and would go before those that are liked
+      redis.call('ZREM', key, too_long_to_be_compact)
+      grown[key], excess = nil, excess - 1
+    end
+    if excess > 0 then redis.call('ZREMRANGEBYRANK', key, 0, excess - 1) end
   end
 end
 
@@ -122,7 +132,6 @@ for _, era in ipairs(eras) do
     end
   end
 end
-if ids then redis.call('EXPIRE', prefix .. ids, ttl_s) end
 redis.call('HSET', directory, 'fence', ARGV[4])
 redis.call('EXPIREAT', directory, last_expiry_s, 'NX')
 redis.call('EXPIREAT', directory, last_expiry_s, 'GT')
