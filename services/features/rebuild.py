@@ -5,10 +5,11 @@ copies that nobody reads, each partition's events in the order of their offsets,
 copy takes its shard's place with its fence in one step. The online writer sees its fence set back and reads on from it.
 
 What a user did before they asked to be forgotten stays out, though the log may hold it until housekeeping is through,
-or again, when it came late.
+or again, when it came late. Users who did nothing for as long as a history is kept stay unknown; the others are kept as
+if they had acted now.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,8 @@ from services.domain.counters import IMPORTED, CounterBatch, Shard, shard_of
 from services.domain.erased import ErasedUsers
 from services.domain.errors import RebuildConflict
 from services.domain.event_selection import LoggedEvents
+from services.domain.ids import UserId
+from services.domain.interactions import Interaction
 from services.domain.ports import CounterRebuilder, EventsByOffset, HistoryWriter, UserDirectory
 from services.domain.streams import Partition
 
@@ -40,7 +43,10 @@ class Rebuilt:
 
 
 class Rebuild:
-    """One rebuild; `report` is told now and then how many events have been read."""
+    """One rebuild; `report` is told now and then how many events have been read.
+
+    known_since_us: users who did nothing since then get no history.
+    """
 
     def __init__(
         self,
@@ -49,6 +55,7 @@ class Rebuild:
         copies: CounterRebuilder,
         topic: str,
         users: UserDirectory,
+        known_since_us: int,
         report: Callable[[int], None],
     ) -> None:
         self._log = log
@@ -57,6 +64,8 @@ class Rebuild:
         self._topic = topic
         self._users = users
         self._erased = ErasedUsers()
+        self._known_since_us = known_since_us
+        self._known: Collection[UserId] = ()
         self._report = report
         self._num_events = 0
 
@@ -64,6 +73,7 @@ class Rebuild:
         """Raises CatalogDown, EventLogDown, FeatureStoreDown and RebuildConflict; an ended one may be begun again."""
         self._erased.learn(self._users.erasures())
         first = version = self._log.version()
+        self._known = () if version < 0 else self._log.users_since(version, self._known_since_us)
         done: dict[Partition, int] = {}
         target = {} if version < 0 else dict(self._log.next_offsets(version, self._topic))
         self._copies.discard([IMPORTED, *map(shard_of, target)])
@@ -106,10 +116,13 @@ class Rebuild:
         numbered = [
             each for each in zip(offsets, events.interactions, strict=False) if not self._erased.covers(each[1])
         ]
-        self._histories.apply(event for _, event in numbered)
+        self._histories.apply(event for _, event in numbered if self._is_known(event))
         self._count(CounterBatch(shard, from_offset, next_offset, numbered))
         self._num_events += len(events.interactions)
         self._report(self._num_events)
+
+    def _is_known(self, event: Interaction) -> bool:
+        return event.event_time_us >= self._known_since_us or event.user_id in self._known
 
     def _count(self, batch: CounterBatch) -> None:
         fence = self._copies.apply([batch])[batch.shard]

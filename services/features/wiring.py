@@ -4,6 +4,7 @@ The log and the catalog are imported where they are opened: a writer's process s
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from services.adapters.redis_store import (
     CounterLimits,
@@ -71,9 +72,17 @@ def _open_users(settings: Settings) -> UserDirectory:
 def rebuild(settings: Settings, report: Callable[[int], None]) -> Rebuilt:
     """Makes Redis again from the log; `report` is told how many events have been read. Raises as `Rebuild.run`."""
     histories, copies = open_histories(settings), open_counters(settings, staged=True)
+    known_since = SystemClock().now() - timedelta(seconds=settings.redis.history_ttl_s)
     try:
-        users = _open_users(settings)
-        return Rebuild(open_log(settings), histories, copies, settings.kafka.events_topic, users, report).run()
+        return Rebuild(
+            open_log(settings),
+            histories,
+            copies,
+            settings.kafka.events_topic,
+            _open_users(settings),
+            int(known_since.timestamp() * 1_000_000),
+            report,
+        ).run()
     finally:
         histories.close()
         copies.close()

@@ -31,7 +31,10 @@ class Log:
         return self._append(LogBatch(events, progress, [(partition.number, offset) for offset in offsets]))
 
     def add_imported(self, *names: str) -> int:
-        return self._append(LogBatch([event(name, 20_000) for name in names]))
+        return self.add([event(name, 20_000) for name in names])
+
+    def add(self, events: Sequence[Interaction]) -> int:
+        return self._append(LogBatch(events))
 
 
 @pytest.fixture(params=["fake", "delta"])
@@ -42,8 +45,8 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Log:
     return Log(fake.append, fake)
 
 
-def event(name: str, day: int) -> Interaction:
-    return Interaction(EventId(name), UserId("ada"), ItemId("book"), "view", day * DAY_US, surface="home")
+def event(name: str, day: int, user: str = "ada") -> Interaction:
+    return Interaction(EventId(name), UserId(user), ItemId("book"), "view", day * DAY_US, surface="home")
 
 
 def ids(read: object) -> list[str]:
@@ -84,6 +87,16 @@ def test_a_pinned_version_knows_nothing_of_later_ones(log: Log) -> None:
 
 def test_another_topic_has_no_offsets(log: Log) -> None:
     assert log.by_offset.next_offsets(log.append([0]), "other") == {}
+
+
+def test_who_did_anything_since_a_moment_is_told_from_who_did_not(log: Log) -> None:
+    """To the microsecond, whatever the date, and of the pinned version alone."""
+    log.add([event("1", 10, user="gone"), event("2", 20, user="stays"), event("3", 30, user="stays")])
+    pinned = log.add([event("4", 20, user="both"), event("5", 10, user="both")])
+    log.add([event("6", 40, user="later")])
+    assert log.by_offset.users_since(pinned, 20 * DAY_US) == {"stays", "both"}
+    assert log.by_offset.users_since(pinned, 20 * DAY_US + 1) == {"stays"}
+    assert log.by_offset.users_since(pinned, 31 * DAY_US) == set()
 
 
 def test_imported_events_are_apart_and_in_the_same_order_each_time(log: Log) -> None:

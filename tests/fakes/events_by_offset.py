@@ -1,8 +1,9 @@
 """The log in the order of its topic, in memory: each append is a version."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from services.domain.event_selection import LoggedEvents
+from services.domain.ids import UserId
 from services.domain.interactions import Interaction
 from services.domain.streams import LogBatch, Partition
 
@@ -30,6 +31,9 @@ class FakeEventsByOffset:
         for batch in self._batches[: version + 1]:
             found |= {each: progress.next_offset for each, progress in batch.progress.items() if each.topic == topic}
         return found
+
+    def users_since(self, version: int, since_us: int) -> Collection[UserId]:
+        return {event.user_id for event, _ in self._rows(version) if event.event_time_us >= since_us}
 
     def read(self, version: int, partition: Partition, from_offset: int, next_offset: int) -> Iterator[LoggedEvents]:
         rows = [(event, source) for event, source in self._rows(version) if source and source[0] == partition.number]

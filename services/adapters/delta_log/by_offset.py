@@ -1,6 +1,7 @@
 """The log in the order of its topic: each Kafka partition's events by their offsets, and the imported ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +12,11 @@ import pyarrow.dataset as ds
 
 from services.adapters.delta_log.interactions import BATCH_ROWS, to_logged_events
 from services.adapters.delta_log.log import DeltaEventLog, next_offset_of
-from services.adapters.delta_log.reading import local_dataset, open_version
+from services.adapters.delta_log.reading import local_dataset, open_version, time_between
 from services.adapters.delta_log.rows import SCHEMA
 from services.domain.errors import EventLogDown
 from services.domain.event_selection import LoggedEvents
+from services.domain.ids import UserId
 from services.domain.streams import Partition
 
 # Rows sorted, and so held, at a time, about 300 bytes each. Larger: more memory; smaller: files are asked more often.
@@ -43,6 +45,18 @@ class DeltaEventsByOffset:
             next_offset = next_offset_of(table, Partition(topic, number))
             if next_offset is not None:
                 found[Partition(topic, number)] = next_offset
+        return found
+
+    def users_since(self, version: int, since_us: int) -> Collection[UserId]:
+        dataset = local_dataset(open_version(self._folder, version), self._folder)
+        first_date = datetime.fromtimestamp(since_us // 1_000_000, UTC).date()
+        recent = (pc.field("event_date") >= first_date) & time_between(since_us, None)
+        found: set[UserId] = set()
+        try:
+            for batch in dataset.to_batches(columns=["user_id"], filter=recent):
+                found.update(map(UserId, pc.unique(batch["user_id"]).to_pylist()))
+        except (OSError, pa.ArrowException) as error:
+            raise _down(error) from error
         return found
 
     def read(self, version: int, partition: Partition, from_offset: int, next_offset: int) -> Iterator[LoggedEvents]:

@@ -1,13 +1,13 @@
 """The way in: records of the broker, the offline log, the dead letters."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from services.domain.event_selection import EVERYTHING, LoggedEvents, Selection
-from services.domain.ids import EventId
+from services.domain.ids import EventId, UserId
 from services.domain.streams import DeadLetter, LogBatch, Partition, Progress, Record
 
 
@@ -89,6 +89,10 @@ class EventsByOffset(Protocol):
 
     def next_offsets(self, version: int, topic: str) -> Mapping[Partition, int]:
         """How far this version holds each partition of the topic that it has ever stored."""
+        ...
+
+    def users_since(self, version: int, since_us: int) -> Collection[UserId]:
+        """Who did anything at that moment or later; held in memory."""
         ...
 
     def read(self, version: int, partition: Partition, from_offset: int, next_offset: int) -> Iterator[LoggedEvents]:

@@ -25,6 +25,7 @@ from tests.fakes.user_directory import FakeUserDirectory
 FIRST, SECOND = Partition("events", 0), Partition("events", 1)
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NOW_US = int(NOW.timestamp() * 1e6)
+TTL_US = 60_000_000
 
 
 class Stores:
@@ -44,13 +45,14 @@ class Stores:
 
     def rebuild(self, report: Callable[[int], None] | None = None) -> rebuild.Rebuilt:
         copies = self.counters.staged()
-        return Rebuild(self.log, self.histories, copies, "events", self.users, report or self.reported.append).run()
+        report = report or self.reported.append
+        return Rebuild(self.log, self.histories, copies, "events", self.users, NOW_US - TTL_US, report).run()
 
     async def counted(self) -> Mapping[str, float]:
         return {item: round(total, 6) for item, total in await self.counters.top(CounterKind.POPULAR, 100, NOW_US)}
 
-    async def items(self) -> set[str]:
-        return {entry.item_id for entry in (await self.histories.read(UserId("ada"))).entries}
+    async def items(self, user: str = "ada") -> set[str]:
+        return {entry.item_id for entry in (await self.histories.read(UserId(user))).entries}
 
 
 def event(name: str, user: str = "ada", time_us: int = NOW_US) -> Interaction:
@@ -150,6 +152,32 @@ async def test_who_asks_to_be_forgotten_meanwhile_is_not_brought_back() -> None:
 
     stores.rebuild(report)
     assert await stores.items() == {"ilater"}
+
+
+async def test_users_whose_last_event_is_older_than_histories_are_kept_stay_unknown() -> None:
+    """Who came back is known with all they ever did, and who comes while the log is read with what they do then."""
+    stores = Stores()
+    old = NOW_US - TTL_US - 1
+    events = [
+        event("gone", "gone", old),
+        event("before", "back", old),
+        event("since", "back"),
+        event("away", "ada", old),
+    ]
+    stores.log.append(LogBatch(events, {FIRST: Progress(4, Counts())}, [(0, offset) for offset in range(4)]))
+    stores.log.append(LogBatch([event("imported", "gone", old)]))
+
+    def report(num_events: int) -> None:
+        if num_events == 5:
+            stores.append(4)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rebuild, "_FEW_EVENTS", 1)
+        stores.rebuild(report)
+    assert await stores.items("gone") == set()
+    assert await stores.items("back") == {"ibefore", "isince"}
+    assert await stores.items() == {"i0-4"}
+    assert stores.counters.fences([shard_of(FIRST), IMPORTED]) == {shard_of(FIRST): 5, IMPORTED: 1}
 
 
 async def test_nobody_reads_a_rebuild_that_is_not_done() -> None:
