@@ -27,13 +27,16 @@ class CatalogWriter:
         self._limits = limits
 
     def apply(self, records: Sequence[Record]) -> Mapping[Partition, int]:
-        """Stores the items among the records; returns the offsets then done. Raises CatalogDown or BrokerDown."""
+        """Stores the items among the records; returns the offsets then done. Raises CatalogDown or BrokerDown.
+
+        Dead letters go last: all is done again while the store is down, and it alone bears that.
+        """
         now_us = int(self._clock.now().timestamp() * 1_000_000)
         decoded = [decode_item(record, self._limits, now_us) for record in records]
-        letters = [each for each in decoded if isinstance(each, DeadLetter)]
-        if letters:
-            self._dead_letters.send(letters)
         version = self._catalog.upsert([each for each in decoded if isinstance(each, Item)])
         if version is not None:
             self._notice.announce(version)
+        letters = [each for each in decoded if isinstance(each, DeadLetter)]
+        if letters:
+            self._dead_letters.send(letters)
         return {record.partition: record.offset + 1 for record in records}

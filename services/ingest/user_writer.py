@@ -33,16 +33,17 @@ class UserWriter:
     def apply(self, records: Sequence[Record]) -> Mapping[Partition, int]:
         """Stores and forgets what the records say; returns the offsets then done.
 
-        Raises CatalogDown, FeatureStoreDown or BrokerDown; whatever was done before may be done again.
+        Raises CatalogDown, FeatureStoreDown or BrokerDown; whatever was done before may be done again. Dead letters go
+        last: the stores alone bear that.
         """
         now_us = int(self._clock.now().timestamp() * 1_000_000)
         decoded = [decode_user(record, self._limits, now_us) for record in records]
-        letters = [each for each in decoded if isinstance(each, DeadLetter)]
-        if letters:
-            self._dead_letters.send(letters)
         self._directory.upsert([each for each in decoded if isinstance(each, User)])
         wishes = [each for each in decoded if isinstance(each, Erasure)]
         if wishes:
             self._directory.request_erasures(wishes)
             self._online.forget(wishes)
+        letters = [each for each in decoded if isinstance(each, DeadLetter)]
+        if letters:
+            self._dead_letters.send(letters)
         return {record.partition: record.offset + 1 for record in records}

@@ -1,12 +1,13 @@
 """The writers of items and users: what they store, whom they tell, and in which order."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from services.domain.errors import BrokerDown, FeatureStoreDown
+from services.domain.errors import BrokerDown, CatalogDown, FeatureStoreDown, NightjarError
 from services.domain.ids import ItemId, UserId
+from services.domain.items import Item
 from services.domain.streams import Partition, Record
 from services.domain.users import Erasure
 from services.ingest.catalog_writer import CatalogWriter
@@ -45,15 +46,51 @@ def test_serving_is_told_once_that_items_were_hidden_and_not_of_anything_else() 
     assert catalog.get([ItemId("a")])[ItemId("a")].availability.hidden
 
 
+class RefusingCatalog(FakeItemCatalog):
+    """Refuses the first calls."""
+
+    num_refusals = 3
+
+    def upsert(self, items: Sequence[Item]) -> int | None:
+        if self.num_refusals:
+            self.num_refusals -= 1
+            raise CatalogDown("The database is down; the test said so.")
+        return super().upsert(items)
+
+
+def test_a_bad_record_is_one_dead_letter_however_often_the_database_refuses() -> None:
+    letters = FakeDeadLetters()
+    writer = CatalogWriter(RefusingCatalog(), RecordingNotice(), letters, FakeClock(), limits=LIMITS)
+    apply_until_done(writer.apply, records(b"broken", item("a", 1)))
+    assert [letter.record.offset for letter in letters.letters] == [0]
+
+
+def test_a_bad_user_record_is_one_dead_letter_however_often_redis_refuses() -> None:
+    online, letters = OnlineStore(), FakeDeadLetters()
+    online.num_refusals = 3
+    writer = UserWriter(FakeUserDirectory(), online, letters, FakeClock(), limits=LIMITS)
+    apply_until_done(writer.apply, records(b"broken", None))
+    assert [letter.record.offset for letter in letters.letters] == [0]
+    assert online.forgotten == [Erasure(UserId("ada"), 1_000)]
+
+
+def apply_until_done(apply: Callable[[Sequence[Record]], object], read: Sequence[Record]) -> None:
+    for _ in range(3):
+        with pytest.raises(NightjarError):
+            apply(read)
+    apply(read)
+
+
 class OnlineStore:
-    """Remembers whom it forgot; fails while `is_down`."""
+    """Remembers whom it forgot; refuses as often as it is told."""
 
     def __init__(self) -> None:
         self.forgotten: list[Erasure] = []
-        self.is_down = False
+        self.num_refusals = 0
 
     def forget(self, wishes: Sequence[Erasure]) -> None:
-        if self.is_down:
+        if self.num_refusals:
+            self.num_refusals -= 1
             raise FeatureStoreDown("Redis is down; the test said so.")
         self.forgotten += wishes
 
@@ -81,11 +118,10 @@ def test_a_wish_is_noted_though_redis_is_down_and_done_when_it_is_back() -> None
     """Law 6: the loop tries again until the online store has forgotten too."""
     directory, online = FakeUserDirectory(), OnlineStore()
     writer = UserWriter(directory, online, FakeDeadLetters(), FakeClock(), limits=LIMITS)
-    online.is_down = True
+    online.num_refusals = 1
     with pytest.raises(FeatureStoreDown):
         writer.apply(records(None))
     assert directory.open_erasures() == [Erasure(UserId("ada"), 1_000)]
-    online.is_down = False
     writer.apply(records(None))
     assert online.forgotten == [Erasure(UserId("ada"), 1_000)]
     assert directory.open_erasures() == [Erasure(UserId("ada"), 1_000)]
