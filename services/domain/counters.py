@@ -55,8 +55,8 @@ class Era:
         return (self.number + 2) * ERA_HALF_LIVES * self.half_life_us
 
     def decay(self, now_us: int) -> float:
-        """What a stored sum is to be multiplied by."""
-        return math.exp2((self.landmark_us - now_us) / self.half_life_us)
+        """What a stored sum is to be multiplied by; at most 1: what is far ahead of now must not count without end."""
+        return math.exp2(min(self.landmark_us - now_us, 0) / self.half_life_us)
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.half_life_us}:{self.number}"

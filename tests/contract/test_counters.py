@@ -201,6 +201,13 @@ async def test_what_is_too_old_to_matter_is_not_kept(store: Store) -> None:
     assert len(await top(store)) == 1
 
 
+async def test_an_event_far_ahead_of_now_breaks_no_list(store: Store) -> None:
+    """By more half-lives than a float has powers of two."""
+    store.writer.apply([batch(new_shard(), [event("1", "ahead", age_s=-2_000 * HOUR_S), event("2")])])
+    assert list(await top(store, CounterKind.TRENDING)) == ["ahead", "book"]
+    assert list(await top(store)) == ["ahead", "book"]
+
+
 async def test_a_long_list_is_exact(store: Store) -> None:
     """Items strong in one shard and weak in the other, and deeper than the first read."""
     first, second = new_shard(), new_shard()

@@ -38,6 +38,16 @@ def test_an_event_counts_its_weight_halved_once_a_half_life(time_us: int, age_ha
         assert math.isfinite(increment.amount * 1e12)
 
 
+@given(ahead_us=st.integers(0, 10**15), half_life_us=st.integers(60_000_000, 10**15))
+def test_an_event_ahead_of_now_counts_at_most_as_if_its_era_had_begun(ahead_us: int, half_life_us: int) -> None:
+    """A clock a day ahead and a half-life of a minute are 1,440 half-lives, more than a float can hold."""
+    now_us = 4 * 10**15
+    era = Era(CounterKind.TRENDING, half_life_us, (now_us + ahead_us) // (ERA_HALF_LIVES * half_life_us))
+    assert era.decay(now_us) <= 1.0
+    assert era.decay(era.landmark_us) == 1.0
+    assert era.decay(era.landmark_us + half_life_us) == pytest.approx(0.5)
+
+
 def test_the_sign_is_that_of_the_judgement() -> None:
     assert [RULES.increments(event("rating", 0, value))[0].amount for value in (5.0, 1.0, None)] == [3.0, -3.0, 3.0]
 
