@@ -66,6 +66,16 @@ def test_what_became_of_every_record_is_told_by_partition(pipeline: Pipeline) ->
     assert "1 dead letters are kept" in sentences
 
 
+def test_a_redis_that_nobody_named_is_not_said_to_be_silent(pipeline: Pipeline) -> None:
+    pipeline.send(event_json("e"))
+    pipeline.producer.flush()
+    unnamed = {name: value for name, value in pipeline.environment.items() if name != "NIGHTJAR_REDIS__URL"}
+    result = CliRunner().invoke(app, ["status", "--json"], env=unnamed)
+    sentences = " ".join(each["sentence"] for each in json.loads(result.stdout)["troubles"])
+    assert "set NIGHTJAR_REDIS__URL" in sentences
+    assert "Redis does not answer" not in sentences
+
+
 def test_records_that_wait_are_lag_and_nobody_at_work_is_said(pipeline: Pipeline) -> None:
     for number in range(5):
         pipeline.send(event_json(f"e{number}"))

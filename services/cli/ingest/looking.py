@@ -9,6 +9,7 @@ from services.domain.clock import SystemClock
 from services.domain.errors import FeatureStoreDown
 from services.domain.streams import Partition
 from services.ingest.status import IngestStatus, Topics, take_status
+from services.ingest.troubles import Subject, Trouble, troubles_of
 from services.ingest.wiring import group_of
 from services.settings import Settings
 
@@ -29,6 +30,15 @@ def look(settings: Settings, cluster: KafkaCluster) -> IngestStatus:
     history = DeltaLogHistory(settings.log_folder)
     commit_interval = timedelta(seconds=settings.ingest.commit_interval_s)
     return take_status(_topics(settings), cluster, history, fences, SystemClock(), commit_interval)
+
+
+def troubles_seen(settings: Settings, status: IngestStatus, rates: Mapping[str, float | None]) -> list[Trouble]:
+    """What is wrong, the worst first; a Redis whose address nobody gave was not asked, which is no silence of it."""
+    found = list(troubles_of(status, rates))
+    if settings.redis.url is not None:
+        return found
+    unasked = Trouble("The address of Redis is not known: set NIGHTJAR_REDIS__URL.", subject=Subject.REDIS)
+    return [unasked if trouble.subject is Subject.REDIS else trouble for trouble in found]
 
 
 def _topics(settings: Settings) -> Topics:

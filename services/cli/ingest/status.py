@@ -11,10 +11,10 @@ from rich.live import Live
 
 from services import logs
 from services.adapters.kafka_cluster import KafkaCluster
-from services.cli.ingest.looking import look
+from services.cli.ingest.looking import look, troubles_seen
 from services.cli.ingest.showing import document_of, screen_of
 from services.cli.streams import connected_to_kafka
-from services.ingest.troubles import rates_of, troubles_of
+from services.ingest.troubles import rates_of
 from services.process import stop_on_signals
 from services.settings import Settings, load
 
@@ -42,7 +42,7 @@ def status(
         threading.Event().wait(SAMPLE_S)
         newest = look(settings, cluster)
     rates = rates_of(newest, earlier)
-    troubles = list(troubles_of(newest, rates))
+    troubles = troubles_seen(settings, newest, rates)
     if as_json:
         typer.echo(json.dumps(document_of(newest, rates, troubles)))
     else:
@@ -58,7 +58,7 @@ def _watch(settings: Settings, cluster: KafkaCluster, *, as_json: bool) -> None:
         while not stop.is_set():
             newest = look(settings, cluster)
             rates = rates_of(newest, earlier)
-            troubles = list(troubles_of(newest, rates))
+            troubles = troubles_seen(settings, newest, rates)
             if screen is None:
                 typer.echo(json.dumps(document_of(newest, rates, troubles)))
             else:
