@@ -15,14 +15,13 @@ from nightjar import Recommendation, RecommenderClient
 from services import logs
 from services.adapters.sql.engine import connect
 from services.adapters.sql.item_catalog import SqlItemCatalog
+from services.cli.addresses import target_of
 from services.cli.sdk_errors import as_domain_errors
 from services.cli.terminal import cell, printable
 from services.domain.errors import CatalogDown
 from services.domain.ids import ItemId
 from services.domain.items import Item
-from services.settings import ServeSettings, load
-
-WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - addresses to listen on, which nobody can call
+from services.settings import load
 
 
 def recommend(
@@ -38,7 +37,7 @@ def recommend(
     settings = load()
     logs.configure(settings.log_level, "nightjar")
     settings = connected(settings, needs=("serve",))
-    with as_domain_errors(), RecommenderClient(_target(settings.serve)) as client:
+    with as_domain_errors(), RecommenderClient(target_of(settings.serve)) as client:
         started = time.perf_counter()
         answer = client.recommend(user, k, timeout_s=timeout_s)
         latency_ms = (time.perf_counter() - started) * 1_000
@@ -49,11 +48,6 @@ def recommend(
     console = Console()
     console.print(_table(user, answer, titles))
     console.print(printable(_provenance(answer, latency_ms)), highlight=False, markup=False)
-
-
-def _target(serve: ServeSettings) -> str:
-    host = "127.0.0.1" if serve.host in WILDCARDS else serve.host
-    return f"[{host}]:{serve.port}" if ":" in host else f"{host}:{serve.port}"
 
 
 def _catalogue(database_url: str, answer: Recommendation) -> Mapping[ItemId, Item]:

@@ -1,4 +1,4 @@
-"""How the running system is: its brokers, topics, writers, Redis and log, whoever started them."""
+"""How the running system is: its brokers, topics, writers, Redis, log and servers, whoever started them."""
 
 import os
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from services.adapters.kafka_cluster import KafkaCluster
 from services.adapters.redis_server import COMPACT_OPTIONS, options_to_raise
 from services.adapters.redis_store import looking
 from services.cli.doctor.finding import Finding
+from services.cli.doctor.serving import examine_servers
 from services.cli.ingest.looking import look
 from services.domain.errors import BrokerDown, EventLogDown, FeatureStoreDown, NightjarError
 from services.ingest.troubles import Subject, rates_of, troubles_of
@@ -30,7 +31,12 @@ def examine_running(settings: Settings) -> list[Finding]:
         return [Finding("Running system", False, "not known", str(error))]
     if reached.kafka.bootstrap_servers is None:
         return [Finding("Running system", False, "none", "`nightjar up` starts it.", needed=False)]
-    return [*_kafka(reached, reached.kafka.bootstrap_servers), *_redis(reached), *_log(reached.log_folder)]
+    return [
+        *_kafka(reached, reached.kafka.bootstrap_servers),
+        *_redis(reached),
+        *_log(reached.log_folder),
+        *examine_servers(reached),
+    ]
 
 
 def _kafka(settings: Settings, servers: str) -> Iterator[Finding]:
