@@ -1,11 +1,16 @@
 """The main job end to end, as a newcomer runs it: demo, then up, recommend, send, models, status, down."""
 
 import json
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy.embedded.ports import any_free
 from tests.e2e.command import Nightjar
+from tests.integration.guide_pages import README, Reader, blocks
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
 DEMO = ("demo", "--dataset", "synthetic", "--events", "6000", "--users", "300", "--items", "200", "--load-s", "1")
@@ -72,6 +77,8 @@ def test_the_home_goes_on_with_the_same_models(nightjar: Nightjar, figures: dict
     cold = json.loads(nightjar.run("recommend", user, "--json").stdout)
     assert cold["source"] == "popular"
     assert cold["model_version"] == figures["swapped_to_version"]
+    findings = json.loads(nightjar.run("doctor", "--json").stdout)["findings"]
+    assert [each["ok"] for each in findings if each["name"] in ("Recommendations", "Events over gRPC")] == [True, True]
     sent = nightjar.run("events", "send", "--user", user, "--item", cold["items"][0]["item_id"], "--type", "play")
     assert sent.returncode == 0, sent.stderr
     for _ in range(10):  # each try is a process of its own, so the event is long in by the second
@@ -88,3 +95,15 @@ def test_the_home_goes_on_with_the_same_models(nightjar: Nightjar, figures: dict
     down = nightjar.run("down")
     assert down.returncode == 0, down.stderr
     assert nightjar.processes() == []
+
+
+def test_what_the_readme_says_of_python_runs(nightjar: Nightjar, figures: dict[str, Any], tmp_path: Path) -> None:
+    """With the home of the demo, block by block, after a start that the page gives itself."""
+    kafka, serve = str(any_free()), str(any_free())
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = nightjar.environment | {"PATH": path, "NIGHTJAR_SERVE__PORT": serve}
+    reader = Reader(environment, {"9092": kafka, "50051": serve}, tmp_path)
+    runnable = [block for block in blocks(README.read_text(encoding="utf-8")) if block.language]
+    assert [block.language for block in runnable] == ["sh", "python"]
+    assert "ScoredItem(" in "".join(map(reader.run, runnable))
+    assert nightjar.run("down").returncode == 0

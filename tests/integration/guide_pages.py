@@ -1,4 +1,4 @@
-"""The guide's pages as a reader meets them: fenced blocks, copied one after the other into a shell or a file."""
+"""The README and the guide's pages as a reader meets them: fenced blocks, copied one after the other into a shell."""
 
 import re
 import subprocess
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-GUIDE: Final = Path(__file__).resolve().parents[2] / "docs" / "guide"
+ROOT: Final = Path(__file__).resolve().parents[2]
+README: Final = ROOT / "README.md"
+GUIDE: Final = ROOT / "docs" / "guide"
 FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
