@@ -28,9 +28,11 @@ from deploy.embedded.ports import LOOPBACK, any_free
 from deploy.embedded.processes import running
 from nightjar.v1 import event_pb2
 from services.adapters.redis_store.keys import directory_key, user_keys
+from services.adapters.sql.migrate import upgrade
 from services.domain.counters import shard_of
 from services.domain.ids import UserId
 from services.domain.streams import Partition
+from services.settings import Settings
 
 PROBE_EVERY: Final = 20  # larger: fewer samples; smaller: the looking itself takes the machine's time
 LOOK_S: Final = 0.001  # how exact a time is; smaller: likewise
@@ -116,20 +118,23 @@ def _load(servers: str, topic: str, client: redis.Redis, events_per_s: int, seco
 
 @contextmanager
 def _writer(servers: str, topic: str, redis_url: str) -> Iterator[None]:
-    """The online writer in a process of its own, in a new group."""
-    own = {
-        "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS": servers,
-        "NIGHTJAR_KAFKA__EVENTS_TOPIC": topic,
-        "NIGHTJAR_KAFKA__CONSUMER_GROUP_PREFIX": uuid.uuid4().hex,
-        "NIGHTJAR_REDIS__URL": redis_url,
-        "NIGHTJAR_LOG_LEVEL": "warning",
-    }
-    child = subprocess.Popen([sys.executable, "-m", "services.ingest", "online"], env=os.environ | own)
-    try:
-        yield
-    finally:
-        child.terminate()
-        child.wait(timeout=30)
+    """The online writer in a process of its own, in a new group and with a catalog database of its own."""
+    with tempfile.TemporaryDirectory() as home:
+        upgrade(Settings(home=Path(home)).database_url)
+        own = {
+            "NIGHTJAR_HOME": home,
+            "NIGHTJAR_KAFKA__BOOTSTRAP_SERVERS": servers,
+            "NIGHTJAR_KAFKA__EVENTS_TOPIC": topic,
+            "NIGHTJAR_KAFKA__CONSUMER_GROUP_PREFIX": uuid.uuid4().hex,
+            "NIGHTJAR_REDIS__URL": redis_url,
+            "NIGHTJAR_LOG_LEVEL": "warning",
+        }
+        child = subprocess.Popen([sys.executable, "-m", "services.ingest", "online"], env=os.environ | own)
+        try:
+            yield
+        finally:
+            child.terminate()
+            child.wait(timeout=30)
 
 
 def _applied(client: redis.Redis, topic: str) -> int:
