@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from services.adapters.redis_store import HistoryLimits, RedisHistoryReader, RedisHistoryWriter
 from services.adapters.redis_store.forgetting import RedisForgetter
+from services.adapters.redis_store.keys import user_keys
 from services.adapters.redis_store.looking import num_held
 from services.domain.errors import FeatureStoreDown
 from services.domain.event_types import DEFAULT_EVENT_TYPES
@@ -83,6 +84,19 @@ async def test_an_entry_comes_back_as_it_went_in(open_store: Callable[[], Store]
     (entry,) = (await store.reader.read(user)).entries
     assert (entry.event_id, entry.item_id, entry.event_type) == ("e:1", "{Straße} 1", "rating")
     assert (entry.event_time_us, entry.value) == (1_700_000_000_123_456, 4.5)
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("name", ["}x", "{", "{}", "%7D", "a}b{c"])
+async def test_a_users_keys_share_a_slot_whatever_the_user_is_called(redis_cluster_url: str, name: str) -> None:
+    """Else no script could touch them together, and no transaction read them."""
+    store, user = RealStore(redis_cluster_url), new_user(name)
+    store.writer.apply([event(user, kind, 1, "book", kind) for kind in ("purchase", "impression")])
+    assert (await store.reader.read(user)).consumed == {"book"}
+    assert await store.reader.read_shown(user) == {"book": 1}
+    with client_of(redis_cluster_url) as client:
+        assert {client.exists(key) for key in user_keys(user)} == {1}
+        assert len({client.keyslot(key) for key in user_keys(user)}) == 1
 
 
 async def test_impressions_are_no_history_and_only_consuming_types_consume(open_store: Callable[[], Store]) -> None:

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 NUM_CHANNELS = 8  # connections of their own, so that the kernel spreads them over both workers
 NUM_ITEMS = 6
 HIDDEN = "item-1"  # the most popular one, and the user's own best
-WITHIN_S = 1.0
+WITHIN_S = 1.0  # as promised; 0.05 to 0.2 s on a busy machine with two cores
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ async def test_a_hidden_item_is_out_of_every_workers_answers_within_a_second(
         gone_s - not_yet_stored_s,
         opened_s - opening.timestamp(),
     )
-    assert gone_s - not_yet_stored_s < WITHIN_S
+    assert gone_s - produced_s < WITHIN_S
     assert abs(opened_s - opening.timestamp()) < WITHIN_S
     behind_window = [
         seen for seen in watchers.answers if closed_s < seen.asked_s and seen.answered_s < opening.timestamp()
