@@ -34,8 +34,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log line that is written."""
     event_types: tuple[EventTypeSettings, ...] = tuple(map(EventTypeSettings.of, DEFAULT_EVENT_TYPES.declared))
-    """The operator's words for what users do; a TOML array or JSON. Declare a new one and train before you send it: until
-    the live model knows it, its events take places of redis.max_history from those that the model reads."""
+    """The operator's words for what users do; a TOML array or JSON. Declare a new one and train before you send it:
+    until the live model knows it, its events take places of redis.max_history from those that the model reads."""
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
     database: DatabaseSettings = DatabaseSettings()
