@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.domain.ids import UserId
 from services.domain.interactions import Interaction
+from services.domain.streams import Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +29,5 @@ class LoggedEvents:
     """Some events of the log, in time order, ties by event id."""
 
     interactions: Sequence[Interaction]
-    sources: Sequence[tuple[int, int] | None]
-    """Partition number and offset in the events topic of each; None for one from elsewhere, such as a file."""
+    sources: Sequence[tuple[Partition, int] | None]
+    """Partition and offset of each; None for one from elsewhere, such as a file."""

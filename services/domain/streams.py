@@ -80,5 +80,5 @@ class LogBatch:
 
     interactions: Sequence[Interaction]
     progress: Mapping[Partition, Progress] = field(default_factory=dict)
-    sources: Sequence[tuple[int, int]] = ()
-    """Partition number and offset of each interaction; empty when they came from elsewhere, such as a file."""
+    sources: Sequence[tuple[Partition, int]] = ()
+    """Partition and offset of each interaction; empty when they came from elsewhere, such as a file."""

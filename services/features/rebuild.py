@@ -96,7 +96,7 @@ class Rebuild:
     def _read_imported(self, version: int) -> int:
         """They have no offsets: their numbers in the log's order stand for them."""
         number = 0
-        for events in self._log.read_imported(version):
+        for events in self._log.read_others(version, self._topic):
             self._apply(IMPORTED, number, number + len(events.interactions), range(number, 2**53), events)
             number += len(events.interactions)
         return number

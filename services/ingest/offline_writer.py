@@ -306,5 +306,5 @@ def _batch_of(streams: Sequence[_Stream]) -> LogBatch:
     return LogBatch(
         [row for stream in streams for row in stream.rows],
         {stream.partition: stream.progress for stream in streams},
-        [source for stream in streams for source in zip(repeat(stream.partition.number), stream.offsets)],
+        [source for stream in streams for source in zip(repeat(stream.partition), stream.offsets)],
     )

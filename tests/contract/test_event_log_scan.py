@@ -14,7 +14,7 @@ from services.domain.event_selection import EVERYTHING, Selection
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction
 from services.domain.ports import EventLog
-from services.domain.streams import LogBatch
+from services.domain.streams import LogBatch, Partition
 from tests.fakes.event_log import FakeEventLog
 
 HOUR_US = 3_600_000_000
@@ -83,11 +83,11 @@ def test_a_scan_gives_back_every_field_and_where_the_event_came_from(open_log: O
         {"k": "v", "z": ""}, '{"colour":1}',
     )  # fmt: skip
     bare = Interaction(EventId("b"), UserId("ada"), ItemId("book"), "view", START_US + 2)
-    log.append(LogBatch([full], sources=[(2, 17)]))
+    log.append(LogBatch([full], sources=[(Partition("events", 2), 17)]))
     log.append(LogBatch([bare]))
     (events,) = [each for each in log.scan(log.version()) if each.interactions]
     assert list(events.interactions) == [full, bare]
-    assert list(events.sources) == [(2, 17), None]
+    assert list(events.sources) == [(Partition("events", 2), 17), None]
 
 
 @opened

@@ -28,7 +28,7 @@ class Log:
         """Events named by their offsets, each on a day of its own so that the log's own order is another."""
         events = [event(f"{partition.number}-{offset}", 30_000 - offset) for offset in offsets]
         progress = {partition: Progress(next_offset or offsets[-1] + 1, Counts())}
-        return self._append(LogBatch(events, progress, [(partition.number, offset) for offset in offsets]))
+        return self._append(LogBatch(events, progress, [(partition, offset) for offset in offsets]))
 
     def add_imported(self, *names: str) -> int:
         return self.add([event(name, 20_000) for name in names])
@@ -73,7 +73,7 @@ def test_a_partition_is_read_in_the_order_of_its_offsets_within_a_range(log: Log
     assert ids(log.by_offset.read(version, FIRST, 1, 8)) == ["0-1", "0-5", "0-7"]
     assert ids(log.by_offset.read(version, SECOND, 0, 4)) == ["1-2", "1-3"]
     (events,) = log.by_offset.read(version, SECOND, 3, 4)
-    assert events.sources == [(1, 3)]
+    assert events.sources == [(SECOND, 3)]
     assert events.interactions == [event("1-3", 30_000 - 3)]
 
 
@@ -103,9 +103,20 @@ def test_imported_events_are_apart_and_in_the_same_order_each_time(log: Log) -> 
     log.append([0])
     version = log.add_imported("a", "b", "c")
     assert ids(log.by_offset.read(version, FIRST, 0, 100)) == ["0-0"]
-    first = ids(log.by_offset.read_imported(version))
+    first = ids(log.by_offset.read_others(version, "events"))
     assert sorted(first) == ["a", "b", "c"]
-    assert ids(log.by_offset.read_imported(version)) == first
+    assert ids(log.by_offset.read_others(version, "events")) == first
+
+
+def test_a_topic_that_was_read_before_is_told_from_this_one(log: Log) -> None:
+    """The same partition number and the same offsets: its events count like those of a file."""
+    log.append([0, 1], Partition("old", 0))
+    version = log.append([1, 2])
+    assert log.by_offset.next_offsets(version, "events") == {FIRST: 3}
+    (events,) = log.by_offset.read(version, FIRST, 0, 100)
+    assert events.sources == [(FIRST, 1), (FIRST, 2)]
+    others = [source for events in log.by_offset.read_others(version, "events") for source in events.sources]
+    assert set(others) == {(Partition("old", 0), 0), (Partition("old", 0), 1)}
 
 
 def test_more_rows_than_are_sorted_at_a_time_are_read_in_order(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ class FakeEventLog:
     def __init__(self, rows: Iterable[Interaction] = ()) -> None:
         self._versions: list[tuple[Interaction, ...]] = []
         self._progress: dict[Partition, Progress] = {}
-        self._sources: dict[EventId, tuple[int, int]] = {}
+        self._sources: dict[EventId, tuple[Partition, int]] = {}
         self._of_others: list[Interaction] = []
         if initial := tuple(rows):
             self._versions.append(initial)

@@ -7,7 +7,7 @@ from services.domain.ids import UserId
 from services.domain.interactions import Interaction
 from services.domain.streams import LogBatch, Partition
 
-Row = tuple[Interaction, tuple[int, int] | None]
+Row = tuple[Interaction, tuple[Partition, int] | None]
 
 
 class FakeEventsByOffset:
@@ -36,21 +36,21 @@ class FakeEventsByOffset:
         return {event.user_id for event, _ in self._rows(version) if event.event_time_us >= since_us}
 
     def read(self, version: int, partition: Partition, from_offset: int, next_offset: int) -> Iterator[LoggedEvents]:
-        rows = [(event, source) for event, source in self._rows(version) if source and source[0] == partition.number]
+        rows = [(event, source) for event, source in self._rows(version) if source and source[0] == partition]
         rows = sorted((row for row in rows if from_offset <= _offset(row) < next_offset), key=_offset)
         for start in range(0, len(rows), 2):
             yield _logged(rows[start : start + 2])
 
-    def read_imported(self, version: int) -> Iterator[LoggedEvents]:
-        rows = [row for row in self._rows(version) if row[1] is None]
+    def read_others(self, version: int, topic: str) -> Iterator[LoggedEvents]:
+        rows = [row for row in self._rows(version) if row[1] is None or row[1][0].topic != topic]
         if rows:
             yield _logged(rows)
 
     def _rows(self, version: int) -> list[Row]:
         rows: list[Row] = []
         for batch in self._batches[: version + 1]:
-            nowhere: list[tuple[int, int] | None] = [None] * len(batch.interactions)
-            sources: Sequence[tuple[int, int] | None] = batch.sources or nowhere
+            nowhere: list[tuple[Partition, int] | None] = [None] * len(batch.interactions)
+            sources: Sequence[tuple[Partition, int] | None] = batch.sources or nowhere
             rows += zip(batch.interactions, sources, strict=True)
         return rows
 

@@ -61,16 +61,16 @@ class DeltaEventsByOffset:
 
     def read(self, version: int, partition: Partition, from_offset: int, next_offset: int) -> Iterator[LoggedEvents]:
         dataset = local_dataset(open_version(self._folder, version), self._folder)
-        for start, end in _ranges(dataset, _between(partition.number, from_offset, next_offset)):
-            within = _between(partition.number, max(start, from_offset), min(end, next_offset))
+        for start, end in _ranges(dataset, _between(partition, from_offset, next_offset)):
+            within = _between(partition, max(start, from_offset), min(end, next_offset))
             for rows in _table(dataset, within).sort_by("source_offset").to_batches(BATCH_ROWS):
                 yield to_logged_events(rows)
 
-    def read_imported(self, version: int) -> Iterator[LoggedEvents]:
+    def read_others(self, version: int, topic: str) -> Iterator[LoggedEvents]:
         dataset = local_dataset(open_version(self._folder, version), self._folder)
         try:
             for rows in dataset.to_batches(
-                columns=SCHEMA.names, filter=pc.field("source_offset").is_null(), batch_size=BATCH_ROWS
+                columns=SCHEMA.names, filter=_is_from_elsewhere(topic), batch_size=BATCH_ROWS
             ):
                 if len(rows):
                     yield to_logged_events(rows)
@@ -90,9 +90,15 @@ def _last_partition(dataset: ds.Dataset) -> int:
     return last
 
 
-def _between(number: int, from_offset: int, next_offset: int) -> pc.Expression:
+def _between(partition: Partition, from_offset: int, next_offset: int) -> pc.Expression:
     offset = pc.field("source_offset")
-    return (pc.field("source_partition") == number) & (offset >= from_offset) & (offset < next_offset)
+    is_of_it = (pc.field("source_topic") == partition.topic) & (pc.field("source_partition") == partition.number)
+    return is_of_it & (offset >= from_offset) & (offset < next_offset)
+
+
+def _is_from_elsewhere(topic: str) -> pc.Expression:
+    """A file, or a topic that was read before this one."""
+    return pc.field("source_topic").is_null() | (pc.field("source_topic") != topic)
 
 
 def _ranges(dataset: ds.Dataset, within: pc.Expression) -> Iterator[tuple[int, int]]:

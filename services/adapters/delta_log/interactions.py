@@ -7,6 +7,7 @@ import pyarrow as pa
 from services.domain.event_selection import LoggedEvents
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction
+from services.domain.streams import Partition
 
 # Rows that become Python objects at a time, about 1 KiB each. Larger: more memory; smaller: more turns.
 BATCH_ROWS: Final = 20_000
@@ -60,5 +61,9 @@ def to_logged_events(rows: pa.RecordBatch) -> LoggedEvents:
             unknown_fields,
         ) in zip(times_us, *others, strict=True)
     ]
-    sources = zip(rows["source_partition"].to_pylist(), rows["source_offset"].to_pylist(), strict=True)
-    return LoggedEvents(interactions, [None if offset is None else (number, offset) for number, offset in sources])
+    topics, numbers, offsets = (rows[f"source_{name}"].to_pylist() for name in ("topic", "partition", "offset"))
+    sources = zip(topics, numbers, offsets, strict=True)
+    return LoggedEvents(
+        interactions,
+        [None if topic is None else (Partition(topic, number), offset) for topic, number, offset in sources],
+    )

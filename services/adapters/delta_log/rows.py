@@ -28,7 +28,8 @@ SCHEMA: Final = pa.schema(
         ("surface", pa.string()),
         ("attributes", pa.map_(pa.string(), pa.string())),
         ("unknown_fields", pa.string()),  # what a newer producer sent, see Interaction
-        ("source_partition", pa.int32()),  # where in the events topic it came from; null for an imported event
+        ("source_topic", pa.string()),  # where it came from; null for an imported event
+        ("source_partition", pa.int32()),
         ("source_offset", pa.int64()),
     ]
 )
@@ -56,8 +57,9 @@ def to_arrow(batch: LogBatch) -> pa.Table:
         *rows, strict=True
     )
     times = pa.array(times_us, pa.int64())
-    sources: Sequence[tuple[int | None, int | None]] = batch.sources or [(None, None)] * len(rows)
-    partitions, offsets = zip(*sources, strict=True)
+    nowhere: list[tuple[tuple[str | None, int | None], int | None]] = [((None, None), None)]
+    partitions, offsets = zip(*(batch.sources or nowhere * len(rows)), strict=True)
+    topics, numbers = zip(*partitions, strict=True)
     columns = [
         pc.divide(times, DAY_US).cast(pa.int32()).cast(pa.date32()),
         times.cast(pa.timestamp("us", "UTC")),
@@ -72,7 +74,8 @@ def to_arrow(batch: LogBatch) -> pa.Table:
         pa.array(surfaces, pa.string()),
         _map_array(attributes),
         pa.array([each or None for each in unknown], pa.string()),
-        pa.array(partitions, pa.int32()),
+        pa.array(topics, pa.string()),
+        pa.array(numbers, pa.int32()),
         pa.array(offsets, pa.int64()),
     ]
     return pa.table(columns, schema=SCHEMA)

@@ -99,8 +99,8 @@ class EventsByOffset(Protocol):
         """The partition's events in the order of their offsets, from one up to, not including, the other."""
         ...
 
-    def read_imported(self, version: int) -> Iterator[LoggedEvents]:
-        """The events that did not come from the topic, the same order each time."""
+    def read_others(self, version: int, topic: str) -> Iterator[LoggedEvents]:
+        """The events that came from a file or another topic, the same order each time."""
         ...
 
 
