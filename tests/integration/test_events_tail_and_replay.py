@@ -174,6 +174,31 @@ def test_in_the_events_topic_they_are_duplicates_of_themselves(pipeline: Pipelin
     assert pipeline.log().num_events() == 10
 
 
+def test_events_that_the_counters_forgot_are_counted_and_named(pipeline: Pipeline) -> None:
+    """They add to what is popular again; the log and the histories take no notice."""
+    for number in range(6):
+        pipeline.send(event_json(f"e{number}", userId="ada", eventTime="2026-01-02T12:00:00Z"))
+    pipeline.producer.flush()
+    with pipeline.writer("offline"):
+        wait_until(lambda: pipeline.counts().logged == 6, timeout_s=40)
+    pipeline.environment["NIGHTJAR_REDIS__COUNTER_DEDUPE_OFFSETS"] = "2"
+    result = run(pipeline, "replay", "--since", "2026-01-02T00:00:00Z", "--dry-run")
+    assert json.loads(result.stdout) | {"log_version": 0} == {
+        "topic": pipeline.topic,
+        "log_version": 0,
+        "dry_run": True,
+        "events": 6,
+        "interrupted": False,
+        "counted_again": 4,
+    }
+    assert "4 of them" in result.stderr
+    assert "features rebuild" in result.stderr
+    pipeline.environment["NIGHTJAR_REDIS__COUNTER_DEDUPE_OFFSETS"] = "6"
+    remembered = run(pipeline, "replay", "--since", "2026-01-02T00:00:00Z")
+    assert json.loads(remembered.stdout)["counted_again"] == 0
+    assert "features rebuild" not in remembered.stderr
+
+
 def test_events_older_than_the_writers_memory_are_refused_in_the_events_topic(pipeline: Pipeline) -> None:
     fill_log(pipeline)
     pipeline.environment["NIGHTJAR_INGEST__DEDUPE_WINDOW_S"] = "7200"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -17,9 +17,10 @@ from services.cli.moments import moment_of
 from services.cli.sdk_errors import as_domain_errors
 from services.cli.streams import connected_to_kafka
 from services.domain.errors import InvalidRequest
-from services.domain.event_selection import Selection
+from services.domain.event_selection import LoggedEvents, Selection
 from services.domain.ids import UserId
 from services.domain.interactions import Interaction
+from services.domain.streams import Partition
 from services.process import stop_on_signals
 from services.settings import Settings, load
 
@@ -45,7 +46,8 @@ def replay(
     """Sends events of the log to a topic again, in the order of their times, with the ids they have.
 
     In the events topic they are duplicates: the log counts them and stores none, and no history changes. So it refuses
-    events older than the ids that the writer remembers; send those to another topic.
+    events older than the ids that the writer remembers; send those to another topic. What is popular and trending
+    remembers fewer: it says how many count there again, which `nightjar features rebuild` sets right.
 
     Example: nightjar events replay --since 1h --dry-run
 
@@ -65,13 +67,20 @@ def replay(
     if topic == settings.kafka.events_topic:
         _check_that_ids_are_remembered(selection, log, settings)
     version = log.version()
-    events = (event for part in log.scan(version, selection) for event in part.interactions)
-    result = {"topic": topic, "log_version": version, "dry_run": dry_run}
-    if dry_run:
-        typer.echo(json.dumps(result | {"events": sum(1 for _ in events), "interrupted": False}))
-        return
-    num_sent, interrupted = _send(events, topic, speed, settings)
-    typer.echo(json.dumps(result | {"events": num_sent, "interrupted": interrupted}))
+    counters = _Counters(log, settings)
+    events = counters.watched(log.scan(version, selection))
+    result: dict[str, object] = {"topic": topic, "log_version": version, "dry_run": dry_run}
+    num_sent, interrupted = (sum(1 for _ in events), False) if dry_run else _send(events, topic, speed, settings)
+    result |= {"events": num_sent, "interrupted": interrupted}
+    if topic == settings.kafka.events_topic:
+        result["counted_again"] = counters.num_forgotten
+        if counters.num_forgotten:
+            typer.echo(
+                f"{counters.num_forgotten:,} of them lie further back than what is popular and trending remembers, and "
+                "count there again: `nightjar features rebuild` sets that right.",
+                err=True,
+            )
+    typer.echo(json.dumps(result))
     if interrupted:
         raise typer.Exit(INTERRUPTED)
 
@@ -98,6 +107,30 @@ def _send(events: Iterator[Interaction], topic: str, speed: float, settings: Set
             num_sent += 1
             bar.advance(task)
     return num_sent, stop.is_set()
+
+
+class _Counters:
+    """How many of the events that pass are no longer known to the counters, as what they counted already."""
+
+    def __init__(self, log: "DeltaEventLog", settings: Settings) -> None:
+        self._log = log
+        self._topic = settings.kafka.events_topic
+        self._num_remembered = settings.redis.counter_dedupe_offsets
+        self._ends: dict[Partition, int] = {}
+        self.num_forgotten = 0
+
+    def watched(self, parts: Iterable[LoggedEvents]) -> Iterator[Interaction]:
+        for part in parts:
+            for event, source in zip(part.interactions, part.sources, strict=True):
+                self.num_forgotten += source is None or self._is_forgotten(*source)
+                yield event
+
+    def _is_forgotten(self, partition: Partition, offset: int) -> bool:
+        if partition.topic != self._topic:
+            return True
+        if partition not in self._ends:
+            self._ends[partition] = self._log.progress([partition])[partition].next_offset
+        return offset < self._ends[partition] - self._num_remembered
 
 
 def _check_that_ids_are_remembered(selection: Selection, log: "DeltaEventLog", settings: Settings) -> None:
