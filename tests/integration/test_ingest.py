@@ -1,6 +1,7 @@
 """Real Kafka to the real log and the real Redis, in real writer processes that are also killed."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from deploy.embedded import valkey
 from deploy.embedded.ports import LOOPBACK, any_free
 from deploy.embedded.processes import running
+from services.adapters.kafka_admin import ensure_topics, open_admin, topic_specs
 from services.adapters.kafka_cluster import group_lag
 from services.adapters.sql.engine import connect
 from services.adapters.sql.item_catalog import SqlItemCatalog
@@ -93,6 +95,27 @@ def test_an_event_is_in_the_history_and_dead_ones_are_passed_over(pipeline: Pipe
     history = asyncio.run(history_of(pipeline.redis_url, user))
     assert [entry.item_id for entry in history.entries] == [f"i{n}" for n in range(5)]
     assert history.consumed == {f"i{n}" for n in range(5)}
+
+
+def test_a_topic_made_anew_stops_the_writer_and_the_log_stays_as_it_was(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Its offsets begin at 0 again: stored over the old ones, a rebuild would leave the old events out."""
+    for number in range(5):
+        pipeline.send(event_json(f"old {number}"))
+    pipeline.producer.flush()
+    with pipeline.writer("offline"):
+        wait_until(lambda: pipeline.counts().read == 5, timeout_s=40)
+    with contextlib.closing(open_admin(pipeline.servers, 10.0)) as admin:
+        admin.delete_topics([pipeline.topic])
+        wait_until(lambda: pipeline.topic not in admin.list_topics(), timeout_s=30, what="the topic's deletion")
+    ensure_topics(pipeline.servers, topic_specs(pipeline.topic, pipeline.items_topic, pipeline.users_topic, 2))
+    pipeline.send(event_json("new"))
+    pipeline.producer.flush()
+    said = tmp_path / "said"
+    with said.open("w") as log_file, pipeline.writer("offline", log_file) as child:
+        assert child.wait(timeout=60) == 1
+    assert "the topic was made anew" in said.read_text()
+    assert pipeline.counts() == Counts(read=5, logged=5)
+    assert pipeline.log().num_events() == 5
 
 
 def test_a_redis_that_is_down_loses_nothing_and_is_caught_up_with(
