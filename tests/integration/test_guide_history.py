@@ -36,6 +36,9 @@ def test_every_block_of_bring_your_history_runs(redis_url: str, tmp_path: Path) 
     assert "1 events" in exported
     assert "1 rows, 0 logged, 1 duplicates, 0 skipped" in exported
     assert json.loads(rebuilt)["num_events"] == 2
+    assert not any("ann" in key for key in state_of(own_database)), "as the page says of users of long ago"
+    for_ever = {"NIGHTJAR_REDIS__HISTORY_TTL_S": "3153600000"}
+    Reader(inherited | own | for_ever, {}, tmp_path).run(blocks(PAGE.read_text(encoding="utf-8"))[-1])
     assert any("ann" in key for key in state_of(own_database))
 
 
