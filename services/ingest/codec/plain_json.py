@@ -3,7 +3,6 @@ a hundred. What proto3 JSON allows besides (a number as text, null, a time with 
 left to that library; what is understood means the same. One thing is laxer: of a field given twice the last counts.
 """
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
@@ -103,17 +102,17 @@ def part_known_from_unknown(text: bytes) -> tuple[bytes, str]:
     For records that `read_plain_json` leaves to the protobuf library, which would drop the unknown ones.
     """
     try:
-        members = json.loads(text.decode())
-        unknown = {name: members[name] for name in members if name not in _NAMES} if isinstance(members, dict) else {}
-        if not unknown:
-            return text, ""
+        members = _whole.decode(text)
         known = {name: members[name] for name in members if name in _NAMES}
-        return json.dumps(known).encode(), json.dumps({"json": unknown})
-    except (ValueError, RecursionError):
+        return (text, "") if len(known) == len(members) else (msgspec.json.encode(known), _unknown_of(members))
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return text, ""  # that library says what is wrong with it
 
 
 def _unknown_fields(text: bytes) -> str:
-    members = _whole.decode(text)
+    return _unknown_of(_whole.decode(text))
+
+
+def _unknown_of(members: dict[str, msgspec.Raw]) -> str:
     unknown = {name: members[name] for name in members if name not in _NAMES}
     return msgspec.json.encode({"json": unknown}).decode()

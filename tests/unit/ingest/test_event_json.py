@@ -147,6 +147,14 @@ def test_fields_of_tomorrow_are_carried_whichever_reader_has_to_look(rare: dict[
     assert decoded.event_id == "e"
 
 
+@pytest.mark.parametrize("rare", [b"", b',"sessionId":null'], ids=["fast", "slow"])
+def test_a_number_of_tomorrow_stays_as_it_was_written(rare: bytes) -> None:
+    """Read as a float it would be infinite, or another number, and what the log keeps would be no JSON."""
+    decoded = decode(event_json("e")[:-1] + b',"huge":1e999,"exact":12345678901234567890.123' + rare + b"}")
+    assert isinstance(decoded, Interaction)
+    assert decoded.unknown_fields == '{"json":{"huge":1e999,"exact":12345678901234567890.123}}'
+
+
 def test_fields_of_tomorrow_are_carried_in_protobuf() -> None:
     message = event_pb2.Event(event_id="e", user_id="u", item_id="i", type="view")
     message.event_time.FromMicroseconds(NOW_US)
