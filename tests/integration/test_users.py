@@ -110,6 +110,15 @@ def send_views(pipeline: Pipeline, *users: UserId, num_views: int = 5, age: time
     pipeline.producer.flush()
 
 
+def test_without_the_database_events_reach_histories_all_the_same(pipeline: Pipeline) -> None:
+    """Law 6: a writer that starts then waits a bounded time to learn who asked to be forgotten, and goes on."""
+    pipeline.environment["NIGHTJAR_DATABASE__URL"] = f"postgresql+psycopg://nobody@{LOOPBACK}:{any_free()}/none"
+    user_id = UserId(f"ada-{uuid.uuid4().hex}")
+    with pipeline.writer("online"):
+        send_views(pipeline, user_id)
+        wait_until(lambda: num_events(pipeline.redis_url, user_id) == 5, timeout_s=60, what="a history of five")
+
+
 def test_without_redis_a_tombstone_waits_and_items_do_not(pipeline: Pipeline, tmp_path: Path) -> None:
     """Law 6: an item that is to be hidden never waits for the store of the histories, and nothing is forgotten."""
     port, ada = any_free(), UserId("ada")
