@@ -87,9 +87,9 @@ class EventsClient:
         self, rows: Sequence[int], messages: Sequence[event_pb2.Event], results: list[PublishResult], deadline: float
     ) -> str:
         """Why some are not stored when the time is up; empty when each has its last result."""
-        pause_s = FIRST_PAUSE_S
+        pause_s, why = FIRST_PAUSE_S, ""
         while True:
-            why = self._try([messages[row] for row in rows], rows, results, deadline)
+            why = self._try([messages[row] for row in rows], rows, results, deadline, why)
             rows = [row for row in rows if results[row].status == "not_stored"]
             if not rows:
                 return ""
@@ -101,9 +101,14 @@ class EventsClient:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _try(
-        self, messages: Sequence[event_pb2.Event], rows: Sequence[int], results: list[PublishResult], deadline: float
+        self,
+        messages: Sequence[event_pb2.Event],
+        rows: Sequence[int],
+        results: list[PublishResult],
+        deadline: float,
+        why_before: str,
     ) -> str:
-        """One call; why some are not stored, if so."""
+        """One call; why some are not stored, if so: a call that our own deadline cut says less than the one before."""
         request = pb2.PublishEventsRequest(events=messages)
         timeout_s = min(CALL_TIMEOUT_S, max(0.001, deadline - time.monotonic()))
         try:
@@ -111,7 +116,8 @@ class EventsClient:
         except grpc.RpcError as error:
             failed = calls.call_error(EventsError, error, self._target)
             if failed.retryable:
-                return str(failed)
+                is_cut = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+                return why_before if is_cut and why_before else str(failed)
             raise failed from error
         why = ""
         for row, result in zip(rows, response.results, strict=True):

@@ -124,6 +124,15 @@ def test_when_the_time_is_up_the_error_has_every_result(served: tuple[Gateway, s
     assert [result.status for result in raised.value.results] == ["stored"] * 2 + ["not_stored"] * 3
 
 
+def test_the_server_s_reason_outlasts_a_last_try_that_the_time_cut_off(served: tuple[Gateway, str]) -> None:
+    """A deadline says only that the time was up, which the sender knows; why is what the server said before."""
+    gateway, target = served
+    gateway.plan = [not_stored, *[grpc.StatusCode.DEADLINE_EXCEEDED] * 100]
+    with EventsClient(target, timeout_s=0.5) as client, pytest.raises(EventsNotStored, match="No broker"):
+        client.publish(events(1))
+    assert len(gateway.calls) > 1
+
+
 def test_what_is_not_stored_for_no_stated_reason_is_no_success(served: tuple[Gateway, str]) -> None:
     """As of a later server's status, or where an answer had no room left for a sentence."""
     gateway, target = served
