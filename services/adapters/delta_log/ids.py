@@ -28,7 +28,7 @@ def newest_ids(table: DeltaTable, folder: Path, window_us: int, max_ids: int | N
     since_us: int | None = None
     for path, latest_us in _newest_files(table, max_ids):
         since_us = latest_us - window_us if since_us is None else since_us
-        if latest_us < since_us:
+        if latest_us + _STATISTICS_US < since_us:
             return
         for rows in ParquetFile(folder / path).iter_batches(columns=ID_COLUMNS):
             yield rows.filter(pc.greater_equal(rows["event_time"].cast(pa.int64()), since_us))
