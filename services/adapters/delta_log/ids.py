@@ -50,11 +50,14 @@ def _newest_files(table: DeltaTable, max_ids: int | None) -> Iterator[tuple[str,
     files = pa.table(table.get_add_actions(flatten=True)).sort_by([("max.event_time", "descending")])
     firsts, lasts = (files[f"{end}.event_time"].cast(pa.int64()).to_pylist() for end in ("min", "max"))
     given: list[tuple[int, int]] = []
+    num_given = 0
     for path, num_rows, first_us, last_us in zip(
         files["path"].to_pylist(), files["num_records"].to_pylist(), firsts, lasts, strict=True
     ):
-        newer = (count for count, since_us in given if since_us > last_us + _STATISTICS_US)
-        if max_ids is not None and sum(newer) >= max_ids:
-            return
+        if max_ids is not None and num_given >= max_ids:
+            newer = (count for count, since_us in given if since_us > last_us + _STATISTICS_US)
+            if sum(newer) >= max_ids:
+                return
         yield unquote(path), last_us
         given.append((num_rows, first_us))
+        num_given += num_rows
