@@ -27,8 +27,8 @@ $(READY): $(BIN)/uv requirements/dev.lock pyproject.toml clients/python/pyprojec
 demo: $(READY) ## the main job on real events: Kafka to trained model to recommendations, in about 3 minutes
 	$(BIN)/nightjar demo
 
-test: lint ## lint, then every test
-	$(BIN)/python -m pytest
+test: lint ## lint, then every test, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY) ## format, lint, types, import map, contracts
 	$(BIN)/ruff format --check .

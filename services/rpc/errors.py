@@ -34,7 +34,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.STREAM_IDLE: StatusCode.DEADLINE_EXCEEDED,
         Reason.EVENT_LOG_DOWN: StatusCode.UNAVAILABLE,
         Reason.EVENT_LOG_CONFLICT: StatusCode.ABORTED,
-        Reason.EVENT_LOG_MOVED: StatusCode.ABORTED,
+        Reason.EVENT_LOG_MOVED: StatusCode.UNAVAILABLE,
         Reason.OFFSETS_WENT_BACK: StatusCode.INTERNAL,
         Reason.TOO_MANY_DEAD_LETTERS: StatusCode.INTERNAL,
         Reason.NOT_ENOUGH_DATA: StatusCode.FAILED_PRECONDITION,
