@@ -148,6 +148,8 @@ def test_items_reach_the_catalog_and_bad_ones_the_dead_letters(pipeline: Pipelin
     pipeline.producer.flush()
     with pipeline.writer("catalog"):
         wait_until(lambda: catalog.count() == 2, what="two items")
+        # Dead letters come last; what is committed is done.
+        wait_until(lambda: group_lag(pipeline.servers, f"{pipeline.name}-catalog", topic) == 0, what="all is done")
     stored = catalog.get([ItemId("1"), ItemId("2"), ItemId("3")])
     assert {item_id: (item.title, item.categories) for item_id, item in stored.items()} == {
         "1": ("New", ()),
