@@ -1,7 +1,8 @@
 """The EventLog port: atomic appends, pinned versions, time order, and progress that says where to read on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -297,6 +298,23 @@ def test_a_writer_whose_files_were_replaced_and_deleted_meanwhile_goes_on(tmp_pa
     keeper.clean([pinned], (), 0, dry_run=False)
     assert set(told(idle)) == {"0", "2", "3", "4", "5"}
     idle.append(LogBatch([event("mine", START_US)], {FIRST: done(1, read=1, logged=1)}))
+
+
+def test_what_is_stored_while_ids_are_told_is_told_the_next_time(tmp_path: Path) -> None:
+    """Any other question moves the table on; what came meanwhile was not among the files that were read."""
+    log, other = DeltaEventLog(tmp_path / "log"), DeltaEventLog(tmp_path / "log")
+    other.append(LogBatch([event("a", START_US)], {SECOND: done(1, read=1, logged=1)}))
+    log.progress([FIRST])
+    questions: list[Callable[[], Iterable[object]]] = [partial(log.recent_ids, DAY_US), log.ids_of_others]
+    for tell in questions:
+        for number, _ in enumerate(tell()):
+            offset = other.progress([SECOND])[SECOND].next_offset + 1
+            meanwhile = event(f"meanwhile {offset}-{number}", START_US)
+            other.append(LogBatch([meanwhile], {SECOND: done(offset, read=offset, logged=offset)}))
+            log.version()
+        with pytest.raises(EventLogMoved):
+            log.append(LogBatch([event("mine", START_US)], {FIRST: done(1, read=1, logged=1)}))
+    assert told(log) == ["meanwhile 3-0"]
 
 
 def test_what_was_not_told_to_the_end_is_not_taken_as_known(tmp_path: Path) -> None:

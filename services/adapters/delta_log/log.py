@@ -116,21 +116,22 @@ class DeltaEventLog:
         self, window_us: int, max_ids: int | None = None
     ) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
         table = self._newest()
-        self._window = (window_us, max_ids)
+        self._window, seen = (window_us, max_ids), _appends_and_version(table)
         if table is not None:
             try:
                 for rows in newest_ids(table, self._folder, window_us, max_ids):
                     yield _ids_and_times(rows)
             except (DeltaError, OSError, pa.ArrowException) as error:
                 raise self._down(str(error)) from error
-        self._has_seen_all_of(table)
+        self._seen_appends, self._seen_version = seen
 
     def ids_of_others(self) -> Iterator[tuple[Sequence[EventId], Sequence[int]]]:
         table = self._newest()
-        if table is None or self._seen_appends == appends_of(table):
+        seen = _appends_and_version(table)
+        if table is None or self._seen_appends == seen[0]:
             return
         try:
-            for path in files_added(self._folder, self._seen_version, table.version()):
+            for path in files_added(self._folder, self._seen_version, seen[1]):
                 for rows in ParquetFile(path).iter_batches(columns=ID_COLUMNS):
                     yield _ids_and_times(rows)
         except FileNotFoundError:  # it has been so long that housekeeping took a commit, or a file that it replaced
@@ -138,10 +139,7 @@ class DeltaEventLog:
         except (DeltaError, OSError, pa.ArrowException) as error:
             raise self._down(str(error)) from error
         else:
-            self._has_seen_all_of(table)
-
-    def _has_seen_all_of(self, table: DeltaTable | None) -> None:
-        self._seen_appends, self._seen_version = (0, -1) if table is None else (appends_of(table), table.version())
+            self._seen_appends, self._seen_version = seen
 
     def version(self) -> int:
         table = self._newest()
@@ -208,6 +206,11 @@ def progress_of(table: DeltaTable, partition: Partition) -> Progress | None:
         return None
     next_offset, logged, dead, duplicate, read = (value or 0 for value in values[:5])
     return Progress(next_offset, Counts(read=read, logged=logged, dead=dead, duplicate=duplicate), values[5])
+
+
+def _appends_and_version(table: DeltaTable | None) -> tuple[int, int]:
+    """Of this moment: the table moves on with each look at the newest version."""
+    return (0, -1) if table is None else (appends_of(table), table.version())
 
 
 def _ids_and_times(rows: pa.RecordBatch) -> tuple[Sequence[EventId], Sequence[int]]:
