@@ -80,5 +80,8 @@ class LogBatch:
 
     interactions: Sequence[Interaction]
     progress: Mapping[Partition, Progress] = field(default_factory=dict)
-    sources: Sequence[tuple[Partition, int]] = ()
-    """Partition and offset of each interaction; empty when they came from elsewhere, such as a file."""
+    sources: Sequence[tuple[Partition, Sequence[int]]] = ()
+    """Where the interactions came from, in their order: partitions, and the offsets of those that are of each.
+
+    Empty for those that came from elsewhere, such as a file.
+    """

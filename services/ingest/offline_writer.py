@@ -8,7 +8,7 @@ The order of a checkpoint is what makes it so:
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import compress, groupby, repeat
+from itertools import compress, groupby
 from operator import attrgetter
 from typing import Final
 
@@ -306,5 +306,5 @@ def _batch_of(streams: Sequence[_Stream]) -> LogBatch:
     return LogBatch(
         [row for stream in streams for row in stream.rows],
         {stream.partition: stream.progress for stream in streams},
-        [source for stream in streams for source in zip(repeat(stream.partition), stream.offsets)],
+        [(stream.partition, stream.offsets) for stream in streams],
     )

@@ -83,7 +83,7 @@ def test_a_scan_gives_back_every_field_and_where_the_event_came_from(open_log: O
         {"k": "v", "z": ""}, '{"colour":1}',
     )  # fmt: skip
     bare = Interaction(EventId("b"), UserId("ada"), ItemId("book"), "view", START_US + 2)
-    log.append(LogBatch([full], sources=[(Partition("events", 2), 17)]))
+    log.append(LogBatch([full], sources=[(Partition("events", 2), [17])]))
     log.append(LogBatch([bare]))
     (events,) = [each for each in log.scan(log.version()) if each.interactions]
     assert list(events.interactions) == [full, bare]

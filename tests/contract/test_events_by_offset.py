@@ -28,7 +28,7 @@ class Log:
         """Events named by their offsets, each on a day of its own so that the log's own order is another."""
         events = [event(f"{partition.number}-{offset}", 30_000 - offset) for offset in offsets]
         progress = {partition: Progress(next_offset or offsets[-1] + 1, Counts())}
-        return self._append(LogBatch(events, progress, [(partition, offset) for offset in offsets]))
+        return self._append(LogBatch(events, progress, [(partition, offsets)]))
 
     def add_imported(self, *names: str) -> int:
         return self.add([event(name, 20_000) for name in names])

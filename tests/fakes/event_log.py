@@ -13,6 +13,11 @@ from services.domain.interactions import Interaction
 from services.domain.streams import LogBatch, Partition, Progress
 
 
+def each_source(batch: LogBatch) -> Sequence[tuple[Partition, int]]:
+    """Of each interaction; empty when they came from elsewhere."""
+    return [(partition, offset) for partition, offsets in batch.sources for offset in offsets]
+
+
 @dataclass(frozen=True)
 class FakeColumns:
     user_ids: npt.NDArray[np.object_]
@@ -57,7 +62,9 @@ class FakeEventLog:
         if self._of_others:
             raise EventLogMoved("others stored events")
         self._versions.append((*self._rows(), *batch.interactions))
-        self._sources |= {row.event_id: source for row, source in zip(batch.interactions, batch.sources, strict=False)}
+        self._sources |= {
+            row.event_id: source for row, source in zip(batch.interactions, each_source(batch), strict=False)
+        }
         self._progress.update(batch.progress)
         return self.version()
 

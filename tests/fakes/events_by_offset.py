@@ -6,6 +6,7 @@ from services.domain.event_selection import LoggedEvents
 from services.domain.ids import UserId
 from services.domain.interactions import Interaction
 from services.domain.streams import LogBatch, Partition
+from tests.fakes.event_log import each_source
 
 Row = tuple[Interaction, tuple[Partition, int] | None]
 
@@ -50,7 +51,7 @@ class FakeEventsByOffset:
         rows: list[Row] = []
         for batch in self._batches[: version + 1]:
             nowhere: list[tuple[Partition, int] | None] = [None] * len(batch.interactions)
-            sources: Sequence[tuple[Partition, int] | None] = batch.sources or nowhere
+            sources: Sequence[tuple[Partition, int] | None] = each_source(batch) or nowhere
             rows += zip(batch.interactions, sources, strict=True)
         return rows
 

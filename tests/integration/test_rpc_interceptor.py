@@ -1,5 +1,6 @@
 """The interceptor on a real gRPC server, for all four kinds of call: the same errors, the same count."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -52,10 +53,20 @@ HANDLERS: dict[str, Callable[..., Any]] = {
 }
 
 
+class Recorder(CallRecorder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_counted = asyncio.Event()
+
+    def request(self, method: str, code: str, seconds: float) -> None:
+        super().request(method, code, seconds)
+        self.has_counted.set()
+
+
 class Bench:
     """Calls a method of one kind with one request and returns the last reply."""
 
-    def __init__(self, channel: grpc.aio.Channel, recorder: CallRecorder) -> None:
+    def __init__(self, channel: grpc.aio.Channel, recorder: Recorder) -> None:
         self._channel = channel
         self.recorder = recorder
 
@@ -66,13 +77,16 @@ class Bench:
             return bytes(await call)
         return [bytes(reply) async for reply in call][-1]
 
-    def counted(self, kind: str, code: StatusCode) -> float:
+    async def counted(self, kind: str, code: StatusCode) -> float:
+        """Once the server has counted the call: its client may hear the end of it first."""
+        async with asyncio.timeout(10):
+            await self.recorder.has_counted.wait()
         return self.recorder.value("nightjar_requests_total", method=f"/test.Echo/{kind}", code=code.name)
 
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    recorder = CallRecorder()
+    recorder = Recorder()
     server = grpc.aio.server(interceptors=[CallInterceptor(recorder)])
     handlers = {kind: getattr(grpc, f"{kind}_rpc_method_handler")(HANDLERS[kind]) for kind in KINDS}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Echo", handlers)])
@@ -86,7 +100,7 @@ async def bench() -> AsyncIterator[Bench]:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_good_call_passes_unchanged(bench: Bench, kind: str) -> None:
     assert await bench.call(kind, b"hello") == b"hello"
-    assert bench.counted(kind, StatusCode.OK) == 1
+    assert await bench.counted(kind, StatusCode.OK) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -94,7 +108,7 @@ async def test_an_error_of_the_system_gets_its_status(bench: Bench, kind: str) -
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await bench.call(kind, b"domain")
     assert (raised.value.code(), raised.value.details()) == (StatusCode.UNAVAILABLE, "No model is loaded yet.")
-    assert bench.counted(kind, StatusCode.UNAVAILABLE) == 1
+    assert await bench.counted(kind, StatusCode.UNAVAILABLE) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -107,4 +121,4 @@ async def test_an_unforeseen_exception_stays_inside_but_for_a_correlation_id(ben
     sentence = raised.value.details() or ""
     assert logged[0]["correlation_id"] in sentence
     assert "secret" not in sentence
-    assert bench.counted(kind, StatusCode.INTERNAL) == 1
+    assert await bench.counted(kind, StatusCode.INTERNAL) == 1

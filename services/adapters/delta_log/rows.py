@@ -57,9 +57,6 @@ def to_arrow(batch: LogBatch) -> pa.Table:
         *rows, strict=True
     )
     times = pa.array(times_us, pa.int64())
-    nowhere: list[tuple[tuple[str | None, int | None], int | None]] = [((None, None), None)]
-    partitions, offsets = zip(*(batch.sources or nowhere * len(rows)), strict=True)
-    topics, numbers = zip(*partitions, strict=True)
     columns = [
         pc.divide(times, DAY_US).cast(pa.int32()).cast(pa.date32()),
         times.cast(pa.timestamp("us", "UTC")),
@@ -73,12 +70,21 @@ def to_arrow(batch: LogBatch) -> pa.Table:
         pa.array(positions, pa.int64()),
         pa.array(surfaces, pa.string()),
         _map_array(attributes),
-        pa.array([each or None for each in unknown], pa.string()),
-        pa.array(topics, pa.string()),
-        pa.array(numbers, pa.int32()),
-        pa.array(offsets, pa.int64()),
+        pa.array([each or None for each in unknown], pa.string()) if any(unknown) else pa.nulls(len(rows), pa.string()),
+        *_source_columns(batch),
     ]
     return pa.table(columns, schema=SCHEMA)
+
+
+def _source_columns(batch: LogBatch) -> list[pa.Array]:
+    if not batch.sources:
+        return [pa.nulls(len(batch.interactions), SCHEMA.field(name).type) for name in SCHEMA.names[-3:]]
+    counts = [len(offsets) for _, offsets in batch.sources]
+    each = pa.array(np.repeat(np.arange(len(counts)), counts))
+    topics = pa.array([partition.topic for partition, _ in batch.sources], pa.string())
+    numbers = pa.array([partition.number for partition, _ in batch.sources], pa.int32())
+    offsets = list(chain.from_iterable(offsets for _, offsets in batch.sources))
+    return [topics.take(each), numbers.take(each), pa.array(offsets, pa.int64())]
 
 
 def _map_array(maps: Sequence[Mapping[str, str]]) -> pa.MapArray:

@@ -39,7 +39,7 @@ class Stores:
         self.reported: list[int] = []
 
     def append(self, *offsets: int, partition: Partition = FIRST, next_offset: int = 0) -> None:
-        sources = [(partition, offset) for offset in offsets]
+        sources = [(partition, offsets)]
         progress = {partition: Progress(next_offset or offsets[-1] + 1, Counts())}
         self.log.append(LogBatch([event(f"{partition.number}-{offset}") for offset in offsets], progress, sources))
 
@@ -130,7 +130,7 @@ async def test_what_is_to_be_forgotten_is_not_brought_back(is_closed: bool) -> N
     """The log holds it until housekeeping is through, or again, when it came late; the fences are as with it."""
     stores = Stores()
     events = [event("before"), event("after", time_us=NOW_US + 1), event("of another", user="bob"), event("last")]
-    sources = [(FIRST, offset) for offset in range(4)]
+    sources = [(FIRST, range(4))]
     stores.log.append(LogBatch(events, {FIRST: Progress(6, Counts())}, sources))
     stores.log.append(LogBatch([event("imported")]))
     stores.users.request_erasures([Erasure(UserId("ada"), NOW_US)])
@@ -145,7 +145,7 @@ async def test_who_asks_to_be_forgotten_meanwhile_is_not_brought_back() -> None:
     stores = Stores()
     stores.append(0)
     later = event("later", time_us=NOW_US + 1)
-    stores.log.append(LogBatch([later], {FIRST: Progress(2, Counts())}, [(FIRST, 1)]))
+    stores.log.append(LogBatch([later], {FIRST: Progress(2, Counts())}, [(FIRST, [1])]))
 
     def report(_: int) -> None:
         stores.users.request_erasures([Erasure(UserId("ada"), NOW_US)])
@@ -164,7 +164,7 @@ async def test_users_whose_last_event_is_older_than_histories_are_kept_stay_unkn
         event("since", "back"),
         event("away", "ada", old),
     ]
-    stores.log.append(LogBatch(events, {FIRST: Progress(4, Counts())}, [(FIRST, offset) for offset in range(4)]))
+    stores.log.append(LogBatch(events, {FIRST: Progress(4, Counts())}, [(FIRST, range(4))]))
     stores.log.append(LogBatch([event("imported", "gone", old)]))
 
     def report(num_events: int) -> None:

@@ -197,5 +197,5 @@ def test_rows_say_where_they_came_from_and_progress_how_late_it_is() -> None:
     log.append = remembering  # type: ignore[method-assign]
     writer = writer_on(log, letters)
     drain(FakeRecordSource(STREAM, writer, batch=100), writer)
-    assert [batch.sources for batch in batches] == [[(PARTITION, offset) for offset in (0, 1, 4, 7)]]
+    assert [batch.sources for batch in batches] == [[(PARTITION, [0, 1, 4, 7])]]
     assert log.progress([PARTITION])[PARTITION].watermark_us == batches[0].interactions[0].event_time_us
