@@ -225,8 +225,9 @@ async def test_reflection_lists_the_services(bench: ServingBench) -> None:
 
 async def test_calls_are_counted_by_method_and_code(bench: ServingBench) -> None:
     await bench.promote("v1")
-    await bench.recommendations.Recommend(wire.RecommendRequest(user_id="ann"))
+    # A refusal is counted after it was sent, a good call before: in this order both are when the second one is back.
     await failure(bench.recommendations.Recommend(wire.RecommendRequest()))
+    await bench.recommendations.Recommend(wire.RecommendRequest(user_id="ann"))
     method = f"/{RECOMMENDER}/Recommend"
     for code in ("OK", "INVALID_ARGUMENT"):
         assert bench.recorder.value("nightjar_requests_total", method=method, code=code) == 1
