@@ -157,9 +157,8 @@ class DeltaLogKeeper:
     def clean(self, pinned: Collection[int], wishes: Sequence[Erasure], min_age_h: int, *, dry_run: bool) -> Cleaned:
         found = leftovers.look_for(self._folder, ErasedUsers(wishes)) if wishes else leftovers.Found({}, ())
         kept, given_up, missing = self._kept(pinned, found.suspects)
-        table = open_newest(
-            self._folder
-        )  # only now: what it does not know and is old is deleted, and looking takes long
+        # Only now: looking takes long, and what this version does not know and is old enough is deleted.
+        table = open_newest(self._folder)
         if table is None:
             return Cleaned(0, 0, (), (), (), ())
         try:
