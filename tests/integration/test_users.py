@@ -77,12 +77,20 @@ def test_an_erased_user_stays_away_when_redis_is_emptied_and_filled_again(pipeli
     port = any_free()
     pipeline.environment["NIGHTJAR_REDIS__URL"] = url = f"redis://{LOOPBACK}:{port}/0"
     ada, bob = UserId("ada"), UserId("bob")
+    said = tmp_path / "online.log"
     with running(valkey.program(valkey.find_server(), tmp_path / "valkey", port, tmp_path / "valkey.log")):
-        with pipeline.writer("catalog"), pipeline.writer("online"), producer_of(pipeline) as producer:
+        with (
+            said.open("w") as log,
+            pipeline.writer("catalog"),
+            pipeline.writer("online", log),
+            producer_of(pipeline) as producer,
+        ):
             send_views(pipeline, ada, bob)
             wait_until(lambda: num_events(url, ada) == num_events(url, bob) == 5, timeout_s=60, what="both are known")
             producer.erase_user(ada).result(timeout_s=30)
             wait_until(lambda: num_events(url, ada) == 0, what="the history is gone")
+            # It looks once a second; what it reads again before that is in Redis until then.
+            wait_until(lambda: "users_forgotten" in said.read_text(), what="the online writer knows who asked")
             with client_of(url) as client:
                 client.flushall()
             wait_until(lambda: num_events(url, bob) == 5, what="the other user is back")
