@@ -1,17 +1,15 @@
 """The bundle: the one immutable folder that training hands to serving, and how it is verified.
 
-Files: `encoder.onnx` (inputs `items` and `event_types`, both int64 (batch, length), rows of the vocabulary, oldest
-first, no padding, 1 <= length <= max_history; output `user_vectors` float32 (batch, dim)), `tables.safetensors`
-(`item_vectors` float32 (num_items, dim), `popularity` float32 (num_items,), both in item-row order without the unused
-row 0: row r of the vocabulary is at index r - 1; a score is the dot product of a user and an item vector),
-`vocabulary.json` (see `vocabulary.py`), and last `manifest.json`.
-A popularity bundle has no encoder, and its `dim` is 0: it ranks by `popularity` alone.
+Files: `tables.safetensors` (see `bundle_tables.py`), `vocabulary.json` (see `vocabulary.py`), `encoder.onnx` where the
+kind needs one, and last `manifest.json`. How a bundle turns a history into scores follows from its kind, by `SCORING`;
+every table is in item-row order without the unused row 0, so row r of the vocabulary is at index r - 1.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,7 +20,34 @@ MANIFEST: Final = "manifest.json"
 ENCODER: Final = "encoder.onnx"
 TABLES: Final = "tables.safetensors"
 VOCABULARY: Final = "vocabulary.json"
-FORMAT: Final = 2  # 2: the vocabulary holds the thresholds of event types, and a row for each role
+FORMAT: Final = 3  # 2: the vocabulary holds the thresholds of event types; 3: the encoder reads gaps
+
+
+class Scoring(Enum):
+    """How a bundle scores the items for a history. The formulas without a graph are those of `scoring.py`."""
+
+    POPULAR = "popular"
+    """By `popularity` alone, the same for everybody."""
+    ENCODED = "encoded"
+    """By the dot product of an item vector and the user vector that `encoder.onnx` gives.
+
+    Inputs `items`, `event_types` and `gaps`, all int64 (batch, length), rows as in `history_input.HistoryRows`, no
+    padding, 1 <= length <= max_history; output `user_vectors` float32 (batch, dim).
+    """
+    FOLDED_IN = "folded_in"
+    """By the dot product of an item vector and the user vector that least squares give: `scoring.FoldIn`."""
+    NEIGHBOURS = "neighbours"
+    """By the weights with which an item is a neighbour of those of the history, summed: `scoring.Neighbours`."""
+
+
+SCORING: Final[Mapping[str, Scoring]] = {
+    "popularity": Scoring.POPULAR,
+    "sequence": Scoring.ENCODED,
+    "ials": Scoring.FOLDED_IN,
+    "item_knn": Scoring.NEIGHBOURS,
+    "ease": Scoring.NEIGHBOURS,
+}
+"""By model kind: what this version can serve."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +81,16 @@ class Manifest:
         if manifest.format != FORMAT:
             raise BundleBroken(f"the manifest has format {manifest.format}; this version reads {FORMAT}; train again")
         return manifest
+
+
+def scoring_of(kind: str) -> Scoring:
+    """Raises BundleBroken for a kind that this version cannot serve."""
+    try:
+        return SCORING[kind]
+    except KeyError:
+        raise BundleBroken(
+            f"the model is of the kind {kind!r}, which this version cannot serve; it serves {', '.join(SCORING)}"
+        ) from None
 
 
 def sha256_of(path: Path) -> str:

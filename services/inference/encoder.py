@@ -7,7 +7,8 @@ import numpy.typing as npt
 import onnxruntime
 
 from services.domain.errors import BundleBroken
-from services.inference.retrieval import Rows, Vector
+from services.domain.history_input import HistoryRows
+from services.inference.retrieval import Vector
 
 
 class Encoder:
@@ -22,22 +23,30 @@ class Encoder:
             raise BundleBroken(f"ONNX Runtime cannot load {path.name}: {error}") from error
         inputs = {node.name for node in self._session.get_inputs()}
         outputs = [node.name for node in self._session.get_outputs()]
-        if inputs != {"items", "event_types"} or outputs != ["user_vectors"]:
+        if inputs != {"items", "event_types", "gaps"} or outputs != ["user_vectors"]:
             raise BundleBroken(
-                f"{path.name} maps {sorted(inputs)} to {outputs}, not items, event_types to user_vectors"
+                f"{path.name} maps {sorted(inputs)} to {outputs}, not items, event_types, gaps to user_vectors"
             )
 
-    def encode(self, item_rows: Rows, event_type_rows: Rows) -> Vector:
-        """The user vector (dim,) float32 of a history: two int64 arrays (length,), oldest first, length >= 1.
+    def knows(self, history: HistoryRows) -> bool:
+        """Whether there is anything to encode: every event of a type in the vocabulary says something."""
+        return len(history.items) > 0
+
+    def encode(self, history: HistoryRows) -> Vector:
+        """The user vector (dim,) float32 of a history that is not empty.
 
         Blocks for about a tenth of a millisecond. Raises BundleBroken when the graph fails, or gives a vector of
         another shape or with a number that is not finite.
         """
-        feeds = {"items": item_rows[np.newaxis], "event_types": event_type_rows[np.newaxis]}  # (1, length)
+        feeds = {
+            "items": history.items[np.newaxis],  # (1, length), and so the others
+            "event_types": history.types[np.newaxis],
+            "gaps": history.gaps[np.newaxis],
+        }
         try:
             user_vectors: npt.NDArray[np.float32] = self._session.run(["user_vectors"], feeds)[0]
         except Exception as error:
-            raise BundleBroken(f"the encoder failed on a history of length {len(item_rows)}: {error}") from error
+            raise BundleBroken(f"the encoder failed on a history of length {len(history.items)}: {error}") from error
         if user_vectors.shape != (1, self._dim) or not np.isfinite(user_vectors).all():
             raise BundleBroken(f"the encoder gave {user_vectors.shape}, not finite numbers of shape {(1, self._dim)}")
         user_vector: Vector = user_vectors[0]

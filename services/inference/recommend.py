@@ -60,8 +60,8 @@ class Recommender:
     async def recommend(self, user_id: UserId, k: int) -> Recommendation:
         """The k best items the user has not consumed; popular ones when the model knows nothing of the user.
 
-        Raises ModelNotReady before the first model. A store that is down, or an encoder that fails on this history,
-        makes the answer simpler, never fails it.
+        Raises ModelNotReady before the first model. A store that is down, or a model that fails on this history, makes
+        the answer simpler, never fails it.
         """
         model = self._live_model()
         unavailable = self._availability.of(model)
@@ -69,8 +69,8 @@ class Recommender:
             history = await self._histories.read(user_id)
         except FeatureStoreDown:
             return _popular(model, unavailable, UserHistory(), k, Degraded.FEATURE_STORE_DOWN)
-        item_rows, event_type_rows = model.history_rows(history.entries)
-        if model.encoder is None or len(item_rows) == 0:
+        rows_of_history = model.history_rows(history.entries)
+        if not model.scorer.knows(rows_of_history):
             return _popular(model, unavailable, history, k)  # cheaper than a look-up, so not cached
         key = cache_key(
             model_version=model.version,
@@ -85,16 +85,15 @@ class Recommender:
             return _personal(model, unavailable, history, *cached, cache_hit=True)
         # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput.
         try:
-            user_vector = model.encoder.encode(item_rows, event_type_rows)
+            rows, scores = model.scorer.best(rows_of_history, k, _excluded(model, unavailable, history))
         except BundleBroken as error:
             self._model_failed(model.version, error)
             return _popular(model, unavailable, history, k, Degraded.MODEL_FAILED)
-        rows, scores = model.index.best(user_vector, k, _excluded(model, unavailable, history))
         self._background.start(self._cache.put(key, encode_answer(model.version, rows, scores)))
         return _personal(model, unavailable, history, rows, scores, cache_hit=False)
 
     def similar(self, item_id: ItemId, k: int) -> SimilarItems:
-        """The k items nearest to an item, without itself; empty when the model has no item vectors.
+        """The k items nearest to an item, without itself; empty when the model cannot tell which are.
 
         Raises ModelNotReady, and UnknownItem when the model does not know the item.
         """
@@ -106,7 +105,7 @@ class Recommender:
                 f"Model {model.version} does not know item {item_id!r}; "
                 "an item is known from the first training after its first event."
             )
-        rows, scores = model.index.similar(item_row, k, unavailable.rows)
+        rows, scores = model.scorer.similar(item_row, k, unavailable.rows)
         return SimilarItems(model.scored_items(rows, scores), model.version, unavailable.version)
 
     def _model_failed(self, version: ModelVersion, error: BundleBroken) -> None:

@@ -6,23 +6,22 @@ It is loaded as a whole and swapped as a whole; whoever answers takes one refere
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from services.domain.bundles import ENCODER, TABLES, VOCABULARY, Manifest, read_manifest
+from services.domain.bundle_tables import TABLES_OF, TableSizes, check_tables
+from services.domain.bundles import ENCODER, TABLES, VOCABULARY, Manifest, Scoring, read_manifest, scoring_of
 from services.domain.errors import BundleBroken
-from services.domain.history_input import encoder_input
+from services.domain.history_input import NUM_GAP_ROWS, HistoryRows, encoder_input
 from services.domain.ids import EventId, ItemId, ModelVersion
 from services.domain.interactions import HistoryEntry
 from services.domain.recommendations import ScoredItem
+from services.domain.scoring import Tables
 from services.domain.vocabulary import Vocabulary
-from services.inference.encoder import Encoder
 from services.inference.retrieval import NO_ROWS, ItemIndex, Rows
-
-POPULARITY: Final = "popularity"  # the kind of bundle that has no encoder
+from services.inference.scorers import Parts, Scorer, make_scorer
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,14 @@ class ServingModel:
     manifest: Manifest
     vocabulary: Vocabulary
     index: ItemIndex
-    encoder: Encoder | None
+    scorer: Scorer
 
     @property
     def version(self) -> ModelVersion:
         return self.manifest.model_version
 
-    def history_rows(self, entries: Sequence[HistoryEntry]) -> tuple[Rows, Rows]:
-        """The encoder's input for a history, both (length,); empty when this model knows nothing of it."""
+    def history_rows(self, entries: Sequence[HistoryEntry]) -> HistoryRows:
+        """A history as this model reads it; empty when it lacks every item or event type of it."""
         return encoder_input(entries, self.vocabulary, self.manifest.max_history)
 
     def known_rows(self, item_ids: Iterable[ItemId]) -> Rows:
@@ -60,16 +59,17 @@ def load_serving_model(folder: Path) -> ServingModel:
     spare. What the parts say of one another is checked all the same.
     """
     manifest = read_manifest(folder)
-    with_encoder = manifest.kind != POPULARITY
-    for name in (TABLES, VOCABULARY, *((ENCODER,) if with_encoder else ())):
+    scoring = scoring_of(manifest.kind)
+    for name in (TABLES, VOCABULARY, *((ENCODER,) if scoring is Scoring.ENCODED else ())):
         if name not in manifest.sha256:
             raise BundleBroken(f"the manifest of {manifest.model_version} has no sum for {name}")
     vocabulary = _vocabulary(folder / VOCABULARY)
-    index = _item_index(folder / TABLES, manifest)
-    if len(vocabulary.item_ids) != index.num_items:
-        raise BundleBroken(f"{VOCABULARY} names {len(vocabulary.item_ids)} items, {TABLES} holds {index.num_items}")
-    encoder = Encoder(folder / ENCODER, manifest.dim) if with_encoder else None
-    model = ServingModel(manifest, vocabulary, index, encoder)
+    if len(vocabulary.item_ids) != manifest.num_items:
+        raise BundleBroken(f"{VOCABULARY} names {len(vocabulary.item_ids)} items, the manifest {manifest.num_items}")
+    tables = _tables(folder / TABLES)
+    check_tables(tables, scoring, TableSizes(manifest.num_items, manifest.dim, len(vocabulary.event_type_labels)))
+    index = _item_index(tables, scoring)
+    model = ServingModel(manifest, vocabulary, index, make_scorer(Parts(folder, manifest, tables, index)))
     _warm_up(model)
     return model
 
@@ -81,37 +81,34 @@ def _vocabulary(path: Path) -> Vocabulary:
         raise BundleBroken(f"{path.name} cannot be read: {error}") from error
 
 
-def _item_index(path: Path, manifest: Manifest) -> ItemIndex:
+def _tables(path: Path) -> Tables:
     try:
-        tables = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise BundleBroken(f"{path.name} cannot be read: {error}") from error
-    num_items, dim = manifest.num_items, manifest.dim
-    if manifest.kind == POPULARITY:
-        dim = 0
-        tables["item_vectors"] = np.empty((num_items, dim), dtype=np.float32)
-    for name, shape in (("item_vectors", (num_items, dim)), ("popularity", (num_items,))):
-        table = tables.get(name)
-        if table is None or table.shape != shape or table.dtype != np.float32:
-            raise BundleBroken(f"{path.name} lacks the table {name!r} of float32 {shape} that its manifest announces")
-    if num_items == 0:
-        raise BundleBroken(f"{path.name} holds no items")
-    return ItemIndex(tables["item_vectors"], tables["popularity"])
+
+
+def _item_index(tables: Tables, scoring: Scoring) -> ItemIndex:
+    popularity = tables["popularity"]
+    has_vectors = "item_vectors" in TABLES_OF[scoring]
+    return ItemIndex(tables["item_vectors"] if has_vectors else np.empty((len(popularity), 0), np.float32), popularity)
 
 
 def _warm_up(model: ServingModel) -> None:
     """Answers for histories of several lengths, so that a fault shows before the swap and not in a request.
 
     The maps from ids to rows are built here too: of a million items that takes a second, which would stop every
-    request of the worker. Each history ends on the last rows, which an encoder with too small a table does not have.
+    request of the worker. Each history ends on the last rows, which a graph with too small a table does not have.
     """
-    words = model.vocabulary
-    model.index.popular(1, model.known_rows(words.item_ids[-1:]))
+    words, num_items = model.vocabulary, model.index.num_items
     last = words.item_ids[-1]
+    model.index.popular(1, model.known_rows([last]))
     model.history_rows([HistoryEntry(0, EventId("warm-up"), last, name) for name in words.event_type_rows])
-    if model.encoder is None:
-        return
-    for length in sorted({1, 2, model.manifest.max_history}):
-        item_rows = np.arange(model.index.num_items - length, model.index.num_items) % model.index.num_items + 1
-        event_type_rows = np.full(length, len(words.event_type_labels), dtype=np.int64)
-        model.index.best(model.encoder.encode(item_rows, event_type_rows), 1, NO_ROWS)
+    model.scorer.similar(num_items, 1, NO_ROWS)
+    num_types = len(words.event_type_labels)
+    for length in sorted({1, 2, model.manifest.max_history}) if num_types else ():
+        before_the_end = np.arange(-length, 0)
+        gaps = np.full(length, NUM_GAP_ROWS - 1, dtype=np.int64)
+        history = HistoryRows(before_the_end % num_items + 1, before_the_end % num_types + 1, gaps)
+        if model.scorer.knows(history):
+            model.scorer.best(history, 1, NO_ROWS)

@@ -1,8 +1,13 @@
-"""Bundles made on the spot, small enough to work out by hand: the user vector is the mean of the history's items."""
+"""Bundles of every kind made on the spot, small enough to work out by hand.
+
+The user vector of an encoder is the mean of the history's items.
+"""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +15,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
-from services.domain.bundles import ENCODER, MANIFEST, TABLES, VOCABULARY, Manifest, sha256_of
+from services.domain.bundles import ENCODER, MANIFEST, SCORING, TABLES, VOCABULARY, Manifest, Scoring, sha256_of
 from services.domain.event_types import Role
 from services.domain.ids import ItemId, ModelVersion
 from services.domain.vocabulary import InputType, Vocabulary
 
+Table: TypeAlias = npt.NDArray[Any]
+
+KINDS = tuple(SCORING)
 EVENT_TYPES = (InputType("view", Role.POSITIVE), InputType("rating", Role.POSITIVE))
+FOLD_IN = np.array([0.5, 0.25, 1.0], np.float32)
 
 
 def manifest_of(version: str, *, kind: str = "sequence", dim: int = 4, num_items: int = 6) -> Manifest:
@@ -36,23 +45,60 @@ def item_vectors(seed: int, num_items: int = 6, dim: int = 4) -> npt.NDArray[np.
     return np.random.default_rng(seed).normal(size=(num_items, dim)).astype(np.float32)
 
 
-def write_draft(folder: Path, version: str, *, vectors: npt.NDArray[np.float32], kind: str = "sequence") -> Manifest:
-    """Writes the files of items `item-1`, `item-2`, ..., popular in this order; the manifest has no sums yet."""
-    num_items, dim = vectors.shape
+def tables_of(kind: str, vectors: npt.NDArray[np.float32]) -> dict[str, Table]:
+    """The tables of a model of these item vectors; neighbours are alike by the dot product of theirs."""
+    num_items = len(vectors)
+    tables: dict[str, Table] = {"popularity": np.arange(num_items, 0, -1, dtype=np.float32)}
+    scoring = SCORING[kind]
+    if scoring in (Scoring.FOLDED_IN, Scoring.NEIGHBOURS):
+        tables["type_weights"] = np.ones(len(EVENT_TYPES) + 1, np.float32)
+    if scoring in (Scoring.ENCODED, Scoring.FOLDED_IN):
+        tables["item_vectors"] = vectors
+    if scoring is Scoring.FOLDED_IN:
+        tables["gram"] = 0.1 * vectors.T @ vectors
+        tables["fold_in"] = FOLD_IN
+    if scoring is Scoring.NEIGHBOURS:
+        alike = vectors @ vectors.T  # (num_items, num_items)
+        np.fill_diagonal(alike, 0)
+        tables["neighbour_rows"] = np.tile(np.arange(1, num_items + 1, dtype=np.int32), (num_items, 1))
+        tables["neighbour_weights"] = alike
+    return tables
+
+
+def write_draft(
+    folder: Path,
+    version: str,
+    *,
+    vectors: npt.NDArray[np.float32],
+    kind: str = "sequence",
+    tables: Mapping[str, Table] | None = None,
+) -> Manifest:
+    """Writes the files of items `item-1`, `item-2`, ..., popular in this order; the manifest has no sums yet.
+
+    tables: instead of some of those of `tables_of`.
+    """
+    num_items = len(vectors)
     folder.mkdir(parents=True)
-    popularity = np.arange(num_items, 0, -1, dtype=np.float32)
-    tables = {"item_vectors": vectors, "popularity": popularity}
-    save_file(tables, folder / TABLES)
+    written = {**tables_of(kind, vectors), **(tables or {})}
+    save_file(written, folder / TABLES)
     item_ids = tuple(ItemId(f"item-{row}") for row in range(1, num_items + 1))
     (folder / VOCABULARY).write_text(Vocabulary(item_ids, EVENT_TYPES).to_json(), encoding="utf-8")
-    if kind != "popularity":
+    if SCORING[kind] is Scoring.ENCODED:
         onnx.save(mean_encoder(vectors), folder / ENCODER)
+    dim = vectors.shape[1] if "item_vectors" in written else 0
     return manifest_of(version, kind=kind, dim=dim, num_items=num_items)
 
 
-def write_bundle(folder: Path, version: str, *, vectors: npt.NDArray[np.float32], kind: str = "sequence") -> Manifest:
+def write_bundle(
+    folder: Path,
+    version: str,
+    *,
+    vectors: npt.NDArray[np.float32],
+    kind: str = "sequence",
+    tables: Mapping[str, Table] | None = None,
+) -> Manifest:
     """Writes a whole bundle and returns its manifest; see write_draft."""
-    return seal(folder, write_draft(folder, version, vectors=vectors, kind=kind))
+    return seal(folder, write_draft(folder, version, vectors=vectors, kind=kind, tables=tables))
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
@@ -70,7 +116,7 @@ def tamper(folder: Path, **fields: object) -> None:
 
 
 def mean_encoder(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
-    """user_vectors = mean over the history of item vectors; event types are read and change nothing."""
+    """user_vectors = mean over the history of item vectors; event types are read and change nothing, as do gaps."""
     dim = vectors.shape[1]
     of_items = np.vstack([np.zeros((1, dim), dtype=np.float32), vectors])
     of_types = np.zeros((len(EVENT_TYPES) + 1, dim), dtype=np.float32)
@@ -83,8 +129,8 @@ def mean_encoder(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
         ],
         "mean",
         [
-            helper.make_tensor_value_info("items", TensorProto.INT64, ["batch", "length"]),
-            helper.make_tensor_value_info("event_types", TensorProto.INT64, ["batch", "length"]),
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
+            for name in ("items", "event_types", "gaps")
         ],
         [helper.make_tensor_value_info("user_vectors", TensorProto.FLOAT, ["batch", dim])],
         [

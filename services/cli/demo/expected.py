@@ -32,10 +32,10 @@ def expected_answers(bundles: Sequence[Path], histories: Mapping[UserId, UserHis
 
 
 def _answer(model: ServingModel, history: UserHistory, k: int) -> tuple[ItemId, ...]:
-    item_rows, event_type_rows = model.history_rows(history.entries)
+    rows_of_history = model.history_rows(history.entries)
     consumed = model.known_rows(history.consumed)
-    if model.encoder is None or len(item_rows) == 0:
-        rows, scores = model.index.popular(k, consumed)
+    if model.scorer.knows(rows_of_history):
+        rows, scores = model.scorer.best(rows_of_history, k, consumed)
     else:
-        rows, scores = model.index.best(model.encoder.encode(item_rows, event_type_rows), k, consumed)
+        rows, scores = model.index.popular(k, consumed)
     return tuple(item.item_id for item in model.scored_items(rows, scores))

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from services.domain.bundles import ENCODER
 from services.domain.errors import BundleBroken, ModelNotReady, UnknownItem
+from services.domain.history_input import HistoryRows
 from services.domain.ids import ItemId, UserId
 from services.domain.interactions import UserHistory
 from services.domain.items import Availability
@@ -18,7 +19,8 @@ from services.inference.background import BackgroundTasks
 from services.inference.encoder import Encoder
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
-from services.inference.retrieval import Rows, Vector
+from services.inference.retrieval import Vector
+from services.inference.scorers import VectorScorer
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.availability import HIDDEN, snapshot_of
 from tests.fakes.clock import FakeClock
@@ -130,10 +132,10 @@ class FailingEncoder(Encoder):
 
     broken = True
 
-    def encode(self, item_rows: Rows, event_type_rows: Rows) -> Vector:
+    def encode(self, history: HistoryRows) -> Vector:
         if self.broken:
             raise BundleBroken("the encoder failed; the test said so")
-        return super().encode(item_rows, event_type_rows)
+        return super().encode(history)
 
 
 async def test_a_model_that_fails_gives_a_popular_answer_that_says_so_and_is_not_cached(
@@ -141,7 +143,7 @@ async def test_a_model_that_fails_gives_a_popular_answer_that_says_so_and_is_not
 ) -> None:
     """Law 6; the log names the version once, however many requests fail."""
     encoder = FailingEncoder(tmp_path / "v1" / ENCODER, dim=2)
-    bench.live = replace(bench.live, encoder=encoder)
+    bench.live = replace(bench.live, scorer=VectorScorer(encoder, bench.live.index))
     bench.histories.histories[ANN] = history_of("item-5", consumed=("item-1",))
     with capture_logs() as lines:
         answers = [await bench.recommend(k=2) for _ in range(3)]

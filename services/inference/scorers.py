@@ -1,0 +1,137 @@
+"""How a bundle answers, whatever its kind: a history in, the best items out. One scorer for each `bundles.Scoring`.
+
+What a kind computes is told by `domain.bundles`; the way from scores to a list is told here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+
+from services.domain.bundles import ENCODER, Manifest, Scoring, scoring_of
+from services.domain.history_input import HistoryRows
+from services.domain.scoring import FoldIn, Neighbours, Tables
+from services.inference.encoder import Encoder
+from services.inference.retrieval import ItemIndex, Rows, Vector, top_k
+
+
+class Scorer(Protocol):
+    """Immutable, and safe to call from several threads. `excluded`: different item rows, any order."""
+
+    def knows(self, history: HistoryRows) -> bool:
+        """Whether the history says something to this model; if not, its user gets the popular items."""
+        ...
+
+    def best(self, history: HistoryRows, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+        """The k best items for a history that the model knows, best first: their rows and scores.
+
+        Fewer only when fewer are left. Raises BundleBroken when the model fails on this history.
+        """
+        ...
+
+    def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+        """At most k items that are like an item, without itself, the most alike first: their rows and how alike."""
+        ...
+
+
+class UserEncoder(Protocol):
+    """What makes a user vector of a history."""
+
+    def knows(self, history: HistoryRows) -> bool: ...
+
+    def encode(self, history: HistoryRows) -> Vector:
+        """The user vector (dim,), finite; raises BundleBroken."""
+        ...
+
+
+class PopularScorer:
+    """Knows nobody: everybody gets the popular items, and no item is like another."""
+
+    def __init__(self, index: ItemIndex) -> None:
+        self._index = index
+
+    def knows(self, history: HistoryRows) -> bool:  # noqa: ARG002 - nothing of it is read
+        return False
+
+    def best(self, history: HistoryRows, k: int, excluded: Rows) -> tuple[Rows, Vector]:  # noqa: ARG002
+        return self._index.popular(k, excluded)
+
+    def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+        return self._index.similar(item_row, k, excluded)
+
+
+class VectorScorer:
+    """Searches the index for the items whose vectors fit the user's best."""
+
+    def __init__(self, encoder: UserEncoder, index: ItemIndex) -> None:
+        self._encoder = encoder
+        self._index = index
+
+    def knows(self, history: HistoryRows) -> bool:
+        return self._encoder.knows(history)
+
+    def best(self, history: HistoryRows, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+        return self._index.best(self._encoder.encode(history), k, excluded)
+
+    def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+        return self._index.similar(item_row, k, excluded)
+
+
+class NeighbourScorer:
+    """Sums up what the items of the history say for others."""
+
+    def __init__(self, neighbours: Neighbours, index: ItemIndex) -> None:
+        self._neighbours = neighbours
+        self._index = index
+
+    def knows(self, history: HistoryRows) -> bool:
+        return self._neighbours.knows(history)
+
+    def best(self, history: HistoryRows, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+        """See Scorer. Items of which nothing is said score 0, the popular ones first: ahead of those spoken against."""
+        scores = self._neighbours.scores(history)  # (num_items,)
+        positions = top_k(scores, k, excluded - 1)
+        found = scores[positions]
+        num_unsaid = int((found == 0).sum())
+        if num_unsaid:  # a history of 100 events says something of thousands of items, so this is rare
+            spoken_of = np.flatnonzero(scores) + 1
+            fill, _ = self._index.popular(num_unsaid, np.union1d(excluded, spoken_of))
+            positions[found == 0] = fill - 1
+        return positions + 1, found
+
+    def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+        """See Scorer; by the weight of the neighbour, and none of those that the item speaks against."""
+        rows, weights = self._neighbours.of_item(item_row)
+        are_shown = (weights > 0) & (rows != item_row) & ~np.isin(rows, excluded)
+        rows, weights = rows[are_shown], weights[are_shown]
+        order = np.lexsort((rows, -weights))[:k]
+        return rows[order], weights[order]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What was read of a bundle, its tables checked."""
+
+    folder: Path
+    manifest: Manifest
+    tables: Tables
+    index: ItemIndex
+
+
+def make_scorer(parts: Parts) -> Scorer:
+    """Raises BundleBroken for a graph that cannot be used."""
+    return _MAKERS[scoring_of(parts.manifest.kind)](parts)
+
+
+def _encoded(parts: Parts) -> Scorer:
+    return VectorScorer(Encoder(parts.folder / ENCODER, parts.manifest.dim), parts.index)
+
+
+_MAKERS: Final[Mapping[Scoring, Callable[[Parts], Scorer]]] = {
+    Scoring.POPULAR: lambda parts: PopularScorer(parts.index),
+    Scoring.ENCODED: _encoded,
+    Scoring.FOLDED_IN: lambda parts: VectorScorer(FoldIn.of(parts.tables), parts.index),
+    Scoring.NEIGHBOURS: lambda parts: NeighbourScorer(Neighbours.of(parts.tables), parts.index),
+}
