@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 
 from services.cli.datasets import movielens
 from services.settings import TrainSettings, load
-from services.training.dataset import Dataset, build_dataset
-from services.training.holdout import measure
+from services.training.data.by_time import build_dataset
+from services.training.data.dataset import Dataset
+from services.training.evaluation.holdout import measure
 from services.training.model import EpochReport
 from services.training.wiring import make_model
 from tests.fakes.event_log import columns_of

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     OFFSETS_WENT_BACK = "OFFSETS_WENT_BACK"
     TOO_MANY_DEAD_LETTERS = "TOO_MANY_DEAD_LETTERS"
     NOT_ENOUGH_DATA = "NOT_ENOUGH_DATA"
+    BAD_DATA = "BAD_DATA"
     TRAINING_FAILED = "TRAINING_FAILED"
     DATASET_UNAVAILABLE = "DATASET_UNAVAILABLE"
     REBUILD_CONFLICT = "REBUILD_CONFLICT"
@@ -169,6 +170,12 @@ class TooManyDeadLetters(NightjarError):
 
 class NotEnoughData(NightjarError):
     reason = Reason.NOT_ENOUGH_DATA
+
+
+class BadData(NightjarError):
+    """What is to be learned from or measured on cannot be read as that."""
+
+    reason = Reason.BAD_DATA
 
 
 class TrainingFailed(NightjarError):

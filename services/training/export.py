@@ -13,8 +13,9 @@ from safetensors.numpy import save_file
 
 from services.domain.bundles import ENCODER, TABLES, VOCABULARY
 from services.domain.errors import TrainingFailed
+from services.domain.history_input import NUM_GAP_ROWS
 from services.domain.vocabulary import Vocabulary
-from services.training.model import Floats, History, TrainableModel
+from services.training.model import Floats, History, Table, TrainableModel
 
 MAX_DIFFERENCE: Final = 1e-4  # larger: rankings may differ from what was measured; smaller: rounding alone fails
 HISTORIES_PER_LENGTH: Final = 8
@@ -25,10 +26,9 @@ def write_draft(
 ) -> None:
     """Writes the bundle's files but the manifest; raises TrainingFailed when ONNX Runtime disagrees with the model."""
     (folder / VOCABULARY).write_text(vocabulary.to_json(), encoding="utf-8")
-    tables = {"popularity": popularity}
+    tables: dict[str, Table] = {"popularity": popularity, **model.serving_tables()}
     if (graph := model.encoder_onnx()) is not None:
         (folder / ENCODER).write_bytes(graph)
-        tables["item_vectors"] = model.item_vectors()
         _compare(folder / ENCODER, model, vocabulary, max_history)
     save_file({name: np.ascontiguousarray(table) for name, table in tables.items()}, folder / TABLES)
 
@@ -39,18 +39,20 @@ def _compare(path: Path, model: TrainableModel, vocabulary: Vocabulary, max_hist
     for length in sorted({1, 2, max(1, max_history // 2), max_history}):
         histories = list(_random_histories(random, vocabulary, length))
         feeds = {
-            "items": np.stack([items for items, _ in histories]),  # (batch, length)
-            "event_types": np.stack([types for _, types in histories]),
+            "items": np.stack([history.items for history in histories]),  # (batch, length), and so the others
+            "event_types": np.stack([history.types for history in histories]),
+            "gaps": np.stack([history.gaps for history in histories]),
         }
-        difference = np.abs(session.run(["user_vectors"], feeds)[0] - model.user_vectors(histories)).max()
+        difference = np.abs(session.run(["user_vectors"], feeds)[0] - model.encode_users(histories)).max()
         if not difference <= MAX_DIFFERENCE:  # so that NaN fails too
             raise TrainingFailed(
                 f"The exported encoder is off by {difference:.2g} for histories of length {length}; "
-                "encoder_graph.py no longer describes encoder_network.py."
+                "kinds/sequence/graph.py no longer describes network.py."
             )
 
 
 def _random_histories(random: np.random.Generator, vocabulary: Vocabulary, length: int) -> Iterable[History]:
     for _ in range(HISTORIES_PER_LENGTH):
         items = random.integers(1, len(vocabulary.item_ids) + 1, length)
-        yield items, random.integers(1, len(vocabulary.event_type_labels) + 1, length)
+        types = random.integers(1, len(vocabulary.event_type_labels) + 1, length)
+        yield History(items, types, random.integers(NUM_GAP_ROWS, size=length))

@@ -19,9 +19,11 @@ from services.domain.event_types import EventTypes
 from services.domain.ids import ModelVersion
 from services.domain.models import Model
 from services.domain.ports import BundleStore, Clock, EventLog, ModelRegistrar
-from services.training.dataset import Dataset, build_dataset
+from services.training.data.by_time import build_dataset
+from services.training.data.dataset import Dataset
+from services.training.evaluation.holdout import measure
 from services.training.export import write_draft
-from services.training.holdout import measure
+from services.training.kinds.popularity import most_telling
 from services.training.model import EpochReport, FitEnd, TrainableModel
 
 log = structlog.get_logger(__name__)
@@ -83,7 +85,7 @@ class TrainingJob:
     def _publish(self, model: TrainableModel, dataset: Dataset, manifest: Manifest) -> str:
         with tempfile.TemporaryDirectory(prefix="nightjar-draft-") as folder:
             self._stage("export")
-            write_draft(Path(folder), model, dataset.vocabulary, dataset.popularity, self.recipe.max_history)
+            write_draft(Path(folder), model, dataset.vocabulary, most_telling(dataset), self.recipe.max_history)
             self._stage("publish")
             return self.bundles.publish(Path(folder), manifest)
 
@@ -124,8 +126,7 @@ class TrainingJob:
             configuration={
                 **self.recipe.configuration,
                 "until_us": until_us,
-                "fit_end_us": dataset.fit_end_us,
-                "cut_us": dataset.cut_us,
+                **dataset.bounds_us,
                 "fit_end": fit_end.value,
             },
             metrics=metrics,

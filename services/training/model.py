@@ -1,20 +1,23 @@
 """What every model kind offers to the rest of training: fit once, then score; it never learns outside `fit`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from services.features.history import Rows
-from services.training.dataset import Dataset
+from services.domain.history_input import HistoryRows
+from services.training.data.dataset import Dataset
 
-History: TypeAlias = tuple[Rows, Rows]
-"""Item rows and event-type rows of one user, int64 (length,), oldest first; both may be empty."""
+History: TypeAlias = HistoryRows
 
 Floats: TypeAlias = npt.NDArray[np.float32]
+Table: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.int32]
+STATE: Final = "state.safetensors"
+"""The file of a fitted state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,24 @@ class FitEnd(StrEnum):
     TIME_LIMIT = "time_limit"
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a kind can do beyond scoring; whoever asks for more than that reads it here instead of trying."""
+
+    personal: bool = False
+    """Different users get different scores."""
+    validates: bool = False
+    """Fitting looks at dataset.validation, to stop or to choose; of one that does not, nothing need be kept from it."""
+    ordered: bool = False
+    """The order of a history matters."""
+    new_items: bool = False
+    """An item without events gets a usable vector from its content."""
+    resumable: bool = False
+    """Fitting goes on from a checkpoint, and can start from an earlier model."""
+    max_items: int | None = None
+    """The largest catalogue it can be fitted to; None: whatever memory holds."""
+
+
 class TrainableModel(Protocol):
     """A model kind. Item vectors and scores are in item-row order without row 0: row r is at index r - 1."""
 
@@ -52,6 +73,9 @@ class TrainableModel(Protocol):
     def dim(self) -> int:
         """Dimension of user and item vectors; 0 for a kind without vectors."""
         ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
 
     def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
         """Learns from dataset.sequences, looking at dataset.validation only to stop.
@@ -64,7 +88,7 @@ class TrainableModel(Protocol):
         """Scores of all items, (len(histories), num_items); larger is better. No history may be empty."""
         ...
 
-    def user_vectors(self, histories: Sequence[History]) -> Floats:
+    def encode_users(self, histories: Sequence[History]) -> Floats:
         """(len(histories), dim); a score is the dot product of a user and an item vector. No history may be empty."""
         ...
 
@@ -72,6 +96,18 @@ class TrainableModel(Protocol):
         """(num_items, dim)."""
         ...
 
+    def serving_tables(self) -> Mapping[str, Table]:
+        """What serving needs to score as this kind does, besides popularity, as `domain.bundles` describes it."""
+        ...
+
     def encoder_onnx(self) -> bytes | None:
         """What gives the user vectors in serving, as `domain.bundles` describes it; None for a kind without any."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the fitted state as data, safetensors and JSON, so that `load` scores the same to the last bit."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Becomes what was saved there by a model of the same kind; raises BundleBroken when that cannot be read."""
         ...

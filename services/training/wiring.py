@@ -13,9 +13,9 @@ from services.registry.wiring import open_registry
 from services.settings import Settings, TrainSettings
 from services.training.code_version import code_version, library_versions
 from services.training.job import Recipe, Report, TrainingJob
+from services.training.kinds.popularity import Popularity
+from services.training.kinds.sequence.encoder import EncoderOptions, SequenceEncoder
 from services.training.model import TrainableModel
-from services.training.popularity import Popularity
-from services.training.sequence_encoder import EncoderOptions, SequenceEncoder
 
 
 def build(settings: Settings, report: Report) -> TrainingJob:

@@ -1,12 +1,11 @@
 """An event log in memory: every version is a tuple of rows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from services.domain.errors import EventLogMoved, UnknownVersion
+from services.domain.event_columns import EventColumns, Words
 from services.domain.event_selection import EVERYTHING, LoggedEvents, Selection
 from services.domain.ids import EventId
 from services.domain.interactions import Interaction
@@ -18,22 +17,13 @@ def each_source(batch: LogBatch) -> Sequence[tuple[Partition, int]]:
     return [(partition, offset) for partition, offsets in batch.sources for offset in offsets]
 
 
-@dataclass(frozen=True)
-class FakeColumns:
-    user_ids: npt.NDArray[np.object_]
-    item_ids: npt.NDArray[np.object_]
-    event_types: npt.NDArray[np.object_]
-    event_times_us: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-
-
-def columns_of(rows: Iterable[Interaction]) -> FakeColumns:
+def columns_of(rows: Iterable[Interaction]) -> EventColumns:
     """The rows as columns, sorted as the port asks."""
     ordered = sorted(rows, key=lambda row: (row.event_time_us, row.event_id))
-    return FakeColumns(
-        user_ids=np.array([row.user_id for row in ordered], dtype=object),
-        item_ids=np.array([row.item_id for row in ordered], dtype=object),
-        event_types=np.array([row.event_type for row in ordered], dtype=object),
+    return EventColumns(
+        users=Words.of(row.user_id for row in ordered),
+        items=Words.of(row.item_id for row in ordered),
+        event_types=Words.of(row.event_type for row in ordered),
         event_times_us=np.array([row.event_time_us for row in ordered], dtype=np.int64),
         values=np.array([np.nan if row.value is None else row.value for row in ordered], dtype=np.float64),
     )
@@ -86,7 +76,7 @@ class FakeEventLog:
     def num_events(self) -> int:
         return len(self._rows())
 
-    def read(self, version: int, until_us: int | None = None) -> FakeColumns:
+    def read(self, version: int, until_us: int | None = None) -> EventColumns:
         return columns_of(self._selected(version, Selection(until_us=until_us)))
 
     def scan(self, version: int, selection: Selection = EVERYTHING) -> Iterator[LoggedEvents]:

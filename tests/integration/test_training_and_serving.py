@@ -66,9 +66,8 @@ async def test_training_reads_from_the_log_what_serving_reads_from_redis(
     for user_id in trained_on.user_rows:
         history = await served_history(redis_url, user_id, known_then, max_history)
         user_row = trained_on.user_rows[user_id]
-        items, types = trained_on.as_of(user_row, time_us, max_history)
-        served_items, served_types = model.history_rows(history.entries)
-        assert (served_items.tolist(), served_types.tolist()) == (items.tolist(), types.tolist())
+        trained, served = trained_on.as_of(user_row, time_us, max_history), model.history_rows(history.entries)
+        assert [column.tolist() for column in served] == [column.tolist() for column in trained]
         consumed = trained_on.consumed_as_of(user_row, time_us).tolist()
         assert sorted(model.known_rows(history.consumed)) == sorted(set(consumed))
 

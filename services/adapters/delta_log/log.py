@@ -15,12 +15,14 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from pyarrow.parquet import ParquetFile
 
+from services.adapters.delta_log.columns import COLUMNS_READ, to_columns
 from services.adapters.delta_log.files import CONFIGURATION, WRITER_PROPERTIES
 from services.adapters.delta_log.ids import ID_COLUMNS, files_added, newest_ids
 from services.adapters.delta_log.interactions import BATCH_ROWS, to_logged_events
 from services.adapters.delta_log.reading import scan
-from services.adapters.delta_log.rows import COLUMNS_READ, SCHEMA, LogColumns, to_arrow, to_columns
+from services.adapters.delta_log.rows import SCHEMA, to_arrow
 from services.domain.errors import EventLogConflict, EventLogDown, EventLogMoved
+from services.domain.event_columns import EventColumns
 from services.domain.event_selection import EVERYTHING, LoggedEvents, Selection
 from services.domain.ids import EventId
 from services.domain.streams import Counts, LogBatch, Partition, Progress
@@ -149,8 +151,8 @@ class DeltaEventLog:
         table = self._newest()
         return 0 if table is None else table.count()
 
-    def read(self, version: int, until_us: int | None = None) -> LogColumns:
-        return to_columns(scan(self._folder, version, Selection(until_us=until_us), COLUMNS_READ).read_all())
+    def read(self, version: int, until_us: int | None = None) -> EventColumns:
+        return to_columns(scan(self._folder, version, Selection(until_us=until_us), COLUMNS_READ))
 
     def scan(self, version: int, selection: Selection = EVERYTHING) -> Iterator[LoggedEvents]:
         for batch in scan(self._folder, version, selection):

@@ -1,13 +1,11 @@
-"""The rows of the log: their Arrow schema, and how interactions become rows and rows become columns."""
+"""The rows of the log: their Arrow schema, and how interactions become rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from operator import methodcaller
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -34,18 +32,6 @@ SCHEMA: Final = pa.schema(
     ]
 )
 DAY_US: Final = 86_400_000_000
-COLUMNS_READ: Final = ("event_time", "user_id", "item_id", "event_type", "value")
-
-
-@dataclass(frozen=True, slots=True)
-class LogColumns:
-    """Implements the EventColumns port: equal lengths, sorted by (event_time, event_id)."""
-
-    user_ids: npt.NDArray[np.object_]
-    item_ids: npt.NDArray[np.object_]
-    event_types: npt.NDArray[np.object_]
-    event_times_us: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
 
 
 def to_arrow(batch: LogBatch) -> pa.Table:
@@ -93,23 +79,4 @@ def _map_array(maps: Sequence[Mapping[str, str]]) -> pa.MapArray:
         pa.array(np.concatenate((np.zeros(1, np.int32), ends))),
         pa.array(list(chain.from_iterable(maps)), pa.string()),
         pa.array(list(chain.from_iterable(map(methodcaller("values"), maps))), pa.string()),
-    )
-
-
-def to_columns(ordered: pa.Table) -> LogColumns:
-    """Rows with COLUMNS_READ in the log's order as columns of the domain."""
-
-    def objects(name: str) -> npt.NDArray[np.object_]:
-        # Dictionary-encoded first: one Python string for each distinct value, not for each row.
-        encoded = ordered[name].cast(pa.string()).dictionary_encode().combine_chunks()
-        distinct = np.array(encoded.dictionary.to_pylist(), dtype=object)
-        indices = encoded.indices.to_numpy(zero_copy_only=False)
-        return distinct[indices] if len(distinct) else np.empty(0, dtype=object)
-
-    return LogColumns(
-        user_ids=objects("user_id"),
-        item_ids=objects("item_id"),
-        event_types=objects("event_type"),
-        event_times_us=ordered["event_time"].cast(pa.int64()).to_numpy(),
-        values=ordered["value"].to_numpy(),
     )

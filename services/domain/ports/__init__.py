@@ -13,7 +13,6 @@ from services.domain.ports.features import (
 )
 from services.domain.ports.ingest import (
     DeadLetters,
-    EventColumns,
     EventLog,
     EventsByOffset,
     PartitionListener,
@@ -30,7 +29,6 @@ __all__ = [
     "CounterRebuilder",
     "CounterWriter",
     "DeadLetters",
-    "EventColumns",
     "EventLog",
     "EventsByOffset",
     "HistoryReader",

@@ -3,29 +3,10 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from services.domain.event_columns import EventColumns
 from services.domain.event_selection import EVERYTHING, LoggedEvents, Selection
 from services.domain.ids import EventId, UserId
 from services.domain.streams import DeadLetter, LogBatch, Partition, Progress, Record
-
-
-class EventColumns(Protocol):
-    """Events of the log as columns of equal length, sorted by (event_time, event_id)."""
-
-    @property
-    def user_ids(self) -> npt.NDArray[np.object_]: ...
-    @property
-    def item_ids(self) -> npt.NDArray[np.object_]: ...
-    @property
-    def event_types(self) -> npt.NDArray[np.object_]: ...
-    @property
-    def event_times_us(self) -> npt.NDArray[np.int64]: ...
-    @property
-    def values(self) -> npt.NDArray[np.float64]:
-        """NaN where an event has none."""
-        ...
 
 
 class EventLog(Protocol):

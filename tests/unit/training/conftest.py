@@ -7,8 +7,9 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the training process sets it: before torch is loaded, below
 
 from services.domain.event_types import DEFAULT_EVENT_TYPES
-from services.training.dataset import Dataset, build_dataset
-from services.training.sequence_encoder import EncoderOptions, SequenceEncoder
+from services.training.data.by_time import build_dataset
+from services.training.data.dataset import Dataset
+from services.training.kinds.sequence.encoder import EncoderOptions, SequenceEncoder
 from tests.fakes.event_log import columns_of
 from tests.fakes.planted import planted_events
 

@@ -12,12 +12,13 @@ from safetensors.numpy import load_file
 
 from services.domain.bundles import ENCODER, TABLES, VOCABULARY
 from services.domain.errors import TrainingFailed
+from services.domain.history_input import NUM_GAP_ROWS
 from services.domain.vocabulary import Vocabulary
-from services.training.dataset import Dataset
+from services.training.data.dataset import Dataset
 from services.training.export import write_draft
-from services.training.model import TrainableModel
-from services.training.popularity import Popularity
-from services.training.sequence_encoder import EncoderOptions, SequenceEncoder
+from services.training.kinds.popularity import Popularity
+from services.training.kinds.sequence.encoder import EncoderOptions, SequenceEncoder
+from services.training.model import History, TrainableModel
 
 MAX_HISTORY = 12
 
@@ -34,8 +35,10 @@ def test_the_graph_equals_the_network_for_every_length(
     random = np.random.default_rng(1)
     for length in range(1, MAX_HISTORY + 1):
         items, types = random.integers(1, planted.num_items + 1, (4, length)), random.integers(1, 5, (4, length))
-        (found,) = session.run(["user_vectors"], {"items": items, "event_types": types})
-        assert np.abs(found - fitted.user_vectors(list(zip(items, types, strict=True)))).max() < 1e-4
+        gaps = random.integers(NUM_GAP_ROWS, size=(4, length))
+        (found,) = session.run(["user_vectors"], {"items": items, "event_types": types, "gaps": gaps})
+        histories = [History(*rows) for rows in zip(items, types, gaps, strict=True)]
+        assert np.abs(found - fitted.encode_users(histories)).max() < 1e-4
 
 
 @pytest.mark.parametrize(("num_blocks", "num_heads"), [(3, 1), (2, 4)])

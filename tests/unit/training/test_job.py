@@ -13,9 +13,9 @@ from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.inference.serving_model import load_serving_model
 from services.training.job import Recipe, TrainingJob, new_version
+from services.training.kinds.popularity import Popularity
+from services.training.kinds.sequence.encoder import EncoderOptions, SequenceEncoder
 from services.training.model import FitEnd, TrainableModel
-from services.training.popularity import Popularity
-from services.training.sequence_encoder import EncoderOptions, SequenceEncoder
 from tests.fakes.bundle_store import FakeBundleStore
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.event_log import FakeEventLog

@@ -1,40 +1,18 @@
-"""Ranking metrics with one relevant item per event, and the interval of a difference. Knows arrays only.
-
-A rank counts from 0; MISS stands for a target that is in no list. Source of NDCG: Järvelin & Kekäläinen, 2002; with one
-relevant item the ideal gain is 1, so NDCG@k = 1 / log2(rank + 2) within the first k, else 0.
-"""
+"""How sure a mean is: bootstrap intervals that draw users, since the events of one user are not independent."""
 
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from services.domain.models import Interval
+from services.training.evaluation.metrics import Doubles, Ints
 
-MISS: Final = np.iinfo(np.int64).max
 BLOCK_CELLS: Final = 4_000_000  # larger: more memory for drawn users (32 MB here); smaller: more trips round the loop
-
-Ints = npt.NDArray[np.int64]
-Doubles = npt.NDArray[np.float64]
-
-
-def hits(ranks: Ints, k: int) -> Doubles:
-    """1.0 where the target is among the first k. Its mean is HR@k, and Recall@k too: there is one relevant item."""
-    return (ranks < k).astype(np.float64)
-
-
-def ndcg(ranks: Ints, k: int) -> Doubles:
-    """NDCG@k of each event, float64 (num_events,)."""
-    return np.where(ranks < k, 1.0 / np.log2(np.minimum(ranks, k) + 2.0), 0.0)
-
-
-def coverage(top_items: Ints, num_items: int) -> float:
-    """The share of all items that appear in somebody's list; top_items: rows or indices of any shape."""
-    return len(np.unique(top_items)) / num_items
+NUM_RESAMPLES: Final = 2_000  # larger: seconds of waiting; smaller: the interval's ends wobble in their second digit
 
 
 def bootstrap_mean(
-    values: Doubles, user_rows: Ints, *, num_resamples: int, seed: int, confidence: float = 0.95
+    values: Doubles, user_rows: Ints, *, num_resamples: int = NUM_RESAMPLES, seed: int, confidence: float = 0.95
 ) -> Interval:
     """The percentile interval of the mean of `values`, resampling users with all their events.
 

@@ -11,7 +11,8 @@ from services.domain.event_types import EventType, EventTypes, Role
 from services.domain.history_input import encoder_input
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import HistoryEntry, Interaction
-from services.training.dataset import Dataset, build_dataset
+from services.training.data.by_time import build_dataset
+from services.training.data.dataset import Dataset
 from tests.fakes.event_log import columns_of
 from tests.fakes.planted import planted_events
 
@@ -63,7 +64,7 @@ def ten_events() -> list[Interaction]:
 def test_the_parts_follow_one_another_in_time() -> None:
     """Of ten events the last two are held out, and of the eight before the last two say when to stop."""
     parts = dataset(ten_events())
-    assert (parts.fit_end_us, parts.cut_us) == (6, 8)
+    assert parts.bounds_us == {"fit_end_us": 6, "cut_us": 8}
     assert len(parts.sequences.items) == 6
     assert parts.validation.times_us.tolist() == [6, 7]
     assert parts.holdout.times_us.tolist() == [8, 9]
@@ -75,7 +76,7 @@ def test_events_of_one_moment_do_not_straddle_the_cut() -> None:
         event(number, each.user_id, each.item_id, time_us=min(number, 6)) for number, each in enumerate(ten_events())
     ]
     parts = dataset(events)
-    assert parts.cut_us == 6
+    assert parts.bounds_us["cut_us"] == 6
     assert parts.holdout.times_us.tolist() == [6, 6, 6, 6]
 
 
@@ -161,16 +162,17 @@ def test_what_is_asked_in_training_is_what_serving_would_have_been_asked(
     words, sequences = parts.vocabulary, parts.sequences
     expected: list[tuple[list[int], list[int], int]] = []
     for user_id in parts.histories.user_rows:
+        fit_end_us = parts.bounds_us["fit_end_us"]
         of_user = sorted(
             HistoryEntry(each.event_time_us, each.event_id, each.item_id, each.event_type, each.value)
             for each in events
-            if each.user_id == user_id and each.event_time_us < parts.fit_end_us and each.event_type != "impression"
+            if each.user_id == user_id and each.event_time_us < fit_end_us and each.event_type != "impression"
         )
         for place, target in enumerate(of_user):
             before = [entry for entry in of_user if entry.event_time_us < target.event_time_us]
             contexts = [before] if len(before) == place else [before, of_user[:place]]
             for context in contexts if is_positive(target) else ():
-                items, types = encoder_input(context, words, max_history=1_000)
+                items, types, _ = encoder_input(context, words, max_history=1_000)
                 if len(items):
                     expected.append((items.tolist(), types.tolist(), words.item_rows[target.item_id]))
     user_starts = [int(sequences.starts[sequences.starts <= place].max()) for place in sequences.asked]
@@ -213,34 +215,35 @@ def test_a_targets_weight_is_that_of_its_event() -> None:
     ]
     parts = dataset(events, holdout=0.2, validation=0.2)
     assert parts.sequences.targets.tolist()[:2] == [2, 4]
-    assert parts.sequences.weights.tolist()[:2] == [2.0, 5.0]
+    assert parts.sequences.target_weights.tolist()[:2] == [2.0, 5.0]
 
 
-def test_popularity_is_the_number_of_positive_events_where_all_weigh_one() -> None:
+def test_popularity_is_the_number_of_users_where_all_events_weigh_one() -> None:
     events = planted_events(20, 40)
     parts = dataset(events)
-    before = [each.item_id for each in events if each.event_time_us < parts.cut_us]
+    pairs = {(each.user_id, each.item_id) for each in events if each.event_time_us < parts.bounds_us["cut_us"]}
+    before = [item_id for _, item_id in pairs]
     assert parts.popularity.tolist() == [before.count(item_id) for item_id in parts.vocabulary.item_ids]
 
 
-def test_popularity_sums_signed_weights_before_the_cut() -> None:
-    """a: a view, a purchase. b: a view, a rating of 1. c: rated 5, then 3, which says nothing. A last view is later."""
+def test_popularity_sums_the_signed_weight_of_each_users_newest_event_before_the_cut() -> None:
+    """a: ann bought it after a view. b: ann's view and bob's rating of 1. c: ann's rating of 5 and bob's later view."""
     events = [
         event(0, "ann", "a"), event(1, "bob", "b"), event(2, "ann", "a", "purchase"),
         event(3, "bob", "b", "rating", value=1), event(4, "ann", "c", "rating", value=5),
         event(5, "bob", "c", "rating", value=3), event(6, "ann", "b"), event(7, "bob", "a", "impression"),
         event(8, "bob", "c"), event(9, "ann", "a"),
     ]  # fmt: skip
-    assert dataset(events, holdout=0.1, validation=0.2).popularity.tolist() == [6.0, 0.0, 3.0]
+    assert dataset(events, holdout=0.1, validation=0.2).popularity.tolist() == [5.0, -1.0, 3.0]
 
 
 def test_popularity_of_what_is_disliked_is_below_that_of_the_unknown() -> None:
-    """Item a: three views before the cut and one after; item b: one view and two dislikes."""
+    """Item a: ann's views, one user's, and bob's after the cut; item b: bob's view, then both dislike it."""
     events = [
         event(0, "ann", "a"), event(1, "bob", "b"), event(2, "ann", "a"), event(3, "bob", "b", "dislike"),
         event(4, "ann", "b", "dislike"), event(5, "ann", "a"), event(6, "bob", "a"),
     ]  # fmt: skip
-    assert dataset(events, holdout=0.15).popularity.tolist() == [3.0, -1.0]
+    assert dataset(events, holdout=0.15).popularity.tolist() == [1.0, -2.0]
 
 
 def test_thinned_moments_are_spread_over_time() -> None:
@@ -253,8 +256,8 @@ def test_thinned_moments_are_spread_over_time() -> None:
 
 TOO_LITTLE = {
     "no events": ([], "no events"),
-    "one event": ([event(0, "ann", "a")], "training part"),
-    "one moment": ([event(number, f"user-{number}", "ab"[number % 2], time_us=5) for number in range(9)], "training"),
+    "one event": ([event(0, "ann", "a")], "learn from"),
+    "one moment": ([event(number, f"user-{number}", "ab"[number % 2], time_us=5) for number in range(9)], "learn from"),
     "one user": ([event(number, "ann", "abc"[number % 3]) for number in range(30)], "one user"),
     "one item": ([event(number, "ann" if number % 2 else "bob", "a") for number in range(30)], "two items"),
     "only negatives": (

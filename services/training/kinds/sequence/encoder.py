@@ -1,26 +1,30 @@
 """The sequence encoder: how the network is fitted, when fitting stops, and how it scores."""
 
+import json
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
 from services.domain.errors import NotEnoughData, TrainingFailed
 from services.features.history import Rows
-from services.training.batches import gather, pad_histories, plan_epoch
-from services.training.dataset import Dataset
-from services.training.encoder_graph import encoder_graph
-from services.training.encoder_network import EncoderNetwork, NetworkShape
-from services.training.evaluate import rank_targets
-from services.training.metrics import ndcg
-from services.training.model import EpochReport, FitEnd, Floats, History
-from services.training.optimiser import AdamW, learning_rate_factor
+from services.training.data.dataset import Dataset
+from services.training.evaluation.ranking import rank_targets
+from services.training.kinds.sequence.batches import gather, pad_histories, plan_epoch
+from services.training.kinds.sequence.graph import encoder_graph
+from services.training.kinds.sequence.network import EncoderNetwork, NetworkShape
+from services.training.kinds.sequence.optimiser import AdamW, learning_rate_factor
+from services.training.model import STATE, Capabilities, EpochReport, FitEnd, Floats, History, Table
 
+SHAPE: Final = "shape.json"
 MAX_VALIDATION_MOMENTS = 2_000  # larger: epochs wait for their measurement; smaller: chance picks the best epoch
 
 
@@ -47,6 +51,7 @@ class SequenceEncoder:
     """Predicts a user's next positive item from their latest events: a softmax over the whole catalogue."""
 
     kind = "sequence"
+    capabilities = Capabilities(personal=True, validates=True, ordered=True)
 
     def __init__(self, options: EncoderOptions) -> None:
         self.options = options
@@ -106,7 +111,7 @@ class SequenceEncoder:
             scores: Floats = (self._encode(histories) @ self.network.items.weight[1:].T).cpu().numpy()
         return scores  # (batch, num_items)
 
-    def user_vectors(self, histories: Sequence[History]) -> Floats:
+    def encode_users(self, histories: Sequence[History]) -> Floats:
         """See TrainableModel."""
         with torch.inference_mode():
             vectors: Floats = self._encode(histories).cpu().numpy()
@@ -116,15 +121,29 @@ class SequenceEncoder:
         vectors: Floats = self.network.items.weight[1:].detach().cpu().numpy().copy()
         return vectors
 
+    def serving_tables(self) -> Mapping[str, Table]:
+        return {"item_vectors": self.item_vectors()}
+
+    def save(self, folder: Path) -> None:
+        save_file({name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}, folder / STATE)
+        (folder / SHAPE).write_text(json.dumps(asdict(self.network.shape)), encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        shape = NetworkShape(**json.loads((folder / SHAPE).read_text(encoding="utf-8")))
+        network = EncoderNetwork(shape, self.options.dropout)
+        tensors = {name: torch.from_numpy(table) for name, table in load_file(folder / STATE).items()}
+        network.load_state_dict(tensors)
+        self._network = network.to(self._device).eval()
+
     def encoder_onnx(self) -> bytes:
         """See TrainableModel."""
         graph: bytes = encoder_graph(self.network).SerializeToString()
         return graph
 
     def _encode(self, histories: Sequence[History]) -> Tensor:
-        items, types = (torch.from_numpy(rows).to(self._device) for rows in pad_histories(histories))
-        last = torch.tensor([len(rows) - 1 for rows, _ in histories], device=self._device)
-        states: Tensor = self.network(items, types)  # (batch, length, dim)
+        columns = (torch.from_numpy(rows).to(self._device) for rows in pad_histories(histories))
+        last = torch.tensor([len(history.items) - 1 for history in histories], device=self._device)
+        states: Tensor = self.network(*columns)  # (batch, length, dim)
         return states[torch.arange(len(last), device=self._device), last]  # (batch, dim)
 
     def _run_epoch(self, optimiser: AdamW, dataset: Dataset, batches: Sequence[Rows], epoch: int) -> float:
@@ -137,8 +156,8 @@ class SequenceEncoder:
             if len(batch.targets) == 0:
                 continue
             columns = (torch.from_numpy(column).to(self._device) for column in batch)
-            items, types, lines, places, targets, weights = columns
-            states = network(items, types)[lines, places]  # (num_asked, dim)
+            items, types, gaps, lines, places, targets, weights = columns
+            states = network(items, types, gaps)[lines, places]  # (num_asked, dim)
             loss = next_item_loss(network, states, targets, weights, options.label_smoothing)
             optimiser.step(loss, options.learning_rate * learning_rate_factor(progress))
             weight = float(batch.weights.sum())
@@ -155,7 +174,7 @@ class SequenceEncoder:
         self.network.eval()
         moments = dataset.validation.thinned(MAX_VALIDATION_MOMENTS)
         found = rank_targets(self.score, moments, dataset.histories, dataset.popularity, self.options.max_history)
-        return float(ndcg(found.ranks, 10).mean()) if len(found.ranks) else None
+        return float(found.by_moment.ndcg(10).mean()) if len(found) else None
 
 
 def num_cores() -> int:

@@ -6,7 +6,7 @@ import sys
 import pytest
 from torch import nn
 
-from services.training.optimiser import AdamW, learning_rate_factor
+from services.training.kinds.sequence.optimiser import AdamW, learning_rate_factor
 
 
 class TwoKinds(nn.Module):
@@ -55,7 +55,7 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
 def test_making_one_does_not_load_the_compiler() -> None:
     """Why this class exists: torch.optim.AdamW imports torch._dynamo, seconds of work for nothing."""
     code = (
-        "import sys, torch; from services.training.optimiser import AdamW;"
+        "import sys, torch; from services.training.kinds.sequence.optimiser import AdamW;"
         "n = torch.nn.Linear(2, 2); AdamW(n, 0.1).step(n.weight.sum(), 0.1);"
         "sys.exit('torch._dynamo' in sys.modules)"
     )

@@ -4,12 +4,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.training.batches import gather, pad, plan_epoch
-from services.training.dataset import TrainingSequences, Weights
+from services.features.history import Rows
+from services.training.data.dataset import TrainingSequences
+from services.training.kinds.sequence.batches import gather, pad, plan_epoch
 
 
-def ones(number: int) -> Weights:
-    return np.ones(number, np.float32)
+def sequences_of(items: Rows, starts: list[int], asked: list[int], wanted: list[int]) -> TrainingSequences:
+    """Events ten seconds apart; event n weighs n + 1 and is of type item + 10."""
+    weights = np.arange(1, len(items) + 1).astype(np.float32)
+    times_us = np.arange(len(items)) * 10_000_000
+    rows = items.astype(np.int32), (items + 10).astype(np.int16)
+    return TrainingSequences(*rows, times_us, weights, *(np.array(each) for each in (starts, asked, wanted)))
 
 
 @settings(max_examples=100, deadline=None)
@@ -37,27 +42,24 @@ def test_the_places_where_long_histories_are_cut_move() -> None:
 
 def test_a_batch_holds_the_windows_events_padded_on_the_right() -> None:
     rows = np.array([5, 6, 7, 8], np.int64)
-    sequences = TrainingSequences(rows, rows + 10, np.array([0, 4]), np.array([0, 1, 1, 3]), rows + 20, ones(4))
-    batch = gather(sequences, np.array([[1, 4], [0, 1]]))
+    batch = gather(sequences_of(rows, [0, 4], [0, 1], [1, 2]), np.array([[1, 4], [0, 1]]))
     assert batch.items.tolist() == [[6, 7, 8], [5, 0, 0]]
     assert batch.types.tolist() == [[16, 17, 18], [15, 0, 0]]
+    assert batch.gaps.tolist() == [[0, 4, 4], [0, 0, 0]]
 
 
 def test_a_batch_asks_each_target_of_its_windows_at_its_place() -> None:
-    """Position 0 asks for 25, position 1 for 26 and 27, position 3 for 28; windows may come in any order."""
-    rows, asked, targets = np.arange(4), np.array([0, 1, 1, 3]), np.array([25, 26, 27, 28])
-    sequences = TrainingSequences(rows, rows, np.array([0, 4]), asked, targets, np.array([1, 2, 3, 4], np.float32))
+    """Position 0 asks for event 1, position 1 for 2 and 3, position 2 for 3; windows may come in any order."""
+    sequences = sequences_of(np.arange(5, 9), [0, 4], [0, 1, 1, 2], [1, 2, 3, 3])
     batch = gather(sequences, np.array([[1, 4], [0, 1]]))
     assert batch.lines.tolist() == [0, 0, 0, 1]
-    assert batch.places.tolist() == [0, 0, 2, 0]
-    assert batch.targets.tolist() == [26, 27, 28, 25]
-    assert batch.weights.tolist() == [2.0, 3.0, 4.0, 1.0]
+    assert batch.places.tolist() == [0, 0, 1, 0]
+    assert batch.targets.tolist() == [7, 8, 8, 6]
+    assert batch.weights.tolist() == [3.0, 4.0, 4.0, 2.0]
 
 
 def test_windows_that_ask_nothing_make_a_batch_without_targets() -> None:
-    rows = np.arange(1, 4)
-    sequences = TrainingSequences(rows, rows, np.array([0, 3]), np.array([0]), np.array([2]), ones(1))
-    batch = gather(sequences, np.array([[1, 3]]))
+    batch = gather(sequences_of(np.arange(1, 4), [0, 3], [0], [1]), np.array([[1, 3]]))
     assert [len(column) for column in (batch.lines, batch.places, batch.targets, batch.weights)] == [0, 0, 0, 0]
 
 

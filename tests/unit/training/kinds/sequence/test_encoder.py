@@ -11,16 +11,18 @@ from services.domain.errors import NotEnoughData, TrainingFailed
 from services.domain.event_types import DEFAULT_EVENT_TYPES, EventType, EventTypes, Role
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction
-from services.features.history import Rows
-from services.training.dataset import Dataset, build_dataset
-from services.training.holdout import measure
-from services.training.model import EpochReport, FitEnd, Floats
-from services.training.sequence_encoder import EncoderOptions, SequenceEncoder, num_cores
+from services.training.data.by_time import build_dataset
+from services.training.data.dataset import Dataset
+from services.training.evaluation.holdout import measure
+from services.training.kinds.sequence.encoder import EncoderOptions, SequenceEncoder, num_cores
+from services.training.model import EpochReport, FitEnd, Floats, History
 from tests.fakes.event_log import columns_of
 
 
-def rows(*values: int) -> Rows:
-    return np.array(values, np.int64)
+def history_of(*items: int, types: tuple[int, ...] = ()) -> History:
+    """Of views that came at once, unless said otherwise."""
+    rows = np.array(items, np.int64), np.array(types or [1] * len(items), np.int64)
+    return History(*rows, np.zeros(len(items), np.int64))
 
 
 def test_it_recovers_a_planted_chain_that_popularity_cannot_see(planted: Dataset, fitted: SequenceEncoder) -> None:
@@ -49,25 +51,26 @@ def test_a_position_knows_nothing_of_later_ones_nor_of_the_padding(fitted: Seque
     first = torch.tensor([[5, 9, 2, 7, 1, 3]])
     second = torch.tensor([[5, 9, 2, 11, 0, 0]])
     with torch.inference_mode():
-        one, two = fitted.network(first, types), fitted.network(second, types)
+        gaps = torch.zeros_like(types)
+        one, two = fitted.network(first, types, gaps), fitted.network(second, types, gaps)
     assert torch.allclose(one[:, :3], two[:, :3], atol=1e-6)
     assert not torch.allclose(one[:, 3], two[:, 3], atol=1e-3)
 
 
 def test_a_batch_of_mixed_lengths_scores_as_each_history_alone(fitted: SequenceEncoder) -> None:
-    histories = [(rows(4), rows(1)), (rows(1, 2, 3, 4, 5), rows(1, 1, 2, 1, 1)), (rows(7, 7), rows(1, 1))]
+    histories = [history_of(4), history_of(1, 2, 3, 4, 5, types=(1, 1, 2, 1, 1)), history_of(7, 7)]
     together = fitted.score(histories)
     alone = np.concatenate([fitted.score([history]) for history in histories])
     assert np.allclose(together, alone, atol=1e-5)
 
 
 def test_a_score_is_the_dot_product_of_user_and_item_vector(fitted: SequenceEncoder) -> None:
-    history = [(rows(3, 8), rows(1, 1))]
-    assert np.allclose(fitted.score(history), fitted.user_vectors(history) @ fitted.item_vectors().T, atol=1e-5)
+    history = [history_of(3, 8)]
+    assert np.allclose(fitted.score(history), fitted.encode_users(history) @ fitted.item_vectors().T, atol=1e-5)
 
 
 def test_the_order_of_a_history_matters(fitted: SequenceEncoder) -> None:
-    one, other = fitted.user_vectors([(rows(1, 20), rows(1, 1)), (rows(20, 1), rows(1, 1))])
+    one, other = fitted.encode_users([history_of(1, 20), history_of(20, 1)])
     assert not np.allclose(one, other, atol=1e-2)
 
 
@@ -86,7 +89,7 @@ def test_a_target_counts_as_much_as_the_weight_of_its_event(options: EncoderOpti
     )
     model = SequenceEncoder(options)
     model.fit(dataset, lambda _: None)
-    (scores,) = model.score([(rows(1), rows(1))])
+    (scores,) = model.score([history_of(1)])
     assert scores[2] - scores[1] == pytest.approx(np.log(10), abs=0.5)
 
 
@@ -134,7 +137,7 @@ def test_when_no_validation_event_can_be_predicted_it_keeps_the_last_epoch(optio
 def test_events_that_all_happen_at_once_cannot_be_learned_from(planted: Dataset, options: EncoderOptions) -> None:
     """A user whose events share one moment shows no order, and the sentence says so."""
     nothing = np.empty(0, np.int64)
-    sequences = replace(planted.sequences, asked=nothing, targets=nothing, weights=nothing.astype(np.float32))
+    sequences = replace(planted.sequences, asked=nothing, wanted=nothing)
     with pytest.raises(NotEnoughData, match="earlier moment"):
         SequenceEncoder(options).fit(replace(planted, sequences=sequences), lambda _: None)
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from services.domain.history_input import NUM_GAP_ROWS
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkShape:
@@ -32,7 +34,7 @@ class NetworkShape:
 
 
 class EncoderNetwork(nn.Module):
-    """Maps item rows and event-type rows, both int64 (batch, length), to user vectors (batch, length, dim).
+    """Maps item, event-type and gap rows, all int64 (batch, length), to user vectors (batch, length, dim).
 
     Position p's vector knows the events up to and including p. Row 0 pads on the right: no earlier position sees it.
     """
@@ -45,6 +47,7 @@ class EncoderNetwork(nn.Module):
         self.shape = shape
         self.items = nn.Embedding(shape.num_items + 1, shape.dim, padding_idx=0)
         self.types = nn.Embedding(shape.num_types + 1, shape.dim, padding_idx=0)
+        self.gaps = nn.Embedding(NUM_GAP_ROWS, shape.dim)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(shape, dropout) for _ in range(shape.num_blocks))
         self.norm = nn.LayerNorm(shape.dim, bias=False)
@@ -54,10 +57,11 @@ class EncoderNetwork(nn.Module):
         for table in (self.items, self.types):
             nn.init.normal_(table.weight, std=EMBEDDING_STD)
             nn.init.zeros_(table.weight[0])
+        nn.init.zeros_(self.gaps.weight)
 
-    def forward(self, items: Tensor, types: Tensor) -> Tensor:
+    def forward(self, items: Tensor, types: Tensor, gaps: Tensor) -> Tensor:
         length = items.shape[1]
-        x: Tensor = self.dropout(self.items(items) + self.types(types))  # (batch, length, dim)
+        x: Tensor = self.dropout(self.items(items) + self.types(types) + self.gaps(gaps))  # (batch, length, dim)
         for block in self.blocks:
             x = block(x, self.cos[:length], self.sin[:length])
         normed: Tensor = self.norm(x)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from services.domain.history_input import HistoryRows, gap_rows
 from services.features.history import Rows
-from services.training.dataset import TrainingSequences, Weights
+from services.training.data.dataset import TrainingSequences, Weights
 from services.training.model import History
 
 
@@ -18,8 +20,9 @@ class Batch(NamedTuple):
     """
 
     items: Rows
-    """(batch, length); 0 pads on the right, and so in types."""
+    """(batch, length); 0 pads on the right, and so in types and gaps."""
     types: Rows
+    gaps: Rows
     lines: Rows
     """(num_targets,), as are the next three."""
     places: Rows
@@ -54,14 +57,15 @@ def gather(sequences: TrainingSequences, windows: Rows) -> Batch:
     return Batch(
         items=pad([sequences.items[span] for span in spans]),
         types=pad([sequences.types[span] for span in spans]),
+        gaps=pad([gap_rows(sequences.times_us[span]) for span in spans]),
         lines=lines,
         places=sequences.asked[chosen] - windows[lines, 0],
         targets=sequences.targets[chosen],
-        weights=sequences.weights[chosen],
+        weights=sequences.target_weights[chosen],
     )
 
 
-def pad(rows: Sequence[Rows]) -> Rows:
+def pad(rows: Sequence[npt.NDArray[Any]]) -> Rows:
     """Lays sequences side by side, int64 (batch, longest), zeros on the right."""
     padded = np.zeros((len(rows), max(map(len, rows))), np.int64)
     for line, sequence in zip(padded, rows, strict=True):
@@ -69,9 +73,9 @@ def pad(rows: Sequence[Rows]) -> Rows:
     return padded
 
 
-def pad_histories(histories: Sequence[History]) -> tuple[Rows, Rows]:
-    """Item rows and event-type rows of several histories, each int64 (batch, longest)."""
-    return pad([items for items, _ in histories]), pad([types for _, types in histories])
+def pad_histories(histories: Sequence[History]) -> HistoryRows:
+    """Several histories side by side, each part int64 (batch, longest)."""
+    return HistoryRows(*(pad(column) for column in zip(*histories, strict=True)))
 
 
 def _windows(starts: Rows, max_history: int, random: np.random.Generator) -> Rows:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from services.training.encoder_network import Block, EncoderNetwork
+from services.training.kinds.sequence.network import Block, EncoderNetwork
 
 OPSET: Final = 18  # larger: runtimes of last year cannot load it; smaller: no LayerNormalization (17), Split (18)
 IR_VERSION: Final = 10  # the file format that goes with it; newer ones are refused by older runtimes
@@ -31,6 +31,7 @@ def encoder_graph(network: EncoderNetwork) -> onnx.ModelProto:
 
     items = graph.op("Gather", graph.weight(network.items.weight), "items")
     x = graph.op("Add", items, graph.op("Gather", graph.weight(network.types.weight), "event_types"))  # (b, l, d)
+    x = graph.op("Add", x, graph.op("Gather", graph.weight(network.gaps.weight), "gaps"))
     for block in network.blocks:
         assert isinstance(block, Block)  # noqa: S101 - ModuleList forgets the type
         x = _block(graph, block, x, positions, mask, last_only=block is network.blocks[-1])
@@ -120,7 +121,7 @@ class _Graph:
     def model(self, dim: int) -> onnx.ModelProto:
         inputs = [
             helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
-            for name in ("items", "event_types")
+            for name in ("items", "event_types", "gaps")
         ]
         output = helper.make_tensor_value_info("user_vectors", TensorProto.FLOAT, ["batch", dim])
         graph = helper.make_graph(self._nodes, "sequence_encoder", inputs, [output], self._constants)

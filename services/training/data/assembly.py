@@ -1,0 +1,140 @@
+"""From the columns of the log and a split of them to a dataset: numbers the items, cuts the parts, asks the targets."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from services.domain.errors import NotEnoughData
+from services.domain.event_columns import EventColumns
+from services.domain.event_types import EventTypes, Role
+from services.domain.ids import ItemId
+from services.domain.vocabulary import Vocabulary, input_types
+from services.features.history import Histories, Rows, event_type_rows_of
+from services.training.data.content import ItemContent
+from services.training.data.dataset import CountedEvents, Dataset, Moments, TrainingSequences
+
+Flags = npt.NDArray[np.bool_]
+
+
+class Part(IntEnum):
+    """What an event is for."""
+
+    FIT = 0
+    VALIDATION = 1
+    HOLDOUT = 2
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which part each event belongs to."""
+
+    parts: npt.NDArray[np.int8]
+    """(num_events,) values of Part, in the columns' order."""
+    asked_at_us: Rows
+    """(num_events,) when each is asked for, if it is: at its own moment or earlier."""
+    bounds_us: Mapping[str, int] = field(default_factory=dict)
+    """Where the parts end, if they do so for all users alike."""
+
+
+def assemble(
+    events: EventColumns,
+    event_types: EventTypes,
+    split: Split,
+    features_of: Mapping[ItemId, Iterable[str]],
+    *,
+    min_item_events: int = 1,
+    item_parts: Part = Part.FIT,
+) -> Dataset:
+    """Numbers the items and cuts the parts; raises NotEnoughData with what is missing.
+
+    features_of: what the catalog says of items. item_parts: the last part whose items get a row.
+    """
+    fit = split.parts == Part.FIT
+    if not fit.any():
+        raise NotEnoughData("There are no events to learn from before the held-out ones; collect more before training.")
+    vocabulary = _vocabulary(events, split.parts <= item_parts, event_types, min_item_events)
+    histories = Histories(events, vocabulary, event_types)
+    says = _Says(vocabulary, event_types)
+    types = event_type_rows_of(events, vocabulary)
+    positive = says.positive[types]
+    items = events.items.rows(vocabulary.item_rows)
+    if not (positive & fit).any():
+        raise NotEnoughData("The training part of the log has no positive events; collect more before training.")
+    if len(np.unique(events.users.codes[fit])) < 2:
+        raise NotEnoughData("The training part of the log has events of one user only; a model needs at least two.")
+    if len(vocabulary.item_ids) < 2:
+        raise NotEnoughData(
+            f"The training part of the log has fewer than two items with {min_item_events} or more events; "
+            "collect more, or lower NIGHTJAR_TRAIN__MIN_ITEM_EVENTS."
+        )
+
+    def moments(part: Part) -> Moments:
+        chosen = positive & (split.parts == part)
+        columns = (events.users.codes[chosen], split.asked_at_us[chosen], items[chosen], types[chosen])
+        return Moments(*(column.astype(np.int64) for column in columns))
+
+    counted = np.flatnonzero((split.parts < Part.HOLDOUT) & (items > 0))
+    counted_events = CountedEvents(
+        events.users.codes[counted], items[counted], says.weights[types[counted]], events.event_times_us[counted]
+    )
+    return Dataset(
+        vocabulary=vocabulary,
+        content=ItemContent.of(vocabulary.item_ids, features_of),
+        sequences=_training_sequences(histories, fit, says),
+        counted=counted_events,
+        popularity=counted_events.latest().by_item(len(vocabulary.item_ids)),
+        validation=moments(Part.VALIDATION),
+        holdout=moments(Part.HOLDOUT),
+        histories=histories,
+        bounds_us=split.bounds_us,
+    )
+
+
+def _vocabulary(events: EventColumns, counted: Flags, event_types: EventTypes, min_item_events: int) -> Vocabulary:
+    """Items with enough events that enter a history; their order is that of ids, whatever the log's layout.
+
+    Shorter ids come first, which is the order of numbers; it also says who of equally popular items comes first.
+    """
+    entering = input_types(event_types)
+    enters = events.event_types.rows({kind.name: 1 for kind in entering}) > 0
+    counts = np.bincount(events.items.codes[counted & enters], minlength=len(events.items.words))
+    known = [ItemId(events.items.words[code]) for code in np.flatnonzero(counts >= max(1, min_item_events)).tolist()]
+    return Vocabulary(tuple(sorted(known, key=lambda item_id: (len(item_id), item_id))), entering)
+
+
+class _Says:
+    """What the events of each event-type row say; row 0, outside of the model's input, says nothing."""
+
+    def __init__(self, vocabulary: Vocabulary, event_types: EventTypes) -> None:
+        declared = {kind.name: kind for kind in event_types.declared}
+        judgements = [declared[kind.name].judged(role) for kind, role in vocabulary.judged_types]
+        self.positive = np.array([False, *(each.role is Role.POSITIVE for each in judgements)])
+        self.weights = np.array([0.0, *(each.weight for each in judgements)], np.float32)
+
+
+def _training_sequences(histories: Histories, fit: Flags, says: _Says) -> TrainingSequences:
+    items, types, times_us, starts = histories.sequences(fit)
+    asked, wanted = targets(times_us, says.positive[types], starts)
+    return TrainingSequences(items, types, times_us, says.weights[types], starts, asked, wanted)
+
+
+def targets(times_us: Rows, positive: Flags, starts: Rows) -> tuple[Rows, Rows]:
+    """Where each positive event is asked for: (asked, wanted), positions int64 (num_targets,), asked ascending.
+
+    Every one is asked for at its user's last event strictly before its moment: exactly what evaluation and serving know
+    of the user then (law 8), so a user's first moment is not asked for there. Augmentation: a positive event that has
+    its moment in common with the event before it is asked for after that one as well, an example of which items go
+    together. It knows nothing later than its moment and is never measured on; ADR 0008 says why it is no leak.
+    """
+    positions = np.arange(len(times_us))
+    user_starts = np.repeat(starts[:-1], np.diff(starts))
+    begins = (positions == user_starts) | np.diff(times_us, prepend=-1).astype(bool)
+    moment_starts = np.maximum.accumulate(np.where(begins, positions, 0))
+    later, tied = positive & (moment_starts > user_starts), positive & ~begins
+    asked = np.concatenate((moment_starts[later] - 1, positions[tied] - 1))
+    wanted = np.concatenate((positions[later], positions[tied]))
+    order = np.argsort(asked, kind="stable")
+    return asked[order], wanted[order]

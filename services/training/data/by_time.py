@@ -1,0 +1,61 @@
+"""The nightly split: by time alone.
+
+    | fit ................................ | validation ... | holdout ... |   time ->
+                                           ^ fit_end_us     ^ cut_us
+
+Parameters learn from `fit`; `validation` says when to stop; nothing from `cut_us` on is seen before the model is
+frozen. Events of one moment never straddle an end, so a part may hold a few more events than its share.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from services.domain.errors import NotEnoughData
+from services.domain.event_columns import EventColumns
+from services.domain.event_types import EventTypes
+from services.domain.ids import ItemId
+from services.features.history import Rows
+from services.training.data.assembly import Part, Split, assemble
+from services.training.data.dataset import Dataset
+
+NO_FEATURES: Mapping[ItemId, Iterable[str]] = {}
+
+
+def build_dataset(
+    events: EventColumns,
+    event_types: EventTypes,
+    *,
+    holdout_fraction: float,
+    validation_fraction: float,
+    min_item_events: int,
+    features_of: Mapping[ItemId, Iterable[str]] = NO_FEATURES,
+) -> Dataset:
+    """Splits by time and numbers the items; raises NotEnoughData with what is missing.
+
+    Fractions are shares of the events in time order; that of validation is of what the holdout leaves.
+    """
+    times_us = events.event_times_us
+    if len(times_us) == 0:
+        raise NotEnoughData("The log holds no events in this range; send some, or choose a later --as-of.")
+    cut_us = _start_of_last(times_us, holdout_fraction)
+    fit_end_us = _start_of_last(times_us[times_us < cut_us], validation_fraction) if times_us[0] < cut_us else cut_us
+    dataset = assemble(
+        events, event_types, split_at(times_us, fit_end_us, cut_us), features_of, min_item_events=min_item_events
+    )
+    for name, moments in {"validation": dataset.validation, "holdout": dataset.holdout}.items():
+        if not len(moments):
+            raise NotEnoughData(f"The {name} part of the log has no positive events; collect more before training.")
+    return dataset
+
+
+def split_at(times_us: Rows, fit_end_us: int, cut_us: int) -> Split:
+    """What happened before fit_end_us is to learn from, and what happened from cut_us on is held out."""
+    parts = np.select([times_us < fit_end_us, times_us < cut_us], [Part.FIT, Part.VALIDATION], Part.HOLDOUT)
+    return Split(parts.astype(np.int8), times_us, bounds_us={"fit_end_us": fit_end_us, "cut_us": cut_us})
+
+
+def _start_of_last(times_us: Rows, fraction: float) -> int:
+    """The moment from which the last `fraction` of the events happened; all events of that moment belong to it."""
+    num_last = max(1, int(len(times_us) * fraction))
+    return int(times_us[len(times_us) - num_last])

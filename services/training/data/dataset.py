@@ -1,0 +1,125 @@
+"""What a model is trained, stopped early and measured on. Built by `assembly` from a split of the log's events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from services.domain.vocabulary import Vocabulary
+from services.features.history import EventTypeRows, Histories, ItemRows, Rows
+from services.training.data.content import ItemContent
+
+Weights: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Positive events to be predicted, in the log's order: who, when, and what they chose. All int64 (num_moments,)."""
+
+    user_rows: Rows
+    times_us: Rows
+    """When the question is asked: what is known of the user is what happened before."""
+    targets: Rows
+    """Item rows; 0 for an item the vocabulary lacks, which no model can hit."""
+    event_types: Rows
+    """Event-type rows of what they did."""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def chosen(self, which: npt.NDArray[np.bool_] | Rows) -> "Moments":
+        return Moments(self.user_rows[which], self.times_us[which], self.targets[which], self.event_types[which])
+
+    def thinned(self, limit: int) -> "Moments":
+        """At most `limit` of them, spread evenly."""
+        return self.chosen(np.unique(np.linspace(0, len(self) - 1, min(limit, len(self))).astype(np.int64)))
+
+
+@dataclass(frozen=True)
+class TrainingSequences:
+    """What the parameters learn from, user after user, oldest first within each."""
+
+    items: ItemRows
+    """(num_events,) item rows."""
+    types: EventTypeRows
+    """(num_events,) event-type rows."""
+    times_us: Rows
+    """(num_events,) microseconds since the epoch."""
+    weights: Weights
+    """(num_events,) what each event says, signed: the weight of its type as judged."""
+    starts: Rows
+    """(num_users + 1,) where each user's events start."""
+    asked: Rows
+    """(num_targets,) the position that is asked for each target, ascending: see `assembly.targets`."""
+    wanted: Rows
+    """(num_targets,) the position of the positive event that is the target."""
+
+    @property
+    def targets(self) -> Rows:
+        """(num_targets,) item rows, never 0."""
+        return self.items[self.wanted].astype(np.int64)
+
+    @property
+    def target_weights(self) -> Weights:
+        """(num_targets,) how much each target counts, above 0."""
+        return self.weights[self.wanted]
+
+    @property
+    def user_rows(self) -> Rows:
+        """(num_events,) whose event each is."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+
+@dataclass(frozen=True)
+class CountedEvents:
+    """Every event of a known item before the holdout, for what is popular; unlike the sequences, with validation."""
+
+    user_rows: npt.NDArray[np.int32]
+    """(num_events,)."""
+    items: ItemRows
+    """(num_events,) item rows."""
+    weights: Weights
+    """(num_events,) signed."""
+    times_us: Rows
+    """(num_events,) ascending within each user."""
+
+    def latest(self, until_us: int | None = None) -> Self:
+        """Of each user and item the newest event before a moment: what a user bought ten times counts once."""
+        past = np.arange(len(self.items)) if until_us is None else np.flatnonzero(self.times_us < until_us)
+        keys = self.user_rows[past].astype(np.int64) << 32 | self.items[past]
+        order = np.argsort(keys, kind="stable")
+        is_last = np.append(np.diff(keys[order]) != 0, True)[: len(past)]
+        chosen = past[order[is_last]]
+        return type(self)(self.user_rows[chosen], self.items[chosen], self.weights[chosen], self.times_us[chosen])
+
+    def by_item(self, num_items: int, shares: npt.NDArray[np.float64] | float = 1.0) -> Weights:
+        """The weights of each item's events, summed, (num_items,); shares: how much of each counts, (num_events,)."""
+        sums: Weights = np.bincount(self.items, self.weights * shares, minlength=num_items + 1)[1:].astype(np.float32)
+        return sums
+
+
+@dataclass(frozen=True)
+class Dataset:
+    vocabulary: Vocabulary
+    content: ItemContent
+    sequences: TrainingSequences
+    counted: CountedEvents
+    popularity: Weights
+    """(num_items,) sum of the signed weights of each user's newest event of an item before the holdout; row r at r - 1.
+
+    With weights of 1 and no negative events it is the number of its users. Below 0 for an item that more was said
+    against than for: it then ranks behind those of which nothing is known.
+    """
+    validation: Moments
+    """Says when to stop and what to choose; empty where a protocol has none."""
+    holdout: Moments
+    """Nothing of it is seen before the model is frozen."""
+    histories: Histories
+    bounds_us: Mapping[str, int] = field(default_factory=dict)
+    """Where the parts end, for the record."""
+
+    @property
+    def num_items(self) -> int:
+        return len(self.vocabulary.item_ids)
