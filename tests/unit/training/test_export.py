@@ -1,6 +1,6 @@
 """What is published computes what was evaluated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,21 +10,27 @@ import onnxruntime
 import pytest
 from safetensors.numpy import load_file
 
-from services.domain.bundles import ENCODER, TABLES, VOCABULARY
+from services.domain.bundles import ENCODER, SCORING, TABLES, VOCABULARY
 from services.domain.errors import TrainingFailed
 from services.domain.history_input import NUM_GAP_ROWS
 from services.domain.vocabulary import Vocabulary
+from services.inference.serving_model import load_serving_model
 from services.training.data.dataset import Dataset
 from services.training.export import write_draft
-from services.training.kinds.popularity import Popularity
+from services.training.kinds.ease import Ease
+from services.training.kinds.ials import Ials, IalsOptions
+from services.training.kinds.item_knn import ItemKnn
+from services.training.kinds.popularity import Popularity, most_telling
 from services.training.kinds.sequence.encoder import EncoderOptions, SequenceEncoder
-from services.training.model import History, TrainableModel
+from services.training.model import Floats, History, Table, TrainableModel
+from tests.fakes.tiny_bundle import manifest_of, seal
 
 MAX_HISTORY = 12
+HISTORY = History(np.array([3, 1, 3, 7]), np.array([1, 1, 1, 1]), np.array([0, 5, 9, 2]))
 
 
 def export(folder: Path, model: TrainableModel, dataset: Dataset) -> None:
-    write_draft(folder, model, dataset.vocabulary, dataset.popularity, MAX_HISTORY)
+    write_draft(folder, model, dataset.vocabulary, most_telling(dataset), MAX_HISTORY)
 
 
 def test_the_graph_equals_the_network_for_every_length(
@@ -58,7 +64,7 @@ def test_the_draft_holds_the_tables_and_the_words_in_row_order(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ENCODER, TABLES, VOCABULARY])
     tables = load_file(tmp_path / TABLES)
     assert np.array_equal(tables["item_vectors"], fitted.item_vectors())
-    assert np.array_equal(tables["popularity"], planted.popularity)
+    assert np.array_equal(tables["popularity"], most_telling(planted))
     assert Vocabulary.from_json((tmp_path / VOCABULARY).read_text(encoding="utf-8")) == planted.vocabulary
 
 
@@ -68,6 +74,75 @@ def test_popularity_has_no_encoder_and_no_vectors(tmp_path: Path, planted: Datas
     export(tmp_path, model, planted)
     assert not (tmp_path / ENCODER).exists()
     assert list(load_file(tmp_path / TABLES)) == ["popularity"]
+
+
+MADE: Mapping[str, Callable[[EncoderOptions], TrainableModel]] = {
+    "popularity": lambda _: Popularity(),
+    "sequence": lambda options: SequenceEncoder(replace(options, max_epochs=1)),
+    "ials": lambda _: Ials(IalsOptions(dim=8, num_epochs=2)),
+    "item_knn": lambda _: ItemKnn(),
+    "ease": lambda _: Ease(),
+}
+
+
+@pytest.mark.parametrize("kind", SCORING)
+def test_serving_scores_as_the_model_does(tmp_path: Path, planted: Dataset, options: EncoderOptions, kind: str) -> None:
+    """Of every kind that can be served: loaded as a worker loads it."""
+    model = MADE[kind](options)
+    model.fit(planted, lambda _: None)
+    export(tmp_path, model, planted)
+    seal(tmp_path, replace(manifest_of("v1", kind=kind, dim=model.dim, num_items=planted.num_items), max_history=12))
+    scorer = load_serving_model(tmp_path).scorer
+    assert scorer.knows(HISTORY) == model.capabilities.personal
+    rows, scores = scorer.best(HISTORY, planted.num_items, np.empty(0, np.int64))
+    evaluated = model.score([HISTORY])[0]
+    assert sorted(rows) == list(range(1, planted.num_items + 1))
+    assert np.abs(scores - evaluated[rows - 1]).max() <= 1e-4 * np.abs(evaluated).max()
+
+
+class OfWrongWeights(ItemKnn):
+    def serving_tables(self) -> Mapping[str, Table]:
+        tables = dict(super().serving_tables())
+        return {**tables, "neighbour_weights": tables["neighbour_weights"] * np.float32(1.001)}
+
+
+class OfWrongRidge(Ials):
+    def serving_tables(self) -> Mapping[str, Table]:
+        return {**super().serving_tables(), "fold_in": self.fold_in * np.float32(1.1)}
+
+
+class OfWrongOrder(Popularity):
+    def score(self, histories: Sequence[History]) -> Floats:
+        return super().score(histories)[:, ::-1]
+
+
+@pytest.mark.parametrize("model", [OfWrongWeights(), OfWrongRidge(IalsOptions(dim=8, num_epochs=2)), OfWrongOrder()])
+def test_tables_that_say_other_scores_are_never_published(
+    tmp_path: Path, planted: Dataset, model: TrainableModel
+) -> None:
+    model.fit(planted, lambda _: None)
+    with pytest.raises(TrainingFailed, match="off by"):
+        export(tmp_path, model, planted)
+
+
+class WithoutWeights(ItemKnn):
+    def serving_tables(self) -> Mapping[str, Table]:
+        return {"neighbour_rows": self.neighbours.rows, "type_weights": self.type_weights}
+
+
+class OfAKindNobodyServes(Popularity):
+    kind = "oracle"
+
+
+@pytest.mark.parametrize(
+    ("model", "why"), [(WithoutWeights(), "'neighbour_weights'"), (OfAKindNobodyServes(), "'oracle'")]
+)
+def test_what_serving_would_refuse_is_never_published(
+    tmp_path: Path, planted: Dataset, model: TrainableModel, why: str
+) -> None:
+    model.fit(planted, lambda _: None)
+    with pytest.raises(TrainingFailed, match=why):
+        export(tmp_path, model, planted)
 
 
 def _shift_the_output(graph: onnx.ModelProto) -> None:
