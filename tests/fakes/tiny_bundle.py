@@ -53,10 +53,10 @@ def tables_of(kind: str, vectors: npt.NDArray[np.float32]) -> dict[str, Table]:
     if scoring in (Scoring.FOLDED_IN, Scoring.NEIGHBOURS):
         tables["type_weights"] = np.ones(len(EVENT_TYPES) + 1, np.float32)
     if scoring in (Scoring.ENCODED, Scoring.FOLDED_IN):
-        tables["item_vectors"] = vectors
+        tables["item_vectors"] = vectors.copy()
     if scoring is Scoring.FOLDED_IN:
         tables["gram"] = 0.1 * vectors.T @ vectors
-        tables["fold_in"] = FOLD_IN
+        tables["fold_in"] = FOLD_IN.copy()
     if scoring is Scoring.NEIGHBOURS:
         alike = vectors @ vectors.T  # (num_items, num_items)
         np.fill_diagonal(alike, 0)
@@ -80,7 +80,7 @@ def write_draft(
     num_items = len(vectors)
     folder.mkdir(parents=True)
     written = {**tables_of(kind, vectors), **(tables or {})}
-    save_file(written, folder / TABLES)
+    write_tables(folder, written)
     item_ids = tuple(ItemId(f"item-{row}") for row in range(1, num_items + 1))
     (folder / VOCABULARY).write_text(Vocabulary(item_ids, EVENT_TYPES).to_json(), encoding="utf-8")
     if SCORING[kind] is Scoring.ENCODED:
@@ -99,6 +99,11 @@ def write_bundle(
 ) -> Manifest:
     """Writes a whole bundle and returns its manifest; see write_draft."""
     return seal(folder, write_draft(folder, version, vectors=vectors, kind=kind, tables=tables))
+
+
+def write_tables(folder: Path, tables: Mapping[str, Table]) -> None:
+    """Writes these tables instead of those that are there; the manifest must be sealed anew."""
+    save_file(dict(tables), folder / TABLES)
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
@@ -26,10 +27,11 @@ from tests.fakes.availability import HIDDEN, snapshot_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.history_reader import FakeHistoryReader, history_of
 from tests.fakes.result_cache import FakeResultCache
-from tests.fakes.tiny_bundle import write_bundle
+from tests.fakes.tiny_bundle import KINDS, write_bundle
 from tests.unit.inference.conftest import VECTORS
 
 ANN = UserId("ann")
+PERSONAL = [kind for kind in KINDS if kind != "popularity"]
 
 
 class Bench:
@@ -116,6 +118,30 @@ async def test_a_popularity_model_gives_popular_items_to_everybody(tmp_path: Pat
     bench.histories.histories[ANN] = history_of("item-5")
     answer = await bench.recommend()
     assert (ids(answer), answer.source) == (["item-1", "item-2", "item-3"], Source.POPULAR)
+
+
+@pytest.mark.parametrize("kind", PERSONAL)
+async def test_every_personal_kind_answers_and_is_cached_alike(tmp_path: Path, kind: str) -> None:
+    write_bundle(tmp_path / "v1", "v1", vectors=VECTORS, kind=kind)
+    bench = Bench(load_serving_model(tmp_path / "v1"))
+    bench.histories.histories[ANN] = history_of("item-1", consumed=("item-1", "item-4"))
+    first, second = await bench.recommend(k=9), await bench.recommend(k=9)
+    assert ids(first) == ["item-2", "item-3", "item-6", "item-5"]
+    assert (first.source, first.cache_hit, second.cache_hit) == (Source.MODEL, False, True)
+    assert second.items == first.items
+    similar = bench.recommender.similar(ItemId("item-1"), 1)
+    assert [item.item_id for item in similar.items] == ["item-2"]
+
+
+@pytest.mark.parametrize("kind", ["ials", "item_knn", "ease"])
+async def test_who_only_spoke_against_items_is_answered_as_a_stranger(tmp_path: Path, kind: str) -> None:
+    tables = {"type_weights": np.array([0, 1, -1], np.float32)}
+    write_bundle(tmp_path / "v1", "v1", vectors=VECTORS, kind=kind, tables=tables)
+    bench = Bench(load_serving_model(tmp_path / "v1"))
+    bench.histories.histories[ANN] = history_of("item-5", kind="rating")
+    answer = await bench.recommend()
+    assert (ids(answer), answer.source) == (["item-1", "item-2", "item-3"], Source.POPULAR)
+    assert bench.cache.values == {}
 
 
 async def test_without_the_store_the_answer_is_popular_says_so_and_is_not_cached(bench: Bench) -> None:
