@@ -25,6 +25,11 @@ class Words:
         codes = np.fromiter((numbers.setdefault(word, len(numbers)) for word in column), np.int32)
         return cls(codes, tuple(numbers))
 
+    def chosen(self, which: npt.NDArray[np.bool_]) -> "Words":
+        """The rows where `which` is true; words that are in none of them are left out."""
+        left, codes = np.unique(self.codes[which], return_inverse=True)
+        return Words(codes.astype(np.int32), tuple(self.words[code] for code in left.tolist()))
+
     def spelled(self) -> list[str]:
         """The word of each row; for few rows."""
         return [self.words[code] for code in self.codes]
@@ -49,3 +54,13 @@ class EventColumns:
 
     def __len__(self) -> int:
         return len(self.event_times_us)
+
+    def chosen(self, which: npt.NDArray[np.bool_]) -> "EventColumns":
+        """The events where `which`, bool (num_events,), is true."""
+        return EventColumns(
+            self.users.chosen(which),
+            self.items.chosen(which),
+            self.event_types.chosen(which),
+            self.event_times_us[which],
+            self.values[which],
+        )

@@ -6,7 +6,7 @@ What was measured is what is published; parameters are not fitted to the holdout
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +16,13 @@ import structlog
 
 from services.domain.bundles import MANIFEST, Manifest, sha256_of
 from services.domain.event_types import EventTypes
-from services.domain.ids import ModelVersion
+from services.domain.ids import ItemId, ModelVersion
+from services.domain.item_features import item_features
 from services.domain.models import Model
-from services.domain.ports import BundleStore, Clock, EventLog, ModelRegistrar
+from services.domain.ports import BundleStore, Clock, ErasureSource, EventLog, ItemSource, ModelRegistrar
 from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
+from services.training.data.forgotten import without_forgotten
 from services.training.evaluation.holdout import measure
 from services.training.export import write_draft
 from services.training.kinds.popularity import most_telling
@@ -51,6 +53,8 @@ class Recipe:
 @dataclass(frozen=True)
 class TrainingJob:
     events: EventLog
+    items: ItemSource
+    erasures: ErasureSource
     bundles: BundleStore
     registry: ModelRegistrar
     clock: Clock
@@ -66,21 +70,29 @@ class TrainingJob:
         recipe = self.recipe
         self._stage("read")
         data_version = self.events.version()
+        model = recipe.model()
+        knows_content = model.capabilities.new_items
         dataset = build_dataset(
-            self.events.read(data_version, until_us),
+            without_forgotten(self.events.read(data_version, until_us), self.erasures.erasures()),
             recipe.event_types,
             holdout_fraction=recipe.holdout_fraction,
             validation_fraction=recipe.validation_fraction,
             min_item_events=recipe.min_item_events,
+            features_of=self._features() if knows_content else {},
+            with_new_items=knows_content,
         )
         self._stage("fit", num_events=len(dataset.sequences.items), num_items=dataset.num_items)
-        model, started = recipe.model(), time.monotonic()
+        started = time.monotonic()
         fit_end = model.fit(dataset, self._epoch)
         fit_s = time.monotonic() - started
         self._stage("evaluate", num_events=len(dataset.holdout))
         metrics = {**measure(model, dataset, recipe.max_history, recipe.seed), "fit_s": fit_s}
         manifest = self._manifest(model, dataset, metrics, data_version, until_us, fit_end)
         return self._register(self._publish(model, dataset, manifest), manifest)
+
+    def _features(self) -> Mapping[ItemId, Sequence[str]]:
+        found = {item.item_id: item_features(item) for item in self.items.each()}
+        return {item_id: features for item_id, features in found.items() if features}
 
     def _publish(self, model: TrainableModel, dataset: Dataset, manifest: Manifest) -> str:
         with tempfile.TemporaryDirectory(prefix="nightjar-draft-") as folder:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.delta_log import DeltaEventLog
+from services.adapters.sql.engine import connect
+from services.adapters.sql.item_catalog import SqlItemCatalog
+from services.adapters.sql.user_directory import SqlUserDirectory
 from services.domain.clock import SystemClock
 from services.domain.models import Model
 from services.domain.ports import ModelRegistrar
@@ -21,10 +24,14 @@ from services.training.model import TrainableModel
 def build(settings: Settings, report: Report) -> TrainingJob:
     """The job on the log, the bundles and the registry that the settings name; raises CatalogDown."""
     clock = SystemClock()
+    registry = open_registry(settings)  # brings the tables up to date, for the other two as well
+    database = connect(settings.database_url)
     return TrainingJob(
         events=DeltaEventLog(settings.log_folder),
         bundles=FolderBundleStore(settings.bundle_folder),
-        registry=PatientRegistrar(open_registry(settings), Patience(clock, _sleep)),
+        items=SqlItemCatalog(database),
+        erasures=SqlUserDirectory(database, clock),
+        registry=PatientRegistrar(registry, Patience(clock, _sleep)),
         clock=clock,
         recipe=recipe(settings),
         report=report,

@@ -42,6 +42,14 @@ def test_an_item_comes_back_as_it_was_stored(catalog: Catalog) -> None:
     assert catalog.get([HEAT.item_id, odd.item_id]) == {HEAT.item_id: HEAT, odd.item_id: odd}
 
 
+def test_each_item_comes_once_however_many_pages_they_fill(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.adapters.sql.item_catalog.PAGE_ROWS", 3)
+    for number in (0, 3, 7):
+        items = [Item(ItemId(f"{place:02d}"), f"title {place}") for place in range(number)]
+        catalog.upsert(items)
+        assert sorted(catalog.each(), key=lambda item: item.item_id) == items
+
+
 def test_all_that_the_contract_says_of_an_item_comes_back(catalog: Catalog) -> None:
     full = replace(
         HEAT,

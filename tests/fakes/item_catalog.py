@@ -1,7 +1,7 @@
 """The item catalog in a dict: the plain statement of what the SQL must do."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from services.domain.errors import CatalogDown
 from services.domain.ids import ItemId
@@ -9,7 +9,7 @@ from services.domain.items import ALWAYS, AvailabilityChanges, Item
 
 
 class FakeItemCatalog:
-    """Implements ItemCatalog and AvailabilitySource; `is_down` makes it fail."""
+    """Implements ItemCatalog, ItemSource and AvailabilitySource; `is_down` makes it fail."""
 
     def __init__(self) -> None:
         self._items: dict[ItemId, Item] = {}
@@ -41,6 +41,9 @@ class FakeItemCatalog:
 
     def get(self, item_ids: Sequence[ItemId]) -> Mapping[ItemId, Item]:
         return {item_id: self._items[item_id] for item_id in item_ids if item_id in self._items}
+
+    def each(self) -> Iterator[Item]:
+        yield from list(self._items.values())
 
     def count(self) -> int:
         return len(self._items)

@@ -1,6 +1,6 @@
 """The item catalog in the catalog database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -14,11 +14,12 @@ from services.adapters.sql.tables import items as table
 from services.domain.ids import ItemId
 from services.domain.items import Availability, AvailabilityChanges, Item, Price
 
+PAGE_ROWS: Final = 10_000  # larger: more memory; smaller: more trips
 _WINDOW: Final = (table.c.hidden, table.c.available_from_us, table.c.available_until_us)
 
 
 class SqlItemCatalog:
-    """Fulfils ItemCatalog and AvailabilitySource."""
+    """Fulfils ItemCatalog, ItemSource and AvailabilitySource."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -47,6 +48,17 @@ class SqlItemCatalog:
                 for row in connection.execute(select(table).where(table.c.item_id.in_(batch))):
                     found[row.item_id] = _item(row)
         return found
+
+    def each(self) -> Iterator[Item]:
+        after = ""
+        while True:
+            page = select(table).where(table.c.item_id > after).order_by(table.c.item_id).limit(PAGE_ROWS)
+            with transaction(self._engine) as connection:
+                rows = connection.execute(page).all()
+            yield from map(_item, rows)
+            if len(rows) < PAGE_ROWS:
+                return
+            after = rows[-1].item_id
 
     def count(self) -> int:
         with transaction(self._engine) as connection:

@@ -1,6 +1,6 @@
 """The ports: what the use cases ask of the outside. One contract suite each, run on the fake and on the real one."""
 
-from services.domain.ports.catalog import AvailabilitySource, ItemCatalog, UserDirectory
+from services.domain.ports.catalog import AvailabilitySource, ErasureSource, ItemCatalog, ItemSource, UserDirectory
 from services.domain.ports.clock import Clock
 from services.domain.ports.features import (
     CounterRebuilder,
@@ -29,12 +29,14 @@ __all__ = [
     "CounterRebuilder",
     "CounterWriter",
     "DeadLetters",
+    "ErasureSource",
     "EventLog",
     "EventsByOffset",
     "HistoryReader",
     "HistoryWriter",
     "ItemCatalog",
     "ItemCounters",
+    "ItemSource",
     "LogHistory",
     "ModelRegistrar",
     "ModelRegistry",

@@ -1,6 +1,6 @@
 """What is known of items and users besides what users did."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from services.domain.ids import ItemId, UserId
@@ -22,6 +22,22 @@ class ItemCatalog(Protocol):
         ...
 
     def count(self) -> int: ...
+
+
+class ItemSource(Protocol):
+    """What training reads of the catalog."""
+
+    def each(self) -> Iterator[Item]:
+        """Every item, once, in any order; what changes meanwhile may or may not be seen. Raises CatalogDown."""
+        ...
+
+
+class ErasureSource(Protocol):
+    """What training reads of the directory, so that no model learns of the erased."""
+
+    def erasures(self) -> Sequence[Erasure]:
+        """As in UserDirectory."""
+        ...
 
 
 class AvailabilitySource(Protocol):

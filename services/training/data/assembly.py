@@ -1,6 +1,7 @@
 """From the columns of the log and a split of them to a dataset: numbers the items, cuts the parts, asks the targets."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -47,15 +48,18 @@ def assemble(
     *,
     min_item_events: int = 1,
     item_parts: Part = Part.FIT,
+    with_new_items: bool = False,
 ) -> Dataset:
     """Numbers the items and cuts the parts; raises NotEnoughData with what is missing.
 
-    features_of: what the catalog says of items. item_parts: the last part whose items get a row.
+    features_of: what the catalog says of items. item_parts: the last part whose items get a row. with_new_items: those
+    of which only the catalog speaks get one, too.
     """
     fit = split.parts == Part.FIT
     if not fit.any():
         raise NotEnoughData("There are no events to learn from before the held-out ones; collect more before training.")
-    vocabulary = _vocabulary(events, split.parts <= item_parts, event_types, min_item_events)
+    known = _known_items(events, split.parts <= item_parts, event_types, min_item_events)
+    vocabulary = _vocabulary(known | (features_of.keys() if with_new_items else set()), event_types)
     histories = Histories(events, vocabulary, event_types)
     says = _Says(vocabulary, event_types)
     types = event_type_rows_of(events, vocabulary)
@@ -65,7 +69,7 @@ def assemble(
         raise NotEnoughData("The training part of the log has no positive events; collect more before training.")
     if len(np.unique(events.users.codes[fit])) < 2:
         raise NotEnoughData("The training part of the log has events of one user only; a model needs at least two.")
-    if len(vocabulary.item_ids) < 2:
+    if len(known) < 2:
         raise NotEnoughData(
             f"The training part of the log has fewer than two items with {min_item_events} or more events; "
             "collect more, or lower NIGHTJAR_TRAIN__MIN_ITEM_EVENTS."
@@ -93,16 +97,21 @@ def assemble(
     )
 
 
-def _vocabulary(events: EventColumns, counted: Flags, event_types: EventTypes, min_item_events: int) -> Vocabulary:
-    """Items with enough events that enter a history; their order is that of ids, whatever the log's layout.
-
-    Shorter ids come first, which is the order of numbers; it also says who of equally popular items comes first.
-    """
-    entering = input_types(event_types)
-    enters = events.event_types.rows({kind.name: 1 for kind in entering}) > 0
+def _known_items(
+    events: EventColumns, counted: Flags, event_types: EventTypes, min_item_events: int
+) -> AbstractSet[ItemId]:
+    """Items with enough events that enter a history."""
+    enters = events.event_types.rows({kind.name: 1 for kind in input_types(event_types)}) > 0
     counts = np.bincount(events.items.codes[counted & enters], minlength=len(events.items.words))
-    known = [ItemId(events.items.words[code]) for code in np.flatnonzero(counts >= max(1, min_item_events)).tolist()]
-    return Vocabulary(tuple(sorted(known, key=lambda item_id: (len(item_id), item_id))), entering)
+    return {ItemId(events.items.words[code]) for code in np.flatnonzero(counts >= max(1, min_item_events)).tolist()}
+
+
+def _vocabulary(item_ids: Iterable[ItemId], event_types: EventTypes) -> Vocabulary:
+    """In the order of ids, whatever the log's layout: shorter ones first, which is the order of numbers.
+
+    It also says who of equally popular items comes first.
+    """
+    return Vocabulary(tuple(sorted(item_ids, key=lambda item_id: (len(item_id), item_id))), input_types(event_types))
 
 
 class _Says:

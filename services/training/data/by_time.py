@@ -30,6 +30,7 @@ def build_dataset(
     validation_fraction: float,
     min_item_events: int,
     features_of: Mapping[ItemId, Iterable[str]] = NO_FEATURES,
+    with_new_items: bool = False,
 ) -> Dataset:
     """Splits by time and numbers the items; raises NotEnoughData with what is missing.
 
@@ -41,7 +42,12 @@ def build_dataset(
     cut_us = _start_of_last(times_us, holdout_fraction)
     fit_end_us = _start_of_last(times_us[times_us < cut_us], validation_fraction) if times_us[0] < cut_us else cut_us
     dataset = assemble(
-        events, event_types, split_at(times_us, fit_end_us, cut_us), features_of, min_item_events=min_item_events
+        events,
+        event_types,
+        split_at(times_us, fit_end_us, cut_us),
+        features_of,
+        min_item_events=min_item_events,
+        with_new_items=with_new_items,
     )
     for name, moments in {"validation": dataset.validation, "holdout": dataset.holdout}.items():
         if not len(moments):

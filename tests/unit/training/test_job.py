@@ -6,11 +6,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from services.domain.bundles import MANIFEST, Manifest, sha256_of
 from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed
 from services.domain.event_types import DEFAULT_EVENT_TYPES
+from services.domain.history_input import HistoryRows
+from services.domain.ids import UserId
+from services.domain.users import Erasure
 from services.inference.serving_model import load_serving_model
 from services.training.job import Recipe, TrainingJob, new_version
 from services.training.kinds.popularity import Popularity
@@ -19,8 +23,10 @@ from services.training.model import FitEnd, TrainableModel
 from tests.fakes.bundle_store import FakeBundleStore
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.event_log import FakeEventLog
+from tests.fakes.item_catalog import FakeItemCatalog
 from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.planted import GAP_US, START_US, planted_events
+from tests.fakes.user_directory import FakeUserDirectory
 
 MUST_REPORT = {
     "ndcg_at_10", "recall_at_20", "hr_at_10", "coverage_at_10", "popularity_ndcg_at_10", "popularity_recall_at_20",
@@ -35,8 +41,11 @@ class Run:
     def __init__(self, folder: Path, model: Callable[[], TrainableModel], log: FakeEventLog | None = None) -> None:
         self.said: list[Mapping[str, Any]] = []
         self.bundles, self.registry = FakeBundleStore(folder), FakeModelRegistry()
+        self.erasures = FakeUserDirectory()
         self.job = TrainingJob(
             events=log or FakeEventLog(planted_events(60, 20)),
+            items=FakeItemCatalog(),
+            erasures=self.erasures,
             bundles=self.bundles,
             registry=self.registry,
             clock=FakeClock(),
@@ -80,7 +89,8 @@ def test_serving_can_load_what_was_published(tmp_path: Path, quick: Callable[[],
     run = Run(tmp_path, quick if kind == "sequence" else Popularity)
     serving = load_serving_model(run.bundles.fetch(run.job.run().location))
     assert serving.manifest.kind == kind
-    assert (serving.encoder is None) == (kind == "popularity")
+    knows = serving.scorer.knows(HistoryRows(*(np.array([1]) for _ in range(3))))
+    assert knows == (kind != "popularity")
 
 
 def test_every_figure_the_gate_and_the_demo_read_is_there(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
@@ -105,6 +115,18 @@ def test_it_tells_every_stage_and_epoch_in_order(tmp_path: Path, quick: Callable
     run.job.run()
     told = [line.get("name", line.get("epoch")) for line in run.said]
     assert told == ["read", "fit", 1, 2, "evaluate", "export", "publish"]
+
+
+def test_what_an_erased_user_did_is_not_learned_from(tmp_path: Path) -> None:
+    """Law 7: the wish is open, the log still holds what they did, and the run trains as if it did not."""
+    events, user = planted_events(60, 20), UserId("user-7")
+    erased, without = (
+        Run(tmp_path, Popularity),
+        Run(tmp_path, Popularity, FakeEventLog([each for each in events if each.user_id != user])),
+    )
+    erased.erasures.request_erasures([Erasure(user, events[-1].event_time_us)])
+    figures = [{**run.job.run().metrics, "fit_s": 0.0} for run in (erased, without)]
+    assert figures[0] == figures[1]
 
 
 def test_events_after_the_as_of_time_change_nothing(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
