@@ -46,6 +46,7 @@ SCORING: Final[Mapping[str, Scoring]] = {
     "ials": Scoring.FOLDED_IN,
     "item_knn": Scoring.NEIGHBOURS,
     "ease": Scoring.NEIGHBOURS,
+    "gf_cf": Scoring.NEIGHBOURS,
 }
 """By model kind: what this version can serve."""
 

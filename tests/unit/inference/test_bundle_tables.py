@@ -68,7 +68,7 @@ def test_a_number_that_is_not_finite(tmp_path: Path, kind: str, name: str, value
 
 
 @pytest.mark.parametrize("row", [-1, 7, 2**31 - 1])
-@pytest.mark.parametrize("kind", ["item_knn", "ease"])
+@pytest.mark.parametrize("kind", ["item_knn", "ease", "gf_cf"])
 def test_a_neighbour_that_is_no_item(tmp_path: Path, kind: str, row: int) -> None:
     tables = tables_of(kind, VECTORS)
     tables["neighbour_rows"][2, 3] = row

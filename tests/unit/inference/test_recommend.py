@@ -133,7 +133,7 @@ async def test_every_personal_kind_answers_and_is_cached_alike(tmp_path: Path, k
     assert [item.item_id for item in similar.items] == ["item-2"]
 
 
-@pytest.mark.parametrize("kind", ["ials", "item_knn", "ease"])
+@pytest.mark.parametrize("kind", ["ials", "item_knn", "ease", "gf_cf"])
 async def test_who_only_spoke_against_items_is_answered_as_a_stranger(tmp_path: Path, kind: str) -> None:
     tables = {"type_weights": np.array([0, 1, -1], np.float32)}
     write_bundle(tmp_path / "v1", "v1", vectors=VECTORS, kind=kind, tables=tables)

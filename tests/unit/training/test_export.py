@@ -18,6 +18,7 @@ from services.inference.serving_model import load_serving_model
 from services.training.data.dataset import Dataset
 from services.training.export import write_draft
 from services.training.kinds.ease import Ease
+from services.training.kinds.graph_filter import GraphFilter, GraphFilterOptions
 from services.training.kinds.ials import Ials, IalsOptions
 from services.training.kinds.item_knn import ItemKnn
 from services.training.kinds.popularity import Popularity, most_telling
@@ -82,6 +83,7 @@ MADE: Mapping[str, Callable[[EncoderOptions], TrainableModel]] = {
     "ials": lambda _: Ials(IalsOptions(dim=8, num_epochs=2)),
     "item_knn": lambda _: ItemKnn(),
     "ease": lambda _: Ease(),
+    "gf_cf": lambda _: GraphFilter(GraphFilterOptions(num_components=8)),
 }
 
 
