@@ -68,7 +68,7 @@ def check_tables(tables: Tables, scoring: Scoring, sizes: TableSizes) -> None:
     for name, spec in TABLES_OF[scoring].items():
         table = tables.get(name)
         if table is None:
-            raise BundleBroken(f"{TABLES} lacks the table {name!r}, which a model that is {scoring.value} needs")
+            raise BundleBroken(f"{TABLES} lacks the table {name!r}, which scoring by {scoring.value} needs")
         _check_form(name, table, spec, sizes)
         _check_values(name, table, sizes)
     if scoring is Scoring.NEIGHBOURS and tables["neighbour_rows"].shape != tables["neighbour_weights"].shape:

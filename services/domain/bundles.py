@@ -26,18 +26,21 @@ FORMAT: Final = 3  # 2: the vocabulary holds the thresholds of event types; 3: t
 class Scoring(Enum):
     """How a bundle scores the items for a history. The formulas without a graph are those of `scoring.py`."""
 
-    POPULAR = "popular"
+    POPULAR = "popularity"
     """By `popularity` alone, the same for everybody."""
-    ENCODED = "encoded"
+    ENCODED = "an encoder"
     """By the dot product of an item vector and the user vector that `encoder.onnx` gives.
 
     Inputs `items`, `event_types` and `gaps`, all int64 (batch, length), rows as in `history_input.HistoryRows`, no
     padding, 1 <= length <= max_history; output `user_vectors` float32 (batch, dim).
     """
-    FOLDED_IN = "folded_in"
-    """By the dot product of an item vector and the user vector that least squares give: `scoring.FoldIn`."""
+    FOLDED_IN = "folding in"
+    """By the dot product of an item vector and the user vector x that least squares give: `scoring.FoldIn`.
+
+    (H' diag(c) H + unobserved gram + ridge I) x = H' c, of the liked items' vectors H and weights c.
+    """
     NEIGHBOURS = "neighbours"
-    """By the weights with which an item is a neighbour of those of the history, summed: `scoring.Neighbours`."""
+    """By the weights with which an item is a neighbour of the liked ones, summed: `scoring.Neighbours`."""
 
 
 SCORING: Final[Mapping[str, Scoring]] = {
