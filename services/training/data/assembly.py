@@ -18,6 +18,7 @@ from services.training.data.content import ItemContent
 from services.training.data.dataset import CountedEvents, Dataset, Moments, TrainingSequences
 
 Flags = npt.NDArray[np.bool_]
+Positions = npt.NDArray[np.int32]
 
 
 class Part(IntEnum):
@@ -67,7 +68,7 @@ def assemble(
     items = events.items.rows(vocabulary.item_rows)
     if not (positive & fit).any():
         raise NotEnoughData("The training part of the log has no positive events; collect more before training.")
-    if len(np.unique(events.users.codes[fit])) < 2:
+    if np.count_nonzero(np.bincount(events.users.codes[fit])) < 2:
         raise NotEnoughData("The training part of the log has events of one user only; a model needs at least two.")
     if len(known) < 2:
         raise NotEnoughData(
@@ -130,20 +131,24 @@ def _training_sequences(histories: Histories, fit: Flags, says: _Says) -> Traini
     return TrainingSequences(items, types, times_us, says.weights[types], starts, asked, wanted)
 
 
-def targets(times_us: Rows, positive: Flags, starts: Rows) -> tuple[Rows, Rows]:
-    """Where each positive event is asked for: (asked, wanted), positions int64 (num_targets,), asked ascending.
+def targets(times_us: Rows, positive: Flags, starts: Rows) -> tuple[Positions, Positions]:
+    """Where each positive event is asked for: (asked, wanted), positions int32 (num_targets,), asked ascending.
 
     Every one is asked for at its user's last event strictly before its moment: exactly what evaluation and serving know
     of the user then (law 8), so a user's first moment is not asked for there. Augmentation: a positive event that has
     its moment in common with the event before it is asked for after that one as well, an example of which items go
     together. It knows nothing later than its moment and is never measured on; ADR 0008 says why it is no leak.
     """
-    positions = np.arange(len(times_us))
-    user_starts = np.repeat(starts[:-1], np.diff(starts))
-    begins = (positions == user_starts) | np.diff(times_us, prepend=-1).astype(bool)
+    positions = np.arange(len(times_us), dtype=np.int32)
+    user_starts = np.repeat(starts[:-1].astype(np.int32), np.diff(starts))
+    begins = np.ones(len(times_us), np.bool_)
+    begins[1:] = times_us[1:] != times_us[:-1]
+    begins |= positions == user_starts
     moment_starts = np.maximum.accumulate(np.where(begins, positions, 0))
     later, tied = positive & (moment_starts > user_starts), positive & ~begins
     asked = np.concatenate((moment_starts[later] - 1, positions[tied] - 1))
     wanted = np.concatenate((positions[later], positions[tied]))
+    if not tied.any():  # asked in order already, and sorting is slow
+        return asked, wanted
     order = np.argsort(asked, kind="stable")
     return asked[order], wanted[order]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from services.features.history import EventTypeRows, Histories, ItemRows, Rows
 from services.training.data.content import ItemContent
 
 Weights: TypeAlias = npt.NDArray[np.float32]
+SORTED_EVENTS: Final = 2_000_000  # larger: 40 bytes more memory each; smaller: more passes over all
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class TrainingSequences:
     """(num_events,) what each event says, signed: the weight of its type as judged."""
     starts: Rows
     """(num_users + 1,) where each user's events start."""
-    asked: Rows
+    asked: npt.NDArray[np.int32]
     """(num_targets,) the position that is asked for each target, ascending: see `assembly.targets`."""
-    wanted: Rows
+    wanted: npt.NDArray[np.int32]
     """(num_targets,) the position of the positive event that is the target."""
 
     @property
@@ -87,12 +88,20 @@ class CountedEvents:
 
     def latest(self, until_us: int | None = None) -> Self:
         """Of each user and item the newest event before a moment: what a user bought ten times counts once."""
-        past = np.arange(len(self.items)) if until_us is None else np.flatnonzero(self.times_us < until_us)
-        keys = self.user_rows[past].astype(np.int64) << 32 | self.items[past]
-        order = np.argsort(keys, kind="stable")
-        is_last = np.append(np.diff(keys[order]) != 0, True)[: len(past)]
-        chosen = past[order[is_last]]
+        past = np.ones(len(self.items), np.bool_) if until_us is None else self.times_us < until_us
+        # Some users at a time, since sorting all would take more memory than anything else that is done with a log.
+        num_turns = len(self.items) // SORTED_EVENTS + 1
+        turns = self.user_rows % num_turns
+        chosen = np.concatenate([self._latest(past & (turns == turn)) for turn in range(num_turns)])
         return type(self)(self.user_rows[chosen], self.items[chosen], self.weights[chosen], self.times_us[chosen])
+
+    def _latest(self, which: npt.NDArray[np.bool_]) -> Rows:
+        positions = np.flatnonzero(which)
+        keys = self.user_rows[positions].astype(np.int64) << 32 | self.items[positions]
+        order = np.argsort(keys, kind="stable")
+        is_last = np.ones(len(order), np.bool_)
+        is_last[:-1] = np.diff(keys[order]) != 0
+        return positions[order[is_last]]
 
     def by_item(self, num_items: int, shares: npt.NDArray[np.float64] | float = 1.0) -> Weights:
         """The weights of each item's events, summed, (num_items,); shares: how much of each counts, (num_events,)."""

@@ -54,14 +54,15 @@ def gather(sequences: TrainingSequences, windows: Rows) -> Batch:
     firsts, lasts = np.searchsorted(sequences.asked, windows.T)  # of each window's targets, int64 (batch,)
     lines = np.repeat(np.arange(len(windows)), lasts - firsts)
     chosen = np.concatenate([np.arange(first, last) for first, last in zip(firsts, lasts, strict=True)])
+    wanted = sequences.wanted[chosen]
     return Batch(
         items=pad([sequences.items[span] for span in spans]),
         types=pad([sequences.types[span] for span in spans]),
         gaps=pad([gap_rows(sequences.times_us[span]) for span in spans]),
         lines=lines,
         places=sequences.asked[chosen] - windows[lines, 0],
-        targets=sequences.targets[chosen],
-        weights=sequences.target_weights[chosen],
+        targets=sequences.items[wanted].astype(np.int64),
+        weights=sequences.weights[wanted],
     )
 
 
