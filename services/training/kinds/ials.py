@@ -1,0 +1,199 @@
+"""Implicit ALS: user and item vectors whose products are near 1 where there is an interaction and near 0 elsewhere.
+
+The loss, of the cells c of the matrix and with V and W the vectors of all items and users:
+
+    sum c (w.v - 1)^2  +  unobserved sum over all pairs (w.v)^2  +  sum of ridge |w|^2 and |v|^2,
+    ridge = regularisation (num_cells of the row + unobserved num_rows of the other side)^exponent.
+
+Sources: Rendle et al., RecSys 2022 (arXiv 2110.14037, the scaled regularisation) and arXiv 2110.14044 (iALS++).
+A user has no parameters: serving folds a history in, as training does to measure.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from services.domain.errors import TrainingFailed
+from services.training.data.dataset import Dataset
+from services.training.kinds.interaction_matrix import SparseMatrix, history_matrix, interactions, type_weights_of
+from services.training.kinds.least_squares import rotated, solve_rows
+from services.training.model import STATE, Capabilities, EpochReport, FitEnd, Floats, History, Table
+
+ITEM_IDS: Final = "item_ids.json"
+LOSS_CELLS: Final = 50_000  # at a time. Larger: more memory; smaller: slower
+
+
+@dataclass(frozen=True, slots=True)
+class IalsOptions:
+    dim: int = 128
+    unobserved_weight: float = 0.1  # larger: unseen items are taken for disliked; smaller: everything is liked
+    regularisation: float = 0.003  # larger: all users look alike; smaller: chance is learned
+    frequency_exponent: float = 1.0
+    """1: who has many interactions is held back as much more; 0: all alike."""
+    block_dim: int = 64
+    """Dimensions that long rows solve at once. Larger: fewer epochs of more work."""
+    num_epochs: int = 12
+    max_seconds: float = 3600.0
+    half_life_days: float | None = None
+    """Where users share a clock: the age at which a pair counts half."""
+    init_scale: float = 0.1
+    seed: int = 0
+
+
+class Ials:
+    """Scores an item by the product of its vector with the history's, folded in.
+
+    `item_vectors` are in their principal axes, so their Gram matrix is diagonal. A history of which nothing counts has
+    a vector of zeros.
+    """
+
+    kind = "ials"
+    capabilities = Capabilities(personal=True, resumable=True)
+
+    def __init__(self, options: IalsOptions | None = None) -> None:
+        self.options = options or IalsOptions()
+        self.dim = self.options.dim
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.vectors: Floats = np.empty((0, self.dim), np.float32)
+        """(num_items, dim)."""
+        self.fold_in: Floats = np.empty(0, np.float32)
+        self.type_weights: Floats = np.empty(0, np.float32)
+        self._item_ids: tuple[str, ...] = ()
+        self._start: Mapping[str, Floats] = {}
+
+    def start_from(self, folder: Path) -> None:
+        """The next fit goes on from the item vectors that a model of this kind saved there, found by item id."""
+        vectors = load_file(folder / STATE)["item_vectors"]
+        item_ids = json.loads((folder / ITEM_IDS).read_text(encoding="utf-8"))
+        if vectors.shape[1] != self.dim:
+            raise TrainingFailed(f"The earlier model has {vectors.shape[1]} dimensions, not {self.dim}; train it anew.")
+        self._start = dict(zip(item_ids, vectors, strict=True))
+
+    def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
+        """See TrainableModel. The loss that is reported is that of the module's head, over the number of cells."""
+        options, started, end = self.options, time.monotonic(), FitEnd.COMPLETED
+        self.type_weights = type_weights_of(dataset)
+        by_user = interactions(dataset, options.half_life_days)
+        by_item = by_user.transposed()
+        user_ridge, item_ridge = self._ridge(by_user), self._ridge(by_item)
+        items = self._first_vectors(dataset)
+        users = torch.zeros(by_user.num_rows, self.dim, device=self._device)
+        for epoch in range(1, options.num_epochs + 1):
+            epoch_started = time.monotonic()
+            items, users, spectrum = rotated(items, users)
+            self._solve(by_user, items, spectrum, users, user_ridge)
+            users, items, spectrum = rotated(users, items)
+            self._solve(by_item, users, spectrum, items, item_ridge)
+            loss = self._loss(by_user, users, items, user_ridge, item_ridge)
+            if not np.isfinite(loss):
+                raise TrainingFailed(f"The loss of iALS became {loss} in epoch {epoch}; raise its regularisation.")
+            now = time.monotonic()
+            speed = len(by_user.values) / (now - epoch_started)
+            on_epoch(EpochReport(epoch, options.num_epochs, loss, 0.0, speed, now - started))
+            if now - started >= options.max_seconds and epoch < options.num_epochs:
+                end = FitEnd.TIME_LIMIT
+                break
+        self.vectors = rotated(items, users)[0].cpu().numpy()
+        self._item_ids, self._start = dataset.vocabulary.item_ids, {}
+        self.fold_in = np.array(
+            [options.unobserved_weight, options.regularisation, options.frequency_exponent], np.float32
+        )
+        return end
+
+    def score(self, histories: Sequence[History]) -> Floats:
+        return self.encode_users(histories) @ self.vectors.T
+
+    def encode_users(self, histories: Sequence[History]) -> Floats:
+        """(batch, dim): the users that the fixed item vectors make of the histories, see `serving_tables`."""
+        rows = history_matrix(histories, self.type_weights, len(self.vectors))
+        items = torch.from_numpy(self.vectors).to(self._device)
+        users = torch.zeros(len(histories), self.dim, device=self._device)
+        # One block: fold-in is exact, whatever the length of a history.
+        solve_rows(rows, items, _spectrum(items), users, self._ridge(rows), self.options.unobserved_weight, self.dim)
+        folded: Floats = users.cpu().numpy()
+        return folded
+
+    def item_vectors(self) -> Floats:
+        return self.vectors
+
+    def serving_tables(self) -> Mapping[str, Table]:
+        """`item_vectors` V; `gram` V'V, diagonal; `fold_in` [unobserved, regularisation, exponent]; `type_weights`.
+
+        With H (n, dim) the vectors of a history's n items, each once, c (n,) their weights and num_items those of V:
+
+            ridge = regularisation (n + unobserved num_items)^exponent
+            w = (H' diag(c) H + unobserved gram + ridge I)^-1 H' c
+
+        or, cheaper for a short history, with the diagonal D = unobserved gram + ridge I:
+
+            w = D^-1 H' (diag(1 / c) + H D^-1 H')^-1 1.
+
+        Which items count, and how much, `interaction_matrix` says; the score is V w.
+        """
+        gram = np.diag(_spectrum(torch.from_numpy(self.vectors)).numpy())
+        return {
+            "item_vectors": self.vectors,
+            "gram": gram,
+            "fold_in": self.fold_in,
+            "type_weights": self.type_weights,
+        }
+
+    def encoder_onnx(self) -> None:
+        return None
+
+    def save(self, folder: Path) -> None:
+        state = {"item_vectors": self.vectors, "fold_in": self.fold_in, "type_weights": self.type_weights}
+        save_file(state, folder / STATE)
+        (folder / ITEM_IDS).write_text(json.dumps(self._item_ids), encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        state = load_file(folder / STATE)
+        self.vectors, self.fold_in, self.type_weights = state["item_vectors"], state["fold_in"], state["type_weights"]
+        self._item_ids = tuple(json.loads((folder / ITEM_IDS).read_text(encoding="utf-8")))
+        self.dim = self.vectors.shape[1]
+
+    def _first_vectors(self, dataset: Dataset) -> Tensor:
+        """(num_items, dim): those of the model to start from, and small random ones for the rest."""
+        random = np.random.default_rng(self.options.seed)
+        scale = self.options.init_scale / np.sqrt(self.dim)
+        vectors = random.normal(0.0, scale, (dataset.num_items, self.dim)).astype(np.float32)
+        for line, item_id in enumerate(dataset.vocabulary.item_ids):
+            vectors[line] = self._start.get(item_id, vectors[line])
+        return torch.from_numpy(vectors).to(self._device)
+
+    def _ridge(self, matrix: SparseMatrix) -> Tensor:
+        """(num_rows,)."""
+        options = self.options
+        sizes = matrix.row_counts + options.unobserved_weight * matrix.num_columns
+        ridge = options.regularisation * sizes**options.frequency_exponent
+        return torch.from_numpy(ridge.astype(np.float32)).to(self._device)
+
+    def _solve(self, matrix: SparseMatrix, other: Tensor, spectrum: Tensor, factors: Tensor, ridge: Tensor) -> None:
+        options = self.options
+        solve_rows(matrix, other, spectrum, factors, ridge, options.unobserved_weight, options.block_dim)
+
+    def _loss(
+        self, matrix: SparseMatrix, users: Tensor, items: Tensor, user_ridge: Tensor, item_ridge: Tensor
+    ) -> float:
+        owners, columns = (torch.from_numpy(part.astype(np.int64)) for part in (matrix.row_of_cell, matrix.indices))
+        values, observed = torch.from_numpy(matrix.values).to(self._device), 0.0
+        for first in range(0, len(owners), LOSS_CELLS):
+            cells = slice(first, first + LOSS_CELLS)
+            products = (users[owners[cells]] * items[columns[cells]]).sum(1)  # (cells,)
+            observed += float((values[cells] * (products - 1) ** 2).sum())
+        everywhere = float(((users.T @ users) * (items.T @ items)).sum())
+        held_back = float((user_ridge * (users**2).sum(1)).sum() + (item_ridge * (items**2).sum(1)).sum())
+        return (observed + self.options.unobserved_weight * everywhere + held_back) / len(owners)
+
+
+def _spectrum(items: Tensor) -> Tensor:
+    """(dim,): the diagonal of the Gram matrix of vectors in their principal axes."""
+    return (items**2).sum(0)
