@@ -30,6 +30,7 @@ ENVIRONMENT_USERS = {
     "deploy/embedded/services.py": "hands the machine's environment on to the children",
     "services/inference/worker.py": "numeric libraries take their thread counts from it, when they are imported",
     "services/training/__main__.py": "likewise",
+    "services/training/evaluation/__main__.py": "likewise",
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.domain.evaluation_data import EvaluationData
+from services.training.evaluation.intervals import bootstrap_mean
 from services.training.evaluation.metrics import coverage
 from services.training.evaluation.protocols import Protocol, Task, cut
 from services.training.evaluation.ranking import NOTHING, Ranked, Repeats, rank_targets
@@ -15,6 +16,7 @@ from services.training.kinds.popularity import most_telling
 from services.training.model import EpochReport, TrainableModel
 
 OnEpoch = Callable[[EpochReport], None]
+OnStage = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -33,22 +35,36 @@ class Figures:
     """Of this process so far."""
     mrr_at_10: float
     map_at_10: float
+    ndcg_at_10_ci: tuple[float, float]
+    """95%, resampling users."""
     with_repeats: dict[str, Any] | None = None
     """HR@10 and NDCG@10 where re-buying counts, too; P3 alone."""
 
 
 def figures_of(
-    data: EvaluationData, protocol: Protocol, model: TrainableModel, max_history: int, on_epoch: OnEpoch
+    data: EvaluationData,
+    protocol: Protocol,
+    model: TrainableModel,
+    max_history: int,
+    on_epoch: OnEpoch,
+    on_stage: OnStage = lambda _: None,
+    *,
+    seed: int = 0,
 ) -> Figures:
-    """Fits and measures; raises NotEnoughData, TrainingFailed."""
-    task = cut(data, protocol, validates=model.capabilities.validates)
+    """Fits and measures, and says which of them it begins; raises NotEnoughData, TrainingFailed.
+
+    seed: of what is drawn in cutting, and of the intervals.
+    """
+    on_stage("fit")
+    task = cut(data, protocol, validates=model.capabilities.validates, seed=seed)
     started = time.monotonic()
     model.fit(task.dataset, on_epoch)
     fit_seconds = time.monotonic() - started
-    return measured(task, model, max_history, fit_seconds)
+    on_stage("measure")
+    return measured(task, model, max_history, fit_seconds, seed=seed)
 
 
-def measured(task: Task, model: TrainableModel, max_history: int, fit_seconds: float) -> Figures:
+def measured(task: Task, model: TrainableModel, max_history: int, fit_seconds: float, *, seed: int = 0) -> Figures:
     """The figures of a fitted model."""
     ranked = ranked_by(task, model, max_history, task.repeats)
     judged, shown = ranked.by_question, ranked.lists[:, :10]
@@ -56,6 +72,7 @@ def measured(task: Task, model: TrainableModel, max_history: int, fit_seconds: f
     if task.repeats is Repeats.SKIPPED and task.dataset.bounds_us:
         with_repeats = ranked_by(task, model, max_history, Repeats.SHOWN).by_question
         again = {"hr_at_10": float(with_repeats.hits(10).mean()), "ndcg_at_10": float(with_repeats.ndcg(10).mean())}
+    interval = bootstrap_mean(judged.ndcg(10), judged.user_rows, seed=seed)
     return Figures(
         users=len(judged.num_relevant),
         hr_at_10=float(judged.hits(10).mean()),
@@ -67,6 +84,7 @@ def measured(task: Task, model: TrainableModel, max_history: int, fit_seconds: f
         peak_rss_mib=peak_rss_mib(),
         mrr_at_10=float(judged.reciprocal_rank(10).mean()),
         map_at_10=float(judged.average_precision(10).mean()),
+        ndcg_at_10_ci=(interval.low, interval.high),
         with_repeats=again,
     )
 

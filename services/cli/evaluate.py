@@ -1,0 +1,122 @@
+"""`nightjar evaluate`: the figures of a model kind on a data set, as published tables have them."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from services.cli.evaluation_run import EvaluationAsked, run_evaluation
+from services.settings import TrainSettings, load
+
+KINDS: Final[tuple[str, ...]] = get_args(TrainSettings.model_fields["kind"].annotation)
+STAGES: Final[Mapping[str, str]] = {"read": "reading the data", "fit": "fitting", "measure": "measuring"}
+FIGURES: Final[Mapping[str, str]] = {
+    "users": "users asked about",
+    "hr_at_10": "HR@10",
+    "ndcg_at_10": "NDCG@10",
+    "recall_at_20": "Recall@20",
+    "ndcg_at_20": "NDCG@20",
+    "mrr_at_10": "MRR@10",
+    "map_at_10": "MAP@10",
+    "coverage": "coverage",
+    "fit_seconds": "seconds to fit",
+    "peak_rss_mib": "most memory, MiB",
+}
+"""What the table shows, in this order, and by which name."""
+
+
+def _is_kind(value: str | None) -> str | None:
+    if value is not None and value not in KINDS:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(KINDS)}")
+    return value
+
+
+def evaluate(
+    protocol: Annotated[
+        Literal["P1", "P2", "P3"],
+        typer.Option(
+            help="P1: each user's last item; P2: the split that the data has; P3: the last 7 days.",
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Holds events.parquet (user_id, item_id, timestamp in seconds; pos and split if there are), and "
+            "items.parquet (item_id and what is known of it) if there is one.",
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(KINDS), callback=_is_kind, help="The model kind. Unset: NIGHTJAR_TRAIN__KIND."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random. Unset: NIGHTJAR_TRAIN__SEED.", min=0)] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="One of the NIGHTJAR_TRAIN__ settings for this run, such as max_epochs=20; may be given again. Unless "
+            "max_history is set, it is 50, 100 or 200, whatever holds 95% of the histories.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Example: nightjar evaluate --protocol P1 --data my-shop --model popularity
+
+    Fits a model kind to a data set, asks it about every user whom the protocol asks about, with the full catalogue
+    ranked, and prints the figures. Nothing is published. Exit status 1 when the data cannot be used or does not fit.
+    """
+    settings = load()
+    console = Console(highlight=False)
+    asked = EvaluationAsked(protocol, data, model, seed, tuple(changes or ()))
+    with progress(Console(stderr=True, highlight=False)) as show:
+        figures = run_evaluation(settings, asked, show)
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        console.print(table(figures))
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A live line: the stage, and the epochs as a bar."""
+    columns = (
+        SpinnerColumn(), TextColumn("{task.fields[stage]:<16}"), BarColumn(10), TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("evaluation", total=None, stage="starting", figures="")
+
+        def show(said: Mapping[str, Any]) -> None:
+            if said.get("event") == "stage":
+                bar.update(task, stage=STAGES.get(said["name"], said["name"]))
+            elif said.get("event") == "epoch":
+                figures = f"{said['epoch']}/{said['max_epochs']} loss {said['loss']:.3f}"
+                bar.update(task, total=said["max_epochs"], completed=said["epoch"], figures=figures)
+
+        yield show
+
+
+def table(figures: Mapping[str, Any]) -> Table:
+    """The figures of one model, one a line."""
+    shown = Table(title=f"{figures['model']} under {figures['protocol']}", title_justify="left")
+    shown.add_column("figure")
+    shown.add_column("value", justify="right")
+    for name, title in FIGURES.items():
+        if name in figures:
+            shown.add_row(title, _written(figures[name]))
+    return shown
+
+
+def _written(value: float) -> str:
+    """Counts whole, shares with four digits, what is large with one."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.1f}" if value >= 10 else f"{value:.4f}"

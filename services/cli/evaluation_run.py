@@ -1,0 +1,67 @@
+"""An evaluation as a child process, listened to line by line and never left behind; no screen here."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from deploy.embedded.services import log_of
+from services.children.speaking import run_speaking
+from services.domain.errors import (
+    BadData,
+    InvalidSettings,
+    MissingDependency,
+    NightjarError,
+    NotEnoughData,
+    TrainingFailed,
+)
+from services.settings import Settings
+
+EVALUATION: Final = (sys.executable, "-m", "services.training.evaluation")
+_ERRORS: Final[Mapping[str, type[NightjarError]]] = {
+    kind.reason.value: kind for kind in (BadData, NotEnoughData, MissingDependency, InvalidSettings)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationAsked:
+    """What the command line says; the empty and None leave a thing to the settings."""
+
+    protocol: str
+    folder: Path
+    kind: str | None = None
+    seed: int | None = None
+    changes: Sequence[str] = ()
+    """FIELD=VALUE each."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """For the child."""
+        named = {"--protocol": self.protocol, "--data": self.folder, "--model": self.kind, "--seed": self.seed}
+        flags = [f"{name}={value}" for name, value in named.items() if value is not None]
+        return flags + [f"--set={change}" for change in self.changes]
+
+
+def run_evaluation(
+    settings: Settings,
+    asked: EvaluationAsked,
+    on_line: Callable[[Mapping[str, Any]], object],
+    command: Sequence[str] = EVALUATION,
+) -> Mapping[str, Any]:
+    """Evaluates and blocks until the figures are there; the child's log is `logs/evaluation.log`.
+
+    on_line gets its stages and epochs. The child reads the settings itself, so that what nobody set stays unset.
+    Raises what the evaluation failed of: BadData, NotEnoughData, InvalidSettings, MissingDependency, or TrainingFailed.
+    """
+    log_path = log_of(settings, "evaluation")
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("ab") as log:
+        end = run_speaking([*command, *asked.arguments], on_line, log=log)
+    last = end.last_line
+    if end.status == 0 and last.get("event") == "done":
+        figures: Mapping[str, Any] = last["figures"]
+        return figures
+    if last.get("event") == "failed":
+        raise _ERRORS.get(last["reason"], TrainingFailed)(last["message"])
+    raise TrainingFailed(f"The evaluation process {end.sentence_end} and said nothing; its log is {log_path}.")

@@ -1,0 +1,78 @@
+"""`python -m services.training.evaluation --protocol P1|P2|P3 --data FOLDER [--model KIND] [--set FIELD=VALUE ...]`.
+
+Says how it goes as JSON lines on standard output: {"event": "stage", "name": "read"|"fit"|"measure"}, {"event":
+"epoch", ...} as `python -m services.training` does, and last either {"event": "done", "figures": {...}} or {"event":
+"failed", "reason": ..., "message": ...} with exit status 1. Logs go to standard error. SIGTERM ends it with status 143.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from services import process, settings
+from services.domain.errors import MissingDependency, NightjarError
+from services.training.evaluation.asked import Asked, changed
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, and why: services/training/__main__
+    try:
+        loaded = settings.load()
+        process.begin("evaluation", loaded)
+        asked = _asked(arguments, loaded)
+        log.info("evaluation_started", protocol=asked.protocol, data=str(asked.folder), kind=asked.train.kind)
+        figures = _run(asked)
+    except NightjarError as error:
+        log.error("evaluation_failed", reason=error.reason.value, error=str(error))
+        _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
+        return 1
+    _say({"event": "done", "figures": figures})
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m services.training.evaluation", description=__doc__)
+    parser.add_argument("--protocol", choices=["P1", "P2", "P3"], required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder of events.parquet, and items.parquet if any")
+    parser.add_argument("--model", help="the model kind; unset: NIGHTJAR_TRAIN__KIND")
+    parser.add_argument("--seed", type=int, help="unset: NIGHTJAR_TRAIN__SEED")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="one training setting")
+    return parser
+
+
+def _asked(arguments: argparse.Namespace, loaded: settings.Settings) -> Asked:
+    """The command line over the settings; changes that are named win over `--set`."""
+    changes = list(arguments.set)
+    changes += [] if arguments.model is None else [f"kind={arguments.model}"]
+    changes += [] if arguments.seed is None else [f"seed={arguments.seed}"]
+    return Asked(arguments.data, arguments.protocol, changed(loaded.train, changes))
+
+
+def _run(asked: Asked) -> Mapping[str, Any]:
+    try:
+        from services.training.evaluation import wiring
+    except ImportError as error:
+        raise MissingDependency(
+            f"Evaluating needs {error.name}; get it with `pip install 'nightjar-server[train]'`."
+        ) from error
+    return wiring.evaluate(asked, _say)
+
+
+def _say(line: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
