@@ -31,9 +31,8 @@ from services.training.model import Capabilities, EpochReport, FitEnd, Floats, H
 
 BLOCK_CELLS: Final = 16_000_000  # of a dense matrix at a time. Larger: more memory (4 bytes each); smaller: slower
 BLOCK_VECTORS: Final = 32  # larger: fewer products, each of more; smaller: slower on many cores
-KRYLOV_SPAN: Final = (
-    4  # times the components: larger, slower; smaller, and the last ones are mixed with those after them
-)
+SPAN: Final = 4  # times the components. Larger: slower; smaller: the last ones are mixed with those after them
+MIN_BLOCKS: Final = 16  # the same, where components are few
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +152,14 @@ def first_right_vectors(smooth: Smoothing, num_items: int, options: GraphFilterO
     A matrix of a lower rank than num_components has fewer of them, and the rest are 0.
     """
     size = min(options.num_components, num_items)
-    if num_items <= KRYLOV_SPAN * size + BLOCK_VECTORS:
+    span = max(SPAN * size, MIN_BLOCKS * BLOCK_VECTORS)
+    if num_items <= span + BLOCK_VECTORS:
         basis = torch.eye(num_items)
     else:
         random = np.random.default_rng(options.seed)
         block = torch.from_numpy(random.standard_normal((num_items, BLOCK_VECTORS), np.float32))
         basis = torch.empty((num_items, 0))
-        while basis.shape[1] < KRYLOV_SPAN * size:
+        while basis.shape[1] < span:
             for _ in range(2):  # once leaves rounding errors that grow
                 block = torch.linalg.qr(block - basis @ (basis.T @ block)).Q
             basis = torch.cat((basis, block), dim=1)  # (num_items, a block more)

@@ -178,7 +178,10 @@ class Ials:
 
     def _solve(self, matrix: SparseMatrix, other: Tensor, spectrum: Tensor, factors: Tensor, ridge: Tensor) -> None:
         options = self.options
-        solve_rows(matrix, other, spectrum, factors, ridge, options.unobserved_weight, options.block_dim)
+        try:
+            solve_rows(matrix, other, spectrum, factors, ridge, options.unobserved_weight, options.block_dim)
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            raise TrainingFailed(f"iALS cannot solve for its vectors; raise its regularisation: {error}") from error
 
     def _loss(
         self, matrix: SparseMatrix, users: Tensor, items: Tensor, user_ridge: Tensor, item_ridge: Tensor

@@ -43,7 +43,7 @@ def solve_rows(
     unobserved: float,
     block_dim: int,
 ) -> None:
-    """Moves `factors` (num_rows, dim) in place; see above.
+    """Moves `factors` (num_rows, dim) in place; see above. A row without cells stays as it is.
 
     other: (num_columns, dim), whose Gram matrix is diag(spectrum). ridge: (num_rows,), above 0.
     """

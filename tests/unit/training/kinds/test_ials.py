@@ -1,0 +1,130 @@
+"""Implicit ALS: its loss never rises, its solves are those of plain numpy, and who is folded in is who was trained."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from services.domain.errors import TrainingFailed
+from services.domain.scoring import FoldIn
+from services.training.kinds.ials import Ials, IalsOptions
+from services.training.kinds.interaction_matrix import interactions
+from services.training.kinds.least_squares import rotated, solve_rows
+from services.training.model import EpochReport, FitEnd
+from tests.unit.training.kinds.small_data import Doubles, dataset_of, histories_of, random_dataset, viewed
+
+OPTIONS = IalsOptions(dim=10, num_epochs=30, unobserved_weight=0.1, regularisation=0.01)
+
+
+def solved_in_numpy(matrix: Doubles, items: Doubles, options: IalsOptions) -> Doubles:
+    """Of each row: (H'CH + unobserved V'V + ridge I)^-1 H'C1."""
+    users = np.zeros((len(matrix), items.shape[1]))
+    for user, row in enumerate(matrix):
+        size = (row > 0).sum() + options.unobserved_weight * len(items)
+        ridge = options.regularisation * size**options.frequency_exponent
+        system = items.T @ (items * row[:, np.newaxis]) + options.unobserved_weight * items.T @ items
+        users[user] = np.linalg.solve(system + ridge * np.eye(items.shape[1]), items.T @ row)
+    return users
+
+
+@pytest.mark.parametrize("block_dim", [3, 10])
+def test_the_loss_never_rises(block_dim: int) -> None:
+    """Whether a long row is solved in one block or in several."""
+    dataset, _ = random_dataset(60, 40, 0.3)
+    reports: list[EpochReport] = []
+    options = IalsOptions(dim=10, num_epochs=15, block_dim=block_dim, regularisation=0.01)
+    assert Ials(options).fit(dataset, reports.append) is FitEnd.COMPLETED
+    losses = [report.loss for report in reports]
+    assert len(losses) == 15
+    assert all(later <= earlier * (1 + 1e-5) for earlier, later in pairwise(losses))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("dim", [6, 64])
+def test_rows_are_solved_as_numpy_solves_them_one_by_one(dim: int) -> None:
+    """Dimension 64: all rows are short, and solved by their cells; 6: all are long, and solved in one block."""
+    dataset, _ = random_dataset(30, 20, 0.4)
+    matrix = interactions(dataset)
+    random = np.random.default_rng(0)
+    matrix = matrix.with_values(random.uniform(0.5, 3.0, len(matrix.values)))
+    items, users, spectrum = rotated(torch.from_numpy(random.normal(0, 0.3, (20, dim))).float(), torch.zeros(30, dim))
+    ridge = 0.01 * (matrix.row_counts + 0.1 * 20)
+    solve_rows(matrix, items, spectrum, users, torch.from_numpy(ridge).float(), 0.1, dim)
+    expected = solved_in_numpy(matrix.tensor().to_dense().numpy(), items.double().numpy(), OPTIONS)
+    assert np.allclose(users.numpy(), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_principal_axes_change_no_product_and_make_the_gram_matrix_diagonal() -> None:
+    random = np.random.default_rng(0)
+    one, other = (torch.from_numpy(random.normal(size=(rows, 5))).float() for rows in (30, 20))
+    fixed, moving, spectrum = rotated(one, other)
+    assert torch.allclose(fixed @ moving.T, one @ other.T, atol=1e-4)
+    assert torch.allclose(fixed.T @ fixed, torch.diag(spectrum), atol=1e-3)
+
+
+def test_a_trained_user_who_is_folded_in_is_solved_exactly_and_as_serving_does() -> None:
+    """Short and long histories alike, whatever the block of training."""
+    dataset, matrix = random_dataset(60, 40, 0.3)
+    model = Ials(OPTIONS)
+    model.fit(dataset, lambda _: None)
+    histories = histories_of(matrix)
+    found = model.encode_users(histories)
+    assert np.allclose(found, solved_in_numpy(matrix, model.item_vectors().astype(np.float64), OPTIONS), atol=1e-4)
+    served = FoldIn.of(model.serving_tables())
+    assert np.allclose(found, [served.encode(history) for history in histories], atol=1e-4)
+
+
+def test_a_converged_user_equals_their_folded_in_vector() -> None:
+    """One more half step over the users moves none of them: item vectors alone hold what was learned."""
+    dataset, matrix = random_dataset(60, 40, 0.3)
+    long, longer = Ials(IalsOptions(dim=6, num_epochs=300)), Ials(IalsOptions(dim=6, num_epochs=301))
+    for model in (long, longer):
+        model.fit(dataset, lambda _: None)
+    histories = histories_of(matrix)
+    assert np.allclose(long.score(histories), longer.score(histories), atol=1e-3)
+
+
+def test_whoever_likes_what_a_group_likes_is_given_the_rest_of_it() -> None:
+    """Two groups of users and items without an item in common."""
+    random = np.random.default_rng(0)
+    events = [
+        (f"user-{group}-{user}", f"item-{group}-{item}", "view")
+        for group in range(2)
+        for user in range(20)
+        for item in random.choice(8, 5, replace=False)
+    ]
+    model = Ials(IalsOptions(dim=4))
+    model.fit(dataset_of(events), lambda _: None)
+    (scores,) = model.score([viewed(1, 2)])
+    assert scores[:8].min() > scores[8:].max()
+
+
+def test_it_goes_on_from_an_earlier_model_by_item_id(tmp_path: Path) -> None:
+    """Its first epoch is better than the last one of the model it starts from; other dimensions are refused."""
+    dataset, _ = random_dataset(60, 40, 0.3)
+    earlier: list[EpochReport] = []
+    reports: list[EpochReport] = []
+    first = Ials(IalsOptions(dim=10, num_epochs=3))
+    first.fit(dataset, earlier.append)
+    first.save(tmp_path)
+    second = Ials(IalsOptions(dim=10, num_epochs=1, seed=9))
+    second.start_from(tmp_path)
+    second.fit(dataset, reports.append)
+    assert reports[0].loss < earlier[-1].loss
+    with pytest.raises(TrainingFailed, match="dimensions"):
+        Ials(IalsOptions(dim=11)).start_from(tmp_path)
+
+
+def test_it_ends_when_its_time_is_up_and_says_so() -> None:
+    dataset, _ = random_dataset(30, 20, 0.3)
+    reports: list[EpochReport] = []
+    assert Ials(IalsOptions(dim=4, max_seconds=1e-9)).fit(dataset, reports.append) is FitEnd.TIME_LIMIT
+    assert len(reports) == 1
+
+
+def test_a_loss_that_is_no_number_fails_with_what_to_do() -> None:
+    dataset, _ = random_dataset(30, 20, 0.3)
+    with pytest.raises(TrainingFailed, match="regularisation"):
+        Ials(IalsOptions(dim=4, regularisation=float("nan"))).fit(dataset, lambda _: None)
