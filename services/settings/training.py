@@ -26,27 +26,33 @@ def _known_crontab(expression: str) -> str:
 class TrainSettings(Section):
     kind: Literal["sequence", "popularity"] = "sequence"
     """The model kind to train."""
-    dim: int = Field(default=64, ge=4, le=4096, multiple_of=4)
+    dim: int = Field(default=128, ge=4, le=4096, multiple_of=4)
     """Dimension of user and item vectors."""
     num_blocks: int = Field(default=1, ge=1, le=24)
     """Transformer blocks."""
     num_heads: int = Field(default=2, ge=1, le=64)
     """Attention heads; must divide dim into even parts."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    """Dropout probability while training."""
+    """Dropout probability within the blocks while training."""
+    input_dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Dropout probability of the input vectors while training. Smaller: a small catalogue is learned by heart."""
     max_history: int = Field(default=100, ge=1, le=2048)
     """Events of a user the model looks at, the newest ones."""
-    batch_users: int = Field(default=16, ge=1, le=65_536)
-    """Windows of a user's history in one optimiser step."""
-    learning_rate: float = Field(default=3e-3, gt=0, lt=1)
+    batch_events: int = Field(default=2_048, ge=1, le=16_777_216)
+    """Events in one optimiser step, padding counted."""
+    num_negatives: int = Field(default=1_024, ge=0, le=1_048_576)
+    """Items drawn from the catalogue that a step's targets are held against; all of it where it is smaller. 0: all."""
+    temperature: float = Field(default=0.07, gt=0, le=10)
+    """What cosines are divided by in the softmax; smaller: only the nearest items are pushed away."""
+    learning_rate: float = Field(default=1e-3, gt=0, lt=1)
     """Peak learning rate of AdamW; it warms up briefly, then falls to 0 over max_epochs."""
     weight_decay: float = Field(default=0.01, ge=0, lt=10)
     """Weight decay of AdamW, not on embeddings and norms."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over the whole catalogue; 0 is off."""
-    max_epochs: int = Field(default=6, ge=1, le=10_000)
+    max_epochs: int = Field(default=30, ge=1, le=10_000)
     """Epochs at most; the learning rate falls to 0 over them. Training stops earlier when validation gets worse."""
-    patience: int = Field(default=3, ge=1, le=1_000)
+    patience: int = Field(default=5, ge=1, le=1_000)
     """Epochs without a better validation NDCG@10 before training stops."""
     holdout_fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the events, the last in time, that are held out to measure the model."""

@@ -17,7 +17,8 @@ from services.settings import Settings, TrainSettings
 from services.training.code_version import code_version, library_versions
 from services.training.job import Recipe, Report, TrainingJob
 from services.training.kinds.popularity import Popularity
-from services.training.kinds.sequence.encoder import EncoderOptions, SequenceEncoder
+from services.training.kinds.sequence.encoder import SequenceEncoder
+from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import TrainableModel
 
 

@@ -9,13 +9,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the training process s
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
-from services.training.kinds.sequence.encoder import EncoderOptions, SequenceEncoder
+from services.training.kinds.sequence.encoder import SequenceEncoder
+from services.training.kinds.sequence.options import EncoderOptions
 from tests.fakes.event_log import columns_of
 from tests.fakes.planted import planted_events
 
 OPTIONS = EncoderOptions(
-    dim=16, num_blocks=1, num_heads=2, dropout=0.0, max_history=12, batch_users=32, learning_rate=2e-2,
-    weight_decay=0.01, label_smoothing=0.0, max_epochs=5, patience=5, max_seconds=60.0, seed=3,
+    dim=16, num_blocks=1, num_heads=2, dropout=0.0, input_dropout=0.0, temperature=0.1, max_history=12,
+    batch_events=384, num_negatives=0, learning_rate=2e-2, weight_decay=0.01, label_smoothing=0.0, max_epochs=5,
+    patience=5, max_seconds=60.0, seed=3,
 )  # fmt: skip
 
 

@@ -22,7 +22,8 @@ from services.training.kinds.graph_filter import GraphFilter, GraphFilterOptions
 from services.training.kinds.ials import Ials, IalsOptions
 from services.training.kinds.item_knn import ItemKnn
 from services.training.kinds.popularity import Popularity, most_telling
-from services.training.kinds.sequence.encoder import EncoderOptions, SequenceEncoder
+from services.training.kinds.sequence.encoder import SequenceEncoder
+from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import Floats, History, Table, TrainableModel
 from tests.fakes.tiny_bundle import manifest_of, seal
 
@@ -176,5 +177,6 @@ def test_a_graph_that_disagrees_is_never_published(
 
     damaged = Damaged(fitted.options)
     damaged._network = fitted.network
+    damaged._freeze()
     with pytest.raises(TrainingFailed, match="off by"):
         export(tmp_path, damaged, planted)

@@ -18,7 +18,8 @@ from services.domain.users import Erasure
 from services.inference.serving_model import load_serving_model
 from services.training.job import Recipe, TrainingJob, new_version
 from services.training.kinds.popularity import Popularity
-from services.training.kinds.sequence.encoder import EncoderOptions, SequenceEncoder
+from services.training.kinds.sequence.encoder import SequenceEncoder
+from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import FitEnd, TrainableModel
 from tests.fakes.bundle_store import FakeBundleStore
 from tests.fakes.clock import START, FakeClock

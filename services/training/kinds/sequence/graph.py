@@ -12,15 +12,20 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
 
 from services.training.kinds.sequence.network import Block, EncoderNetwork
 
 OPSET: Final = 18  # larger: runtimes of last year cannot load it; smaller: no LayerNormalization (17), Split (18)
+MIN_LENGTH: Final = np.array(1e-12, np.float32)  # what torch divides by at least
 IR_VERSION: Final = 10  # the file format that goes with it; newer ones are refused by older runtimes
 
 
-def encoder_graph(network: EncoderNetwork) -> onnx.ModelProto:
-    """The whole model; inputs and output are those of `domain.bundles`. Checked by onnx before it is returned."""
+def encoder_graph(network: EncoderNetwork, item_vectors: Tensor) -> onnx.ModelProto:
+    """The whole model; inputs and output are those of `domain.bundles`. Checked by onnx before it is returned.
+
+    item_vectors: (num_items + 1, dim), what `network.item_table()` gave.
+    """
     shape, graph = network.shape, _Graph()
     length = graph.op("Shape", "items", start=1, end=2)  # (1,): l
     zero = graph.ints(0)  # where a slice starts, and along which axis
@@ -29,14 +34,16 @@ def encoder_graph(network: EncoderNetwork) -> onnx.ModelProto:
     square = graph.op("Concat", length, length, axis=0)
     mask = graph.op("Slice", graph.constant(future), graph.ints(0, 0), square, graph.ints(0, 1))  # (l, l)
 
-    items = graph.op("Gather", graph.weight(network.items.weight), "items")
+    items = graph.op("Gather", graph.weight(item_vectors), "items")
     x = graph.op("Add", items, graph.op("Gather", graph.weight(network.types.weight), "event_types"))  # (b, l, d)
     x = graph.op("Add", x, graph.op("Gather", graph.weight(network.gaps.weight), "gaps"))
     for block in network.blocks:
         assert isinstance(block, Block)  # noqa: S101 - ModuleList forgets the type
         x = _block(graph, block, x, positions, mask, last_only=block is network.blocks[-1])
     normed = _norm(graph, network.norm.weight, x)  # (b, 1, d)
-    graph.op("Squeeze", normed, graph.ints(1), output="user_vectors")
+    user_vectors = graph.op("Squeeze", normed, graph.ints(1))  # (b, d)
+    lengths = graph.op("Max", graph.op("ReduceL2", user_vectors, graph.ints(1)), graph.constant(MIN_LENGTH))  # (b, 1)
+    graph.op("Div", user_vectors, lengths, output="user_vectors")
     return graph.model(shape.dim)
 
 

@@ -1,8 +1,10 @@
 """The network of the sequence encoder: a causal transformer over a user's events, and nothing of how it is trained.
 
 Pre-norm blocks of attention with rotary positions (Su et al., arXiv 2104.09864) and a gated feed-forward layer (SwiGLU,
-Shazeer, arXiv 2002.05202); item vectors are tied between input and output. Biases are left out throughout.
-`export.py` writes the same computation as ONNX; a change here is a change there, and the export compares the two.
+Shazeer, arXiv 2002.05202). An item's vector is that of its id plus the mean of its features', of length 1, and the same
+at the input and at the output; a user's vector is of length 1, too, so that a score is a cosine and popular items don't
+win by their length alone. Biases are left out throughout. `graph.py` writes the same computation as ONNX; a change here
+is a change there, and the export compares the two.
 """
 
 from dataclasses import dataclass
@@ -12,12 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from services.domain.history_input import NUM_GAP_ROWS
+from services.training.data.content import ItemContent
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkShape:
     num_items: int
     num_types: int
+    num_features: int
     dim: int
     num_blocks: int
     num_heads: int
@@ -33,6 +37,45 @@ class NetworkShape:
         return -(-self.dim * 8 // 3 // 8) * 8
 
 
+@dataclass(frozen=True, slots=True)
+class Dropouts:
+    """Probabilities while training."""
+
+    inputs: float
+    """Of a number of an input vector."""
+    blocks: float
+    """Of a number that a block adds."""
+
+
+class ItemTable(nn.Module):
+    """Item vectors from ids and content; row 0 pads."""
+
+    features: Tensor
+    starts: Tensor
+    is_known: Tensor
+
+    def __init__(self, shape: NetworkShape, content: ItemContent) -> None:
+        super().__init__()
+        self.ids = nn.Embedding(shape.num_items + 1, shape.dim)
+        self.content = nn.EmbeddingBag(shape.num_features + 1, shape.dim, mode="mean", include_last_offset=True)
+        for table in (self.ids, self.content):
+            nn.init.normal_(table.weight, std=EMBEDDING_STD)
+        self.register_buffer("features", torch.from_numpy(content.features))
+        self.register_buffer("starts", torch.from_numpy(content.starts))
+        self.register_buffer("is_known", torch.ones(shape.num_items + 1, 1))
+
+    def forward(self) -> Tensor:
+        """All vectors, (num_items + 1, dim), of length 1; of an item that nobody chose, its content's alone."""
+        ids = self.ids.weight * self.is_known
+        if len(self.features):
+            of_content = self.content(self.features, self.starts)  # (num_items, dim)
+            ids = ids + functional.pad(of_content, (0, 0, 1, 0))
+        return functional.normalize(ids, dim=-1)
+
+
+EMBEDDING_STD = 0.02  # larger: vectors turn slowly; smaller: they turn with every batch
+
+
 class EncoderNetwork(nn.Module):
     """Maps item, event-type and gap rows, all int64 (batch, length), to user vectors (batch, length, dim).
 
@@ -42,33 +85,29 @@ class EncoderNetwork(nn.Module):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, shape: NetworkShape, dropout: float) -> None:
+    def __init__(self, shape: NetworkShape, dropouts: Dropouts, content: ItemContent) -> None:
         super().__init__()
         self.shape = shape
-        self.items = nn.Embedding(shape.num_items + 1, shape.dim, padding_idx=0)
-        self.types = nn.Embedding(shape.num_types + 1, shape.dim, padding_idx=0)
+        self.item_table = ItemTable(shape, content)
+        self.types = nn.Embedding(shape.num_types + 1, shape.dim)
         self.gaps = nn.Embedding(NUM_GAP_ROWS, shape.dim)
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(shape, dropout) for _ in range(shape.num_blocks))
+        self.dropout = nn.Dropout(dropouts.inputs)
+        self.blocks = nn.ModuleList(Block(shape, dropouts.blocks) for _ in range(shape.num_blocks))
         self.norm = nn.LayerNorm(shape.dim, bias=False)
         cos, sin = rotary_tables(shape.max_history, shape.head_dim)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
-        for table in (self.items, self.types):
-            nn.init.normal_(table.weight, std=EMBEDDING_STD)
-            nn.init.zeros_(table.weight[0])
-        nn.init.zeros_(self.gaps.weight)
+        for table in (self.types, self.gaps):
+            nn.init.zeros_(table.weight)
 
-    def forward(self, items: Tensor, types: Tensor, gaps: Tensor) -> Tensor:
+    def forward(self, item_vectors: Tensor, items: Tensor, types: Tensor, gaps: Tensor) -> Tensor:
+        """item_vectors: what `item_table()` gave, (num_items + 1, dim); worked out once for input and output."""
         length = items.shape[1]
-        x: Tensor = self.dropout(self.items(items) + self.types(types) + self.gaps(gaps))  # (batch, length, dim)
+        x = functional.embedding(items, item_vectors) + self.types(types) + self.gaps(gaps)  # (batch, length, dim)
+        x = self.dropout(x)
         for block in self.blocks:
             x = block(x, self.cos[:length], self.sin[:length])
-        normed: Tensor = self.norm(x)
-        return normed
-
-
-EMBEDDING_STD = 0.02  # larger: the softmax starts out confident and wrong; smaller: the first epochs move little
+        return functional.normalize(self.norm(x), dim=-1)
 
 
 class Block(nn.Module):

@@ -4,7 +4,7 @@ The class torch.optim.AdamW does the same, but making one imports the whole comp
 of CPU (docs/experiments.md, 2026-11-23), a fifth of what training the encoder on MovieLens-100K takes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +29,30 @@ class AdamW:
             (_Group([each for each in self._parameters if id(each) not in decayed]), 0.0),
         ]
 
-    def step(self, loss: Tensor, learning_rate: float) -> None:
-        """Changes the parameters in place, down the gradient of `loss`, and forgets the gradients."""
-        loss.backward()  # type: ignore[no-untyped-call]
+    @property
+    def parameters(self) -> Sequence[nn.Parameter]:
+        return self._parameters
+
+    def step(self, learning_rate: float) -> None:
+        """Changes the parameters in place, down their gradients, and forgets these."""
         nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM)
         for group, weight_decay in self._groups:
             group.step(learning_rate, weight_decay)
         for parameter in self._parameters:
             parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Moving averages and numbers of steps by name, the tensors themselves."""
+        return {
+            f"{name}.{group}.{place}": tensor
+            for group, (of_group, _) in enumerate(self._groups)
+            for name, tensors in of_group.state().items()
+            for place, tensor in enumerate(tensors)
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
 
 
 class _Group:
@@ -47,6 +63,9 @@ class _Group:
         self._means = [torch.zeros_like(each) for each in parameters]
         self._squares = [torch.zeros_like(each) for each in parameters]
         self._steps = [torch.zeros((), device=each.device) for each in parameters]
+
+    def state(self) -> dict[str, Sequence[Tensor]]:
+        return {"mean": self._means, "square": self._squares, "step": self._steps}
 
     def step(self, learning_rate: float, weight_decay: float) -> None:
         gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in self._parameters]

@@ -14,7 +14,8 @@ from services.domain.interactions import Interaction
 from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
 from services.training.evaluation.holdout import measure
-from services.training.kinds.sequence.encoder import EncoderOptions, SequenceEncoder, num_cores
+from services.training.kinds.sequence.encoder import SequenceEncoder, num_cores
+from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import EpochReport, FitEnd, Floats, History
 from tests.fakes.event_log import columns_of
 
@@ -52,7 +53,8 @@ def test_a_position_knows_nothing_of_later_ones_nor_of_the_padding(fitted: Seque
     second = torch.tensor([[5, 9, 2, 11, 0, 0]])
     with torch.inference_mode():
         gaps = torch.zeros_like(types)
-        one, two = fitted.network(first, types, gaps), fitted.network(second, types, gaps)
+        table = fitted.network.item_table()
+        one, two = fitted.network(table, first, types, gaps), fitted.network(table, second, types, gaps)
     assert torch.allclose(one[:, :3], two[:, :3], atol=1e-6)
     assert not torch.allclose(one[:, 3], two[:, 3], atol=1e-3)
 
@@ -87,10 +89,10 @@ def test_a_target_counts_as_much_as_the_weight_of_its_event(options: EncoderOpti
     dataset = build_dataset(
         columns_of(events), types, holdout_fraction=0.05, validation_fraction=0.05, min_item_events=1
     )
-    model = SequenceEncoder(options)
+    model = SequenceEncoder(replace(options, batch_events=32, max_epochs=10, patience=10))
     model.fit(dataset, lambda _: None)
     (scores,) = model.score([history_of(1)])
-    assert scores[2] - scores[1] == pytest.approx(np.log(10), abs=0.5)
+    assert (scores[2] - scores[1]) / options.temperature == pytest.approx(np.log(10), abs=0.5)
 
 
 def test_it_stops_early_and_keeps_the_weights_of_the_best_epoch(planted: Dataset, options: EncoderOptions) -> None:
@@ -136,7 +138,7 @@ def test_when_no_validation_event_can_be_predicted_it_keeps_the_last_epoch(optio
 
 def test_events_that_all_happen_at_once_cannot_be_learned_from(planted: Dataset, options: EncoderOptions) -> None:
     """A user whose events share one moment shows no order, and the sentence says so."""
-    nothing = np.empty(0, np.int64)
+    nothing = np.empty(0, np.int32)
     sequences = replace(planted.sequences, asked=nothing, wanted=nothing)
     with pytest.raises(NotEnoughData, match="earlier moment"):
         SequenceEncoder(options).fit(replace(planted, sequences=sequences), lambda _: None)
@@ -158,6 +160,6 @@ def test_a_loss_that_is_no_number_fails_with_what_to_do(
         model.fit(planted, lambda _: None)
 
 
-def test_an_unfitted_encoder_says_so() -> None:
+def test_an_unfitted_encoder_says_so(options: EncoderOptions) -> None:
     with pytest.raises(TrainingFailed, match="fit first"):
-        SequenceEncoder(EncoderOptions(8, 1, 1, 0, 4, 1, 1e-3, 0, 0, 1, 1, 1, 1)).item_vectors()
+        SequenceEncoder(options).item_vectors()

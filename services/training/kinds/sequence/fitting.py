@@ -1,0 +1,161 @@
+"""How the network is fitted: epochs over windows, a look at the validation part, and when to stop."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from services.domain.errors import TrainingFailed
+from services.training.data.dataset import Dataset
+from services.training.kinds.sequence import checkpoint
+from services.training.kinds.sequence.batches import Batch, Batcher, plan_epoch, prefetched
+from services.training.kinds.sequence.checkpoint import Progress, part, prefixed
+from services.training.kinds.sequence.loss import next_item_losses
+from services.training.kinds.sequence.network import EncoderNetwork
+from services.training.kinds.sequence.optimiser import AdamW, learning_rate_factor
+from services.training.kinds.sequence.options import EncoderOptions
+from services.training.kinds.sequence.workers import Workers
+from services.training.model import EpochReport, FitEnd
+
+Validate = Callable[[], float | None]
+"""NDCG@10 of the network as it is; None when nothing can be predicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resuming:
+    """Where fitting keeps how far it is, and whose progress that is: `key` names data and settings."""
+
+    path: Path
+    key: str
+
+
+class Fitting:
+    """One fit of a network to a dataset; `run` does it."""
+
+    def __init__(
+        self,
+        network: EncoderNetwork,
+        dataset: Dataset,
+        options: EncoderOptions,
+        validate: Validate,
+        resuming: Resuming | None = None,
+    ) -> None:
+        self._network, self._sequences, self._options = network, dataset.sequences, options
+        self._validate, self._resuming = validate, resuming
+        self._device = next(network.parameters()).device
+        self._optimiser = AdamW(network, options.weight_decay)
+        self._workers = Workers.of_environment()
+        self._chosen_items = torch.from_numpy(np.unique(dataset.sequences.items).astype(np.int64)).to(self._device)
+        self._best = checkpoint.cloned(network.state_dict())
+
+    def run(self, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
+        """Fits; the network ends with the weights of the epoch that had the best validation NDCG@10.
+
+        Where no validation event can be predicted, it ends with those of the last epoch.
+        """
+        options, progress = self._options, self._go_on()
+        started, end = time.monotonic() - progress.elapsed_s, FitEnd.COMPLETED
+        while progress.epoch < options.max_epochs:
+            if progress.epoch - progress.best_epoch >= options.patience:
+                end = FitEnd.NO_LONGER_BETTER
+                break
+            if progress.epoch and self._workers.agree(progress.elapsed_s) >= options.max_seconds:
+                end = FitEnd.TIME_LIMIT
+                break
+            epoch, epoch_started = progress.epoch + 1, time.monotonic()
+            loss = self._run_epoch(epoch)
+            examples_per_s = len(self._sequences.items) / (time.monotonic() - epoch_started)
+            valid_ndcg = self._validate()
+            progress = replace(progress, epoch=epoch, elapsed_s=time.monotonic() - started)
+            if valid_ndcg is None or valid_ndcg > progress.best_ndcg:
+                progress = replace(progress, best_ndcg=valid_ndcg or 0.0, best_epoch=epoch)
+                self._best = checkpoint.cloned(self._network.state_dict())
+            if self._workers.leads:
+                self._keep(progress)
+                on_epoch(
+                    EpochReport(epoch, options.max_epochs, loss, valid_ndcg or 0.0, examples_per_s, progress.elapsed_s)
+                )
+        self._network.load_state_dict(self._best)
+        self._network.eval()
+        return end
+
+    def _run_epoch(self, epoch: int) -> float:
+        """One step a batch; returns the mean loss in nats. What is random in it follows from seed and epoch."""
+        options = self._options
+        torch.manual_seed(options.seed * 1_000_003 + epoch)
+        random = np.random.default_rng((options.seed, epoch))
+        draws = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
+        plan = plan_epoch(self._sequences.starts, options.max_history, options.batch_events, random)
+        batcher = Batcher(self._sequences, random)
+        self._network.train()
+        sums = torch.zeros(2, device=self._device)  # loss times weight, weight
+        for index, batch in enumerate(prefetched(batcher.gather, map(self._workers.share, plan))):
+            progress = (epoch - 1 + (index + 0.5) / len(plan)) / options.max_epochs
+            sums += self._step(batch, self._negatives(draws), options.learning_rate * learning_rate_factor(progress))
+        self._network.eval()
+        mean = float(sums[0] / sums[1])
+        if not np.isfinite(mean):
+            raise TrainingFailed(
+                f"The loss became {mean} in epoch {epoch}; lower NIGHTJAR_TRAIN__LEARNING_RATE and train again."
+            )
+        return mean
+
+    def _step(self, batch: Batch, negatives: Tensor, learning_rate: float) -> Tensor:
+        """Steps down the gradient of the mean loss of all workers; returns loss times weight, and weight: (2,)."""
+        columns = (torch.from_numpy(column).to(self._device) for column in batch)
+        items, types, gaps, lines, places, targets, disliked, weights = columns
+        loss = torch.zeros((), device=self._device)  # times weight
+        total = self._workers.total(weights.sum())
+        if float(total) == 0:  # nothing is asked of anybody
+            return torch.zeros(2, device=self._device)
+        if len(targets):
+            item_vectors = self._network.item_table()
+            states = self._network(item_vectors, items, types, gaps)[lines, places]  # (num_targets, dim)
+            losses = next_item_losses(
+                states / self._options.temperature,
+                item_vectors,
+                targets,
+                negatives,
+                disliked,
+                self._options.label_smoothing,
+            )
+            loss = (losses * weights).sum()
+            (loss / total).backward()  # type: ignore[no-untyped-call]
+        self._workers.add_gradients(self._optimiser.parameters)
+        self._optimiser.step(learning_rate)
+        return torch.stack((self._workers.total(loss.detach()), total))
+
+    def _negatives(self, draws: torch.Generator) -> Tensor:
+        """All chosen items while they are few, else so many of them, drawn evenly; the same for every worker."""
+        num_known, wanted = len(self._chosen_items), self._options.num_negatives
+        if wanted == 0 or num_known <= wanted:
+            return self._chosen_items
+        drawn = torch.randint(num_known, (wanted,), generator=draws)
+        return self._chosen_items[drawn.to(self._device)]
+
+    def _go_on(self) -> Progress:
+        """From the checkpoint of this very run, if there is one."""
+        if self._resuming is None:
+            return Progress("")
+        found = checkpoint.load(self._resuming.path, self._resuming.key)
+        if found is None:
+            return Progress(self._resuming.key)
+        progress, tensors = found
+        self._network.load_state_dict(part("network", tensors))
+        self._optimiser.restore(part("optimiser", tensors))
+        self._best = part("best", tensors)
+        return progress
+
+    def _keep(self, progress: Progress) -> None:
+        if self._resuming is None:
+            return
+        tensors = {
+            **prefixed("network", checkpoint.cloned(self._network.state_dict())),
+            **prefixed("optimiser", checkpoint.cloned(self._optimiser.state())),
+            **prefixed("best", self._best),
+        }
+        checkpoint.save(self._resuming.path, progress, tensors)

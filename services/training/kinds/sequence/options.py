@@ -1,0 +1,23 @@
+"""What can be set of the sequence encoder; the meaning and bounds of each are those of `settings.TrainSettings`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    dim: int
+    num_blocks: int
+    num_heads: int
+    dropout: float
+    input_dropout: float
+    temperature: float
+    max_history: int
+    batch_events: int
+    num_negatives: int
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    max_epochs: int
+    patience: int
+    max_seconds: float
+    seed: int

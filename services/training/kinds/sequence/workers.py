@@ -1,0 +1,63 @@
+"""Several processes that fit one network: each takes its share of every batch, and all make the same step.
+
+Under `torchrun` or Ray Train the environment says who is who; alone there is one worker, and nothing is sent.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+
+from services.features.history import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def of_environment(cls) -> "Workers":
+        """Joins the group that the environment names, once; alone where it names none."""
+        if not distributed.is_available():
+            return cls()
+        if not distributed.is_initialized():
+            if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+                return cls()
+            distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return cls(distributed.get_rank(), distributed.get_world_size())
+
+    @property
+    def leads(self) -> bool:
+        """True for the one that measures, reports and saves."""
+        return self.rank == 0
+
+    def share(self, windows: Rows) -> Rows:
+        """The windows of a batch that are this worker's; of a batch of fewer windows than workers, some get none."""
+        return windows[self.rank :: self.size]
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum over all workers."""
+        if self.size > 1:
+            distributed.all_reduce(value)
+        return value
+
+    def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Makes every worker's gradients the sum of all of them, in one message."""
+        if self.size == 1:
+            return
+        gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        distributed.all_reduce(flat)
+        for parameter, summed in zip(parameters, torch.split(flat, [each.numel() for each in parameters]), strict=True):
+            parameter.grad = summed.view_as(parameter)
+
+    def agree(self, value: float) -> float:
+        """The leader's value, for all."""
+        if self.size == 1:
+            return value
+        told = torch.tensor([value], dtype=torch.float64)
+        distributed.broadcast(told, 0)
+        return float(told)
