@@ -64,7 +64,9 @@ class Ials:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.vectors: Floats = np.empty((0, self.dim), np.float32)
         """(num_items, dim)."""
-        self.fold_in: Floats = np.empty(0, np.float32)
+        self.fold_in: Floats = np.array(
+            [self.options.unobserved_weight, self.options.regularisation, self.options.frequency_exponent], np.float32
+        )
         self.type_weights: Floats = np.empty(0, np.float32)
         self._item_ids: tuple[str, ...] = ()
         self._start: Mapping[str, Floats] = {}
@@ -103,9 +105,6 @@ class Ials:
                 break
         self.vectors = rotated(items, users)[0].cpu().numpy()
         self._item_ids, self._start = dataset.vocabulary.item_ids, {}
-        self.fold_in = np.array(
-            [options.unobserved_weight, options.regularisation, options.frequency_exponent], np.float32
-        )
         return end
 
     def score(self, histories: Sequence[History]) -> Floats:
@@ -117,7 +116,7 @@ class Ials:
         items = torch.from_numpy(self.vectors).to(self._device)
         users = torch.zeros(len(histories), self.dim, device=self._device)
         # One block: fold-in is exact, whatever the length of a history.
-        solve_rows(rows, items, _spectrum(items), users, self._ridge(rows), self.options.unobserved_weight, self.dim)
+        solve_rows(rows, items, _spectrum(items), users, self._ridge(rows), self._unobserved, self.dim)
         folded: Floats = users.cpu().numpy()
         return folded
 
@@ -160,6 +159,10 @@ class Ials:
         self._item_ids = tuple(json.loads((folder / ITEM_IDS).read_text(encoding="utf-8")))
         self.dim = self.vectors.shape[1]
 
+    @property
+    def _unobserved(self) -> float:
+        return float(self.fold_in[0])
+
     def _first_vectors(self, dataset: Dataset) -> Tensor:
         """(num_items, dim): those of the model to start from, and small random ones for the rest."""
         random = np.random.default_rng(self.options.seed)
@@ -171,15 +174,13 @@ class Ials:
 
     def _ridge(self, matrix: SparseMatrix) -> Tensor:
         """(num_rows,)."""
-        options = self.options
-        sizes = matrix.row_counts + options.unobserved_weight * matrix.num_columns
-        ridge = options.regularisation * sizes**options.frequency_exponent
+        unobserved, regularisation, exponent = self.fold_in.tolist()
+        ridge = regularisation * (matrix.row_counts + unobserved * matrix.num_columns) ** exponent
         return torch.from_numpy(ridge.astype(np.float32)).to(self._device)
 
     def _solve(self, matrix: SparseMatrix, other: Tensor, spectrum: Tensor, factors: Tensor, ridge: Tensor) -> None:
-        options = self.options
         try:
-            solve_rows(matrix, other, spectrum, factors, ridge, options.unobserved_weight, options.block_dim)
+            solve_rows(matrix, other, spectrum, factors, ridge, self._unobserved, self.options.block_dim)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             raise TrainingFailed(f"iALS cannot solve for its vectors; raise its regularisation: {error}") from error
 
@@ -194,7 +195,7 @@ class Ials:
             observed += float((values[cells] * (products - 1) ** 2).sum())
         everywhere = float(((users.T @ users) * (items.T @ items)).sum())
         held_back = float((user_ridge * (users**2).sum(1)).sum() + (item_ridge * (items**2).sum(1)).sum())
-        return (observed + self.options.unobserved_weight * everywhere + held_back) / len(owners)
+        return (observed + self._unobserved * everywhere + held_back) / len(owners)
 
 
 def _spectrum(items: Tensor) -> Tensor:

@@ -117,6 +117,15 @@ def test_it_goes_on_from_an_earlier_model_by_item_id(tmp_path: Path) -> None:
         Ials(IalsOptions(dim=11)).start_from(tmp_path)
 
 
+def test_a_loaded_model_folds_in_as_it_was_trained_whatever_the_options_are_by_now(tmp_path: Path) -> None:
+    dataset, _ = random_dataset(30, 20, 0.3)
+    model, loaded = Ials(IalsOptions(dim=4, regularisation=0.02)), Ials(IalsOptions(dim=9, regularisation=0.5))
+    model.fit(dataset, lambda _: None)
+    model.save(tmp_path)
+    loaded.load(tmp_path)
+    assert np.array_equal(loaded.score([viewed(1, 2)]), model.score([viewed(1, 2)]))
+
+
 def test_it_ends_when_its_time_is_up_and_says_so() -> None:
     dataset, _ = random_dataset(30, 20, 0.3)
     reports: list[EpochReport] = []
