@@ -24,7 +24,7 @@ from services.adapters.delta_log import DeltaEventLog
 from services.adapters.delta_log.rows import DAY_US, SCHEMA
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.training.data.by_time import build_dataset
-from services.training.kinds.sequence.batches import gather, plan_epoch
+from services.training.kinds.sequence.batches import Batcher, plan_epoch
 
 NUM_USERS: Final = 138_000
 NUM_ITEMS: Final = 27_000
@@ -74,9 +74,10 @@ def measure(folder: Path) -> dict[str, Any]:
     del events
     ready_s, peak_mib = time.monotonic() - started, peak_rss_mib()
     started = time.monotonic()
-    plan = plan_epoch(dataset.sequences.starts, 100, 128, np.random.default_rng(0))
+    plan = plan_epoch(dataset.sequences.starts, 100, 8_192, np.random.default_rng(0))
     plan_s, started = time.monotonic() - started, time.monotonic()
-    targets = sum(len(gather(dataset.sequences, windows).targets) for windows in plan[:NUM_BATCHES])
+    batcher = Batcher(dataset.sequences, np.random.default_rng(0))
+    targets = sum(len(batcher.gather(windows).targets) for windows in plan[:NUM_BATCHES])
     return {
         "events": num_events,
         "read_s": round(read_s, 2),

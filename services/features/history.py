@@ -13,6 +13,7 @@ import numpy.typing as npt
 from services.domain.event_columns import EventColumns
 from services.domain.event_types import EventTypes
 from services.domain.history_input import HistoryRows, gap_rows
+from services.domain.ids import UserId
 from services.domain.vocabulary import Vocabulary
 
 Rows: TypeAlias = npt.NDArray[np.int64]
@@ -36,7 +37,7 @@ class Histories:
 
     def __init__(self, events: EventColumns, vocabulary: Vocabulary, event_types: EventTypes) -> None:
         """Reads the columns once; it then holds about 40 bytes an event."""
-        self.user_rows = {user_id: row for row, user_id in enumerate(events.users.words)}
+        self.user_rows = {UserId(word): row for row, word in enumerate(events.users.words)}
         users = events.users.codes
         items = events.items.rows(vocabulary.item_rows)
         types = event_type_rows_of(events, vocabulary)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.domain.history_input import HistoryRows
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.tiny_bundle import item_vectors, write_bundle
 
@@ -26,12 +27,11 @@ sys.stdout.buffer.write(answers(load_serving_model(Path(sys.argv[1]))))
 
 def answers(model: ServingModel) -> bytes:
     """Rows and scores for every history and k, bit for bit."""
-    assert model.encoder is not None
     parts = []
-    for history in HISTORIES:
-        user_vector = model.encoder.encode(np.array(history), np.ones(len(history), dtype=np.int64))
+    for items in HISTORIES:
+        history = HistoryRows(np.array(items), np.ones(len(items), np.int64), np.zeros(len(items), np.int64))
         for k in KS:
-            rows, scores = model.index.best(user_vector, k, np.unique(history))
+            rows, scores = model.scorer.best(history, k, np.unique(items))
             parts += [rows.tobytes(), scores.tobytes()]
     return b"".join(parts)
 

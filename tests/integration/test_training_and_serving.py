@@ -19,6 +19,7 @@ from services.domain.streams import LogBatch
 from services.domain.vocabulary import Vocabulary, input_types
 from services.features.history import Histories
 from services.inference.retrieval import ItemIndex
+from services.inference.scorers import PopularScorer
 from services.inference.serving_model import ServingModel
 
 ITEMS = tuple(ItemId(item) for item in "abcd")
@@ -99,4 +100,4 @@ def serving_model(max_history: int) -> ServingModel:
     """A model of the vocabulary, to turn a history into rows as an answer does; it encodes nothing."""
     manifest = Manifest(ModelVersion("v"), "popularity", "2026-01-31T00:00:00+00:00", 0, "0", 0, 0, 4, max_history)
     index = ItemIndex(np.empty((4, 0), np.float32), np.ones(4, np.float32))
-    return ServingModel(manifest, VOCABULARY, index, encoder=None)
+    return ServingModel(manifest, VOCABULARY, index, PopularScorer(index))

@@ -136,4 +136,4 @@ def test_a_rating_is_read_with_the_sign_of_its_value() -> None:
 def test_an_empty_log_has_no_sequences() -> None:
     items, types, times_us, starts = histories([]).sequences(np.empty(0, np.bool_))
     assert (len(items), len(types), len(times_us), starts.tolist()) == (0, 0, 0, [0])
-    assert (items.dtype, types.dtype, times_us.dtype) == (np.int32, np.int16, np.int64)
+    assert [str(column.dtype) for column in (items, types, times_us)] == ["int32", "int16", "int64"]

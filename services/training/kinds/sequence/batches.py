@@ -165,4 +165,5 @@ def _ranges(firsts: Rows, lasts: Rows) -> Rows:
     """firsts[0] to lasts[0], then firsts[1] to lasts[1], and so on; lasts are outside."""
     sizes = lasts - firsts
     ends = np.cumsum(sizes)
-    return np.arange(int(sizes.sum())) + np.repeat(firsts - (ends - sizes), sizes)
+    ranges: Rows = np.arange(int(sizes.sum())) + np.repeat(firsts - (ends - sizes), sizes)
+    return ranges

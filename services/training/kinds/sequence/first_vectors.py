@@ -23,7 +23,7 @@ def cooccurrence_vectors(sequences: TrainingSequences, num_items: int, dim: int,
     The left singular vectors, times the roots of the singular values, of the positive pointwise mutual information.
     """
     size = num_items + 1
-    torch.sparse.check_sparse_tensor_invariants.disable()  # as it is by default; said, it is not warned of
+    torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call] # the default; said, no warning
     counts = _counts(sequences, size)
     (rows, columns), values = counts.indices(), counts.values()
     if len(values) == 0:

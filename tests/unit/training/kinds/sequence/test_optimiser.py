@@ -21,7 +21,7 @@ class TwoKinds(nn.Module):
 def test_the_first_step_goes_by_the_learning_rate_and_only_linear_weights_decay() -> None:
     """Adam's first step is the gradient's sign; a linear weight of 2 also loses 0.1 x 0.5 x 2."""
     network = TwoKinds()
-    (0.3 * (network.linear.weight + network.embedding.weight).sum()).backward()
+    (0.3 * (network.linear.weight + network.embedding.weight).sum()).backward()  # type: ignore[no-untyped-call]
     AdamW(network, weight_decay=0.5).step(0.1)
     assert network.linear.weight.item() == pytest.approx(2.0 - 0.1 * 0.5 * 2.0 - 0.1, abs=1e-6)
     assert network.embedding.weight.item() == pytest.approx(2.0 - 0.1, abs=1e-6)
@@ -30,7 +30,7 @@ def test_the_first_step_goes_by_the_learning_rate_and_only_linear_weights_decay(
 def test_a_steep_gradient_is_cut_to_the_same_step_and_then_forgotten() -> None:
     network = TwoKinds()
     optimiser = AdamW(network, weight_decay=0.0)
-    (1e6 * network.linear.weight.sum()).backward()
+    (1e6 * network.linear.weight.sum()).backward()  # type: ignore[no-untyped-call]
     optimiser.step(0.1)
     assert network.linear.weight.item() == pytest.approx(1.9, abs=1e-6)
     assert network.linear.weight.grad is None
@@ -42,7 +42,7 @@ def test_it_finds_a_minimum() -> None:
     optimiser = AdamW(network, weight_decay=0.0)
     for _ in range(300):
         loss = ((network.linear.weight - 0.5) ** 2).sum() + ((network.embedding.weight + 1) ** 2).sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step(0.05)
     assert network.linear.weight.item() == pytest.approx(0.5, abs=0.02)
     assert network.embedding.weight.item() == pytest.approx(-1.0, abs=0.02)
@@ -58,7 +58,7 @@ def test_what_was_saved_makes_the_same_steps_go_on() -> None:
                 saved = {name: tensor.clone() for name, tensor in optimiser.state().items()}
                 optimiser = AdamW(network, weight_decay=0.1)
                 optimiser.restore(saved)
-            ((network.linear.weight - step) ** 2 + network.embedding.weight**2).sum().backward()
+            ((network.linear.weight - step) ** 2 + network.embedding.weight**2).sum().backward()  # type: ignore[no-untyped-call]
             optimiser.step(0.05)
     assert at_once.linear.weight.item() == in_two.linear.weight.item()
     assert at_once.embedding.weight.item() == in_two.embedding.weight.item()
