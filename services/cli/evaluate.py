@@ -15,7 +15,12 @@ from services.cli.evaluation_run import EvaluationAsked, run_evaluation
 from services.settings import TrainSettings, load
 
 KINDS: Final[tuple[str, ...]] = get_args(TrainSettings.model_fields["kind"].annotation)
-STAGES: Final[Mapping[str, str]] = {"read": "reading the data", "fit": "fitting", "measure": "measuring"}
+STAGES: Final[Mapping[str, str]] = {
+    "read": "reading the data",
+    "fit": "fitting",
+    "measure": "measuring",
+    "replay": "replaying",
+}
 FIGURES: Final[Mapping[str, str]] = {
     "users": "users asked about",
     "hr_at_10": "HR@10",
@@ -25,6 +30,10 @@ FIGURES: Final[Mapping[str, str]] = {
     "mrr_at_10": "MRR@10",
     "map_at_10": "MAP@10",
     "coverage": "coverage",
+    "frozen_ndcg_at_10": "NDCG@10 if frozen",
+    "gain": "gain over frozen",
+    "popularity_ndcg_at_10": "NDCG@10 of 7 days' popularity",
+    "popularity_gain": "gain over popularity",
     "fit_seconds": "seconds to fit",
     "peak_rss_mib": "most memory, MiB",
 }
@@ -66,6 +75,15 @@ def evaluate(
             "max_history is set, it is 50, 100 or 200, whatever holds 95% of the histories.",
         ),
     ] = None,
+    replay: Annotated[
+        int,
+        typer.Option(
+            metavar="DAYS",
+            min=0,
+            help="With P3: lives so many of the last days through again, trains each night, and says what that gains "
+            "over a model frozen before the first day. 0: off.",
+        ),
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Example: nightjar evaluate --protocol P1 --data my-shop --model popularity
@@ -73,9 +91,11 @@ def evaluate(
     Fits a model kind to a data set, asks it about every user whom the protocol asks about, with the full catalogue
     ranked, and prints the figures. Nothing is published. Exit status 1 when the data cannot be used or does not fit.
     """
+    if replay and protocol != "P3":
+        raise typer.BadParameter("a replay goes by days and needs --protocol P3", param_hint="--replay")
     settings = load()
     console = Console(highlight=False)
-    asked = EvaluationAsked(protocol, data, model, seed, tuple(changes or ()))
+    asked = EvaluationAsked(protocol, data, model, seed, tuple(changes or ()), replay)
     with progress(Console(stderr=True, highlight=False)) as show:
         figures = run_evaluation(settings, asked, show)
     if as_json:
@@ -100,19 +120,30 @@ def progress(console: Console) -> Iterator[Callable[[Mapping[str, Any]], None]]:
             elif said.get("event") == "epoch":
                 figures = f"{said['epoch']}/{said['max_epochs']} loss {said['loss']:.3f}"
                 bar.update(task, total=said["max_epochs"], completed=said["epoch"], figures=figures)
+            elif said.get("event") == "day":
+                bar.update(task, stage=f"day {said['number']} of {said['num_days']}", figures=_of_day(said))
 
         yield show
 
 
 def table(figures: Mapping[str, Any]) -> Table:
-    """The figures of one model, one a line."""
+    """The figures of one model, one a line, a gain with its interval."""
     shown = Table(title=f"{figures['model']} under {figures['protocol']}", title_justify="left")
     shown.add_column("figure")
     shown.add_column("value", justify="right")
+    shown.add_column("95% interval")
     for name, title in FIGURES.items():
         if name in figures:
-            shown.add_row(title, _written(figures[name]))
+            low, high = figures.get(f"{name}_ci", (None, None))
+            interval = "" if low is None or high is None else f"{_written(low)} to {_written(high)}"
+            shown.add_row(title, _written(figures[name]), interval)
     return shown
+
+
+def _of_day(said: Mapping[str, Any]) -> str:
+    if "date" not in said:
+        return "nobody to ask"
+    return f"{said['date']} NDCG@10 {said['ndcg_at_10']:.4f}, frozen {said['frozen_ndcg_at_10']:.4f}"
 
 
 def _written(value: float) -> str:

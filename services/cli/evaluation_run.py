@@ -34,11 +34,19 @@ class EvaluationAsked:
     seed: int | None = None
     changes: Sequence[str] = ()
     """FIELD=VALUE each."""
+    replay_days: int = 0
+    """0: no replay."""
 
     @property
     def arguments(self) -> list[str]:
         """For the child."""
-        named = {"--protocol": self.protocol, "--data": self.folder, "--model": self.kind, "--seed": self.seed}
+        named = {
+            "--protocol": self.protocol,
+            "--data": self.folder,
+            "--model": self.kind,
+            "--seed": self.seed,
+            "--replay": self.replay_days or None,
+        }
         flags = [f"{name}={value}" for name, value in named.items() if value is not None]
         return flags + [f"--set={change}" for change in self.changes]
 
@@ -51,7 +59,7 @@ def run_evaluation(
 ) -> Mapping[str, Any]:
     """Evaluates and blocks until the figures are there; the child's log is `logs/evaluation.log`.
 
-    on_line gets its stages and epochs. The child reads the settings itself, so that what nobody set stays unset.
+    on_line gets its stages, epochs and days. The child reads the settings itself, so that what nobody set stays unset.
     Raises what the evaluation failed of: BadData, NotEnoughData, InvalidSettings, MissingDependency, or TrainingFailed.
     """
     log_path = log_of(settings, "evaluation")

@@ -72,6 +72,15 @@ def test_a_sequence_model_finds_the_planted_walk_and_the_same_seed_the_same_figu
     }
 
 
+def test_a_replay_says_what_nightly_training_gains(tmp_path: Path, data: Path) -> None:
+    command = ["--protocol", "P3", "--replay", 3, "--data", data, "--model", "popularity", "--json"]
+    found = figures(run(tmp_path, *command))
+    assert found.keys() >= ASKED_FOR | {"frozen_ndcg_at_10", "popularity_ndcg_at_10", "gain_ci", "popularity_gain_ci"}
+    low, high = found["gain_ci"]
+    assert low <= found["ndcg_at_10"] - found["frozen_ndcg_at_10"] <= high
+    assert 1 <= len(found["days"]) <= 3
+
+
 def test_the_table_goes_to_standard_output_and_the_progress_does_not(tmp_path: Path, data: Path) -> None:
     done = run(tmp_path, "--protocol", "P1", "--data", data, "--model", "popularity")
     assert done.returncode == 0, done.stderr

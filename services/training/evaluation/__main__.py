@@ -1,8 +1,9 @@
-"""`python -m services.training.evaluation --protocol P1|P2|P3 --data FOLDER [--model KIND] [--set FIELD=VALUE ...]`.
+"""`python -m services.training.evaluation --protocol P1|P2|P3 --data FOLDER`: a model kind on a data set. See --help.
 
-Says how it goes as JSON lines on standard output: {"event": "stage", "name": "read"|"fit"|"measure"}, {"event":
-"epoch", ...} as `python -m services.training` does, and last either {"event": "done", "figures": {...}} or {"event":
-"failed", "reason": ..., "message": ...} with exit status 1. Logs go to standard error. SIGTERM ends it with status 143.
+Says how it goes as JSON lines on standard output: {"event": "stage", "name": "read"|"fit"|"measure"|"replay"},
+{"event": "epoch", ...} as `python -m services.training` does, {"event": "day", "number": 3, "num_days": 14, ...}, and
+last {"event": "done", "figures": {...}}, or {"event": "failed", "reason": ..., "message": ...} and exit status 1. Logs
+go to standard error. SIGTERM ends it with status 143.
 """
 
 import argparse
@@ -47,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder of events.parquet, and items.parquet if any")
     parser.add_argument("--model", help="the model kind; unset: NIGHTJAR_TRAIN__KIND")
     parser.add_argument("--seed", type=int, help="unset: NIGHTJAR_TRAIN__SEED")
+    parser.add_argument(
+        "--replay", type=int, default=0, help="with P3: so many of the last days, night by night; 0: off"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="one training setting")
     return parser
 
@@ -56,7 +60,7 @@ def _asked(arguments: argparse.Namespace, loaded: settings.Settings) -> Asked:
     changes = list(arguments.set)
     changes += [] if arguments.model is None else [f"kind={arguments.model}"]
     changes += [] if arguments.seed is None else [f"seed={arguments.seed}"]
-    return Asked(arguments.data, arguments.protocol, changed(loaded.train, changes))
+    return Asked(arguments.data, arguments.protocol, changed(loaded.train, changes), arguments.replay)
 
 
 def _run(asked: Asked) -> Mapping[str, Any]:

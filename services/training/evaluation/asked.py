@@ -14,6 +14,8 @@ from services.settings import TrainSettings
 
 @dataclass(frozen=True)
 class Asked:
+    """Raises InvalidSettings for a replay that is none."""
+
     folder: Path
     """Of the data set, as `adapters.evaluation_folder` reads it."""
     protocol: str
@@ -22,6 +24,10 @@ class Asked:
     """The model kind, its options and the seed."""
     replay_days: int = 0
     """How many of the last days are lived through again; 0: the protocol's table instead."""
+
+    def __post_init__(self) -> None:
+        if self.replay_days < 0 or (self.replay_days and self.protocol != "P3"):
+            raise InvalidSettings("--replay takes a number of days, and --protocol P3 with it.")
 
     @property
     def max_history(self) -> int | None:

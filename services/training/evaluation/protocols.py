@@ -101,9 +101,8 @@ def _by_time(data: EvaluationData, test_days: int, *, validates: bool) -> Task:
 
 def at_time(data: EvaluationData, cut_s: int, end_s: int, *, validation_days: float, validates: bool) -> Task:
     """What was known at a moment, and what users who were known chose from then to the end that was new to them."""
-    order = np.flatnonzero(data.times_s < end_s)
-    order = order[np.lexsort((order, data.times_s[order], data.users.codes[order]))]
-    times_us = data.times_s[order] * SECOND_US
+    events = events_before(data, end_s)
+    times_us = events.event_times_us
     fit_end_us = int((cut_s - validation_days * DAY_S) * SECOND_US)
     split = split_at(times_us, fit_end_us, cut_s * SECOND_US)
     if not validates:
@@ -111,12 +110,18 @@ def at_time(data: EvaluationData, cut_s: int, end_s: int, *, validation_days: fl
     # One question a user for the whole part: nobody knows more at its end than at its start.
     begins_us = np.array([0, fit_end_us, cut_s * SECOND_US])
     split = replace(split, asked_at_us=np.maximum(begins_us[split.parts], 0))
-    events = _columns(data, order, times_us)
     dataset = assemble(events, EVENT_TYPES, split, data.features, item_parts=Part.VALIDATION)
     return Task(
         replace(dataset, validation=_known(dataset, dataset.validation), holdout=_known(dataset, dataset.holdout)),
         Repeats.SKIPPED,
     )
+
+
+def events_before(data: EvaluationData, end_s: int) -> EventColumns:
+    """What happened before a moment, user after user and by time. The rows of users are the same for any moment."""
+    order = np.flatnonzero(data.times_s < end_s)
+    order = order[np.lexsort((order, data.times_s[order], data.users.codes[order]))]
+    return _columns(data, order, data.times_s[order] * SECOND_US)
 
 
 def _known(dataset: Dataset, moments: Moments) -> Moments:

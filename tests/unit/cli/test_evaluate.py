@@ -54,6 +54,7 @@ def test_the_child_is_told_everything_that_was_asked(settings: Settings) -> None
         "--set=dim=32",
         "--set=dropout=0.1",
     ]
+    assert EvaluationAsked("P3", Path("x"), replay_days=14).arguments[-1] == "--replay=14"
     assert EvaluationAsked("P2", Path("-odd name")).arguments == ["--protocol=P2", "--data=-odd name"]
 
 
@@ -87,12 +88,21 @@ def test_the_table_shows_counts_whole_and_shares_with_four_digits() -> None:
     assert ["seconds", "to", "fit", "31.2"] in lines
 
 
+def test_the_table_of_a_replay_shows_what_is_gained_and_how_sure_that_is() -> None:
+    replayed = {**FIGURES, "protocol": "P3", "frozen_ndcg_at_10": 0.07, "gain": -0.001, "gain_ci": [-0.003, 0.001]}
+    out = StringIO()
+    Console(file=out, width=80).print(table(replayed))
+    lines = [" ".join(line.replace("│", "").split()) for line in out.getvalue().splitlines()]
+    assert "gain over frozen -0.0010 -0.0030 to 0.0010" in lines
+
+
 def test_progress_takes_what_a_child_may_say() -> None:
     """Stages we do not know and lines that are none are no reason to stop."""
+    quiet = {"event": "day", "number": 1, "num_days": 14}
     epoch = {"event": "epoch", "epoch": 2, "max_epochs": 6, "loss": 5.5}
     out = StringIO()
     with progress(Console(file=out, width=80)) as show:
-        for said in ({}, {"event": "stage", "name": "new"}, {"event": "stage", "name": "fit"}, epoch):
+        for said in ({}, {"event": "stage", "name": "new"}, quiet, {"event": "stage", "name": "fit"}, epoch):
             show(said)
     assert "fitting" in out.getvalue()
     assert "2/6 loss 5.500" in out.getvalue()
@@ -111,6 +121,8 @@ def test_the_kinds_are_those_of_the_settings() -> None:
         ["--protocol", "P4", "--data", "x"],
         ["--protocol", "P1", "--data", "x", "--model", "teapot"],
         ["--protocol", "P1", "--data", "x", "--seed", "-1"],
+        ["--protocol", "P1", "--data", "x", "--replay", "14"],
+        ["--protocol", "P3", "--data", "x", "--replay", "-1"],
     ],
 )
 def test_a_misuse_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,3 +43,9 @@ def test_the_length_of_a_history_is_asked_for_only_if_somebody_set_it() -> None:
     assert Asked(Path(), "P1", unset).max_history is None
     assert Asked(Path(), "P1", by_default).max_history == TrainSettings().max_history
     assert Asked(Path(), "P1", TrainSettings(max_history=7)).max_history == 7
+
+
+@pytest.mark.parametrize(("protocol", "days"), [("P1", 14), ("P2", 1), ("P3", -1)])
+def test_a_replay_goes_by_days(protocol: str, days: int) -> None:
+    with pytest.raises(InvalidSettings, match="--protocol P3"):
+        Asked(Path(), protocol, TrainSettings(), days)

@@ -10,6 +10,7 @@ import pytest
 from services.domain.errors import NotEnoughData
 from services.domain.evaluation_data import EvaluationData
 from services.domain.event_columns import Words
+from services.domain.ids import UserId
 from services.training.data.dataset import Moments
 from services.training.evaluation.protocols import DAY_S, Protocol, Task, at_time, cut
 from services.training.evaluation.ranking import Repeats
@@ -91,7 +92,7 @@ def test_a_time_that_goes_back_does_not_change_the_order_nor_another_users_times
     assert asked(task, task.dataset.holdout)["ann"] == ("abc", "d")
     sequences = task.dataset.sequences
     assert (np.diff(sequences.times_us)[sequences.user_rows[1:] == sequences.user_rows[:-1]] > 0).all()
-    zoe = sequences.times_us[sequences.user_rows == task.dataset.histories.user_rows["zoe"]]
+    zoe = sequences.times_us[sequences.user_rows == task.dataset.histories.user_rows[UserId("zoe")]]
     assert (zoe // 1_000_000).tolist() == list(range(START_S, START_S + 6))
 
 
