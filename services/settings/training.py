@@ -24,7 +24,7 @@ def _known_crontab(expression: str) -> str:
 
 
 class TrainSettings(Section):
-    kind: Literal["sequence", "popularity"] = "sequence"
+    kind: Literal["sequence", "ials", "ease", "item_knn", "gf_cf", "popularity"] = "sequence"
     """The model kind to train."""
     dim: int = Field(default=128, ge=4, le=4096, multiple_of=4)
     """Dimension of user and item vectors."""

@@ -3,6 +3,8 @@
 What was measured is what is published; parameters are not fitted to the holdout afterwards (ADR 0004).
 """
 
+import hashlib
+import json
 import secrets
 import tempfile
 import time
@@ -26,7 +28,7 @@ from services.training.data.forgotten import without_forgotten
 from services.training.evaluation.holdout import measure
 from services.training.export import write_draft
 from services.training.kinds.popularity import most_telling
-from services.training.model import EpochReport, FitEnd, TrainableModel
+from services.training.model import EpochReport, FitEnd, Resumable, TrainableModel
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +62,8 @@ class TrainingJob:
     clock: Clock
     recipe: Recipe
     report: Report
+    checkpoint: Path | None = None
+    """Where a run keeps how far it is, for one that is killed; None: nowhere."""
 
     def run(self, until_us: int | None = None) -> Model:
         """Trains on the events before `until_us`, or on all; blocks, and returns what was registered.
@@ -82,13 +86,23 @@ class TrainingJob:
             with_new_items=knows_content,
         )
         self._stage("fit", num_events=len(dataset.sequences.items), num_items=dataset.num_items)
+        if self.checkpoint is not None and isinstance(model, Resumable):
+            model.resume(self.checkpoint, self._key(dataset))
         started = time.monotonic()
         fit_end = model.fit(dataset, self._epoch)
         fit_s = time.monotonic() - started
         self._stage("evaluate", num_events=len(dataset.holdout))
         metrics = {**measure(model, dataset, recipe.max_history, recipe.seed), "fit_s": fit_s}
         manifest = self._manifest(model, dataset, metrics, data_version, until_us, fit_end)
-        return self._register(self._publish(model, dataset, manifest), manifest)
+        registered = self._register(self._publish(model, dataset, manifest), manifest)
+        if self.checkpoint is not None:
+            self.checkpoint.unlink(missing_ok=True)
+        return registered
+
+    def _key(self, dataset: Dataset) -> str:
+        """What a checkpoint must be of to go on from it: the same data, settings and code."""
+        settings = json.dumps([self.recipe.configuration, self.recipe.code_version], sort_keys=True, default=str)
+        return f"{dataset.fingerprint()}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
     def _features(self) -> Mapping[ItemId, Sequence[str]]:
         found = {item.item_id: item_features(item) for item in self.items.each()}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -58,9 +58,18 @@ class Capabilities:
     new_items: bool = False
     """An item without events gets a usable vector from its content."""
     resumable: bool = False
-    """Fitting goes on from a checkpoint, and can start from an earlier model."""
+    """It is Resumable: fitting goes on from a checkpoint."""
     max_items: int | None = None
     """The largest catalogue it can be fitted to; None: whatever memory holds."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A kind whose fitting goes on where a killed run was."""
+
+    def resume(self, checkpoint: Path, key: str) -> None:
+        """From now on `fit` keeps how far it is in this file, and starts from it if it holds progress of this key."""
+        ...
 
 
 class TrainableModel(Protocol):

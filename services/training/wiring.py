@@ -16,7 +16,8 @@ from services.registry.wiring import open_registry
 from services.settings import Settings, TrainSettings
 from services.training.code_version import code_version, library_versions
 from services.training.job import Recipe, Report, TrainingJob
-from services.training.kinds.popularity import Popularity
+from services.training.kinds import factory
+from services.training.kinds.factory import SEEDED
 from services.training.kinds.sequence.encoder import SequenceEncoder
 from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import TrainableModel
@@ -36,6 +37,7 @@ def build(settings: Settings, report: Report) -> TrainingJob:
         clock=clock,
         recipe=recipe(settings),
         report=report,
+        checkpoint=settings.home_folder / "run" / "training.safetensors",
     )
 
 
@@ -76,6 +78,7 @@ def recipe(settings: Settings) -> Recipe:
 
 def make_model(train: TrainSettings) -> TrainableModel:
     """The kind that the settings name, not fitted yet."""
-    if train.kind == "popularity":
-        return Popularity()
+    if train.kind != SequenceEncoder.kind:
+        seeded = {"seed": train.seed} if train.kind in SEEDED else {}
+        return factory.make_model(train.kind, **seeded)
     return SequenceEncoder(EncoderOptions(**{name: getattr(train, name) for name in EncoderOptions.__slots__}))

@@ -1,7 +1,8 @@
 """What a model is trained, stopped early and measured on. Built by `assembly` from a split of the log's events."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final, Self, TypeAlias
 
 import numpy as np
@@ -132,3 +133,13 @@ class Dataset:
     @property
     def num_items(self) -> int:
         return len(self.vocabulary.item_ids)
+
+    def fingerprint(self) -> str:
+        """The same for the same things to learn from, hexadecimal: what a checkpoint belongs to."""
+        digest = hashlib.blake2b(self.vocabulary.to_json().encode(), digest_size=16)
+        digest.update("\n".join(self.content.names).encode())
+        for part in (self.sequences, self.content, self.validation):
+            arrays = (getattr(part, each.name) for each in fields(part))
+            for array in (array for array in arrays if isinstance(array, np.ndarray)):
+                digest.update(np.ascontiguousarray(array).view(np.uint8))
+        return digest.hexdigest()

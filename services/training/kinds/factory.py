@@ -19,6 +19,9 @@ _MAKERS: Final[Mapping[str, Callable[..., TrainableModel]]] = {
     Ials.kind: lambda **options: Ials(IalsOptions(**options)),
 }
 
+SEEDED: Final = frozenset({GraphFilter.kind, Ials.kind})
+"""Those whose options have a seed."""
+
 KINDS: Final = tuple(_MAKERS)
 """The names that `make_model` knows."""
 

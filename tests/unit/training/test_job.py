@@ -166,3 +166,41 @@ def test_versions_sort_by_time_and_differ_within_a_millisecond() -> None:
     assert versions == sorted(versions)
     assert versions[0].startswith("20261123T154500.123Z-")
     assert len({new_version(moment) for _ in range(20)}) > 1
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_goes_on_when_it_is_started_again(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
+    """Killed after its first epoch of two: the second run fits the second epoch alone, and leaves no checkpoint."""
+    checkpoint, events = tmp_path / "run" / "training.safetensors", FakeEventLog(planted_events(60, 20))
+
+    def die(line: Mapping[str, Any]) -> None:
+        if line["event"] == "epoch":
+            raise Killed
+
+    killed, again = (Run(tmp_path, quick, events) for _ in range(2))
+    with pytest.raises(Killed):
+        replace(killed.job, checkpoint=checkpoint, report=die).run()
+    assert checkpoint.is_file()
+    model = replace(again.job, checkpoint=checkpoint).run()
+    assert [line["epoch"] for line in again.said if line["event"] == "epoch"] == [2]
+    assert not checkpoint.exists()
+    whole = Run(tmp_path, quick, events).job.run()
+    assert {**model.metrics, "fit_s": 0.0} == {**whole.metrics, "fit_s": 0.0}
+
+
+def test_a_run_on_other_data_does_not_go_on_from_it(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
+    checkpoint = tmp_path / "training.safetensors"
+
+    def die(line: Mapping[str, Any]) -> None:
+        if line["event"] == "epoch":
+            raise Killed
+
+    killed = Run(tmp_path, quick)
+    with pytest.raises(Killed):
+        replace(killed.job, checkpoint=checkpoint, report=die).run()
+    other = Run(tmp_path, quick, FakeEventLog(planted_events(60, 20, seed=8)))
+    replace(other.job, checkpoint=checkpoint).run()
+    assert [line["epoch"] for line in other.said if line["event"] == "epoch"] == [1, 2]

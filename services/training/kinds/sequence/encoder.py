@@ -36,10 +36,10 @@ class SequenceEncoder:
     kind = "sequence"
     capabilities = Capabilities(personal=True, validates=True, ordered=True, new_items=True, resumable=True)
 
-    def __init__(self, options: EncoderOptions, resuming: Resuming | None = None) -> None:
+    def __init__(self, options: EncoderOptions) -> None:
         self.options = options
         self.dim = options.dim
-        self._resuming = resuming
+        self._resuming: Resuming | None = None
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network: EncoderNetwork | None = None
         self._item_vectors = torch.empty(0)
@@ -50,6 +50,10 @@ class SequenceEncoder:
         if self._network is None:
             raise TrainingFailed("The sequence encoder has not been fitted yet; call fit first.")
         return self._network
+
+    def resume(self, checkpoint: Path, key: str) -> None:
+        """See Resumable."""
+        self._resuming = Resuming(checkpoint, key)
 
     def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
         """See TrainableModel. Ends with the weights of the epoch that had the best validation NDCG@10, or, where no
