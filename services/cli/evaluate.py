@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, Literal, get_args
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from services.cli.evaluation_run import EvaluationAsked, run_evaluation
+from services.cli.evaluation_tables import tables
 from services.settings import TrainSettings, load
 
 KINDS: Final[tuple[str, ...]] = get_args(TrainSettings.model_fields["kind"].annotation)
@@ -21,23 +21,6 @@ STAGES: Final[Mapping[str, str]] = {
     "measure": "measuring",
     "replay": "replaying",
 }
-FIGURES: Final[Mapping[str, str]] = {
-    "users": "users asked about",
-    "hr_at_10": "HR@10",
-    "ndcg_at_10": "NDCG@10",
-    "recall_at_20": "Recall@20",
-    "ndcg_at_20": "NDCG@20",
-    "mrr_at_10": "MRR@10",
-    "map_at_10": "MAP@10",
-    "coverage": "coverage",
-    "frozen_ndcg_at_10": "NDCG@10 if frozen",
-    "gain": "gain over frozen",
-    "popularity_ndcg_at_10": "NDCG@10 of 7 days' popularity",
-    "popularity_gain": "gain over popularity",
-    "fit_seconds": "seconds to fit",
-    "peak_rss_mib": "most memory, MiB",
-}
-"""What the table shows, in this order, and by which name."""
 
 
 def _is_kind(value: str | None) -> str | None:
@@ -101,7 +84,8 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(figures))
     else:
-        console.print(table(figures))
+        for table in tables(figures):
+            console.print(table)
 
 
 @contextmanager
@@ -126,28 +110,7 @@ def progress(console: Console) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         yield show
 
 
-def table(figures: Mapping[str, Any]) -> Table:
-    """The figures of one model, one a line, a gain with its interval."""
-    shown = Table(title=f"{figures['model']} under {figures['protocol']}", title_justify="left")
-    shown.add_column("figure")
-    shown.add_column("value", justify="right")
-    shown.add_column("95% interval")
-    for name, title in FIGURES.items():
-        if name in figures:
-            low, high = figures.get(f"{name}_ci", (None, None))
-            interval = "" if low is None or high is None else f"{_written(low)} to {_written(high)}"
-            shown.add_row(title, _written(figures[name]), interval)
-    return shown
-
-
 def _of_day(said: Mapping[str, Any]) -> str:
     if "date" not in said:
         return "nobody to ask"
     return f"{said['date']} NDCG@10 {said['ndcg_at_10']:.4f}, frozen {said['frozen_ndcg_at_10']:.4f}"
-
-
-def _written(value: float) -> str:
-    """Counts whole, shares with four digits, what is large with one."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.1f}" if value >= 10 else f"{value:.4f}"

@@ -3,15 +3,20 @@
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from services.domain.errors import NotEnoughData
 from services.domain.evaluation_data import EvaluationData
+from services.features.history import Rows
+from services.training.data.dataset import Dataset
+from services.training.evaluation.calibration import miscalibration
+from services.training.evaluation.exposure import gini, novelty, self_information
 from services.training.evaluation.intervals import bootstrap_mean
 from services.training.evaluation.metrics import coverage
 from services.training.evaluation.protocols import Protocol, Task, cut
 from services.training.evaluation.ranking import NOTHING, Ranked, Repeats, rank_targets
+from services.training.evaluation.slices import Slice, slices
 from services.training.kinds.popularity import most_telling
 from services.training.model import EpochReport, TrainableModel
 
@@ -37,7 +42,12 @@ class Figures:
     map_at_10: float
     ndcg_at_10_ci: tuple[float, float]
     """95%, resampling users."""
-    with_repeats: dict[str, Any] | None = None
+    novelty: float
+    """Bits that an item in somebody's first ten says of them; this and the next three: see their modules."""
+    gini: float
+    miscalibration: float | None
+    slices: list[Slice]
+    with_repeats: dict[str, float] | None = None
     """HR@10 and NDCG@10 where re-buying counts, too; P3 alone."""
 
 
@@ -65,13 +75,12 @@ def figures_of(
 
 
 def measured(task: Task, model: TrainableModel, max_history: int, fit_seconds: float, *, seed: int = 0) -> Figures:
-    """The figures of a fitted model."""
-    ranked = ranked_by(task, model, max_history, task.repeats)
+    """The figures of a fitted model; raises NotEnoughData when all that is asked for repeats what a user had before."""
+    dataset, ranked = task.dataset, ranked_by(task, model, max_history, task.repeats)
+    if not len(ranked):
+        raise NotEnoughData("Each item of the test is one that its user had before; there is nothing to predict.")
     judged, shown = ranked.by_question, ranked.lists[:, :10]
-    again = None
-    if task.repeats is Repeats.SKIPPED and task.dataset.bounds_us:
-        with_repeats = ranked_by(task, model, max_history, Repeats.SHOWN).by_question
-        again = {"hr_at_10": float(with_repeats.hits(10).mean()), "ndcg_at_10": float(with_repeats.ndcg(10).mean())}
+    information = self_information(dataset.counted, dataset.num_items)
     interval = bootstrap_mean(judged.ndcg(10), judged.user_rows, seed=seed)
     return Figures(
         users=len(judged.num_relevant),
@@ -79,14 +88,23 @@ def measured(task: Task, model: TrainableModel, max_history: int, fit_seconds: f
         ndcg_at_10=float(judged.ndcg(10).mean()),
         recall_at_20=float(judged.recall(20).mean()),
         ndcg_at_20=float(judged.ndcg(20).mean()),
-        coverage=coverage(shown[shown != NOTHING], task.dataset.num_items),
+        coverage=coverage(shown[shown != NOTHING], dataset.num_items),
         fit_seconds=fit_seconds,
         peak_rss_mib=peak_rss_mib(),
         mrr_at_10=float(judged.reciprocal_rank(10).mean()),
         map_at_10=float(judged.average_precision(10).mean()),
         ndcg_at_10_ci=(interval.low, interval.high),
-        with_repeats=again,
+        novelty=novelty(shown, information),
+        gini=gini(shown, dataset.num_items),
+        miscalibration=miscalibration(histories_asked(ranked, dataset, max_history), shown, dataset.content),
+        slices=slices(ranked, dataset, seed),
+        with_repeats=_with_repeats(task, model, max_history) if task.dataset.bounds_us else None,
     )
+
+
+def _with_repeats(task: Task, model: TrainableModel, max_history: int) -> dict[str, float]:
+    judged = ranked_by(task, model, max_history, Repeats.SHOWN).by_question
+    return {"hr_at_10": float(judged.hits(10).mean()), "ndcg_at_10": float(judged.ndcg(10).mean())}
 
 
 def ranked_by(task: Task, model: TrainableModel, max_history: int, repeats: Repeats) -> Ranked:
@@ -94,6 +112,12 @@ def ranked_by(task: Task, model: TrainableModel, max_history: int, repeats: Repe
     return rank_targets(
         model.score, dataset.holdout, dataset.histories, most_telling(dataset), max_history, repeats=repeats
     )
+
+
+def histories_asked(ranked: Ranked, dataset: Dataset, max_history: int) -> Iterator[Rows]:
+    """The item rows that each list was an answer to."""
+    for user, time_us in zip(ranked.question_users.tolist(), ranked.question_times_us.tolist(), strict=True):
+        yield dataset.histories.as_of(user, time_us, max_history).items
 
 
 def peak_rss_mib() -> float:

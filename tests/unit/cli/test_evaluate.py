@@ -10,8 +10,9 @@ from typing import Any, get_args
 import pytest
 from rich.console import Console
 
-from services.cli.evaluate import KINDS, progress, table
+from services.cli.evaluate import KINDS, progress
 from services.cli.evaluation_run import EvaluationAsked, run_evaluation
+from services.cli.evaluation_tables import tables
 from services.cli.main import run
 from services.domain.errors import BadData, InvalidSettings, NightjarError, NotEnoughData, TrainingFailed
 from services.settings import Settings, TrainSettings, load
@@ -79,21 +80,33 @@ def test_a_child_that_dies_without_a_word_names_its_log(settings: Settings) -> N
         run_evaluation(settings, ASKED, lambda _: None, saying(then="import os; os.kill(os.getpid(), 9)"))
 
 
-def test_the_table_shows_counts_whole_and_shares_with_four_digits() -> None:
+def lines_of(figures: Mapping[str, Any]) -> list[str]:
     out = StringIO()
-    Console(file=out, width=80).print(table(FIGURES))
-    lines = [line.replace("│", "").split() for line in out.getvalue().splitlines()]
-    assert ["users", "asked", "about", "6,040"] in lines
-    assert ["NDCG@10", "0.0178"] in lines
-    assert ["seconds", "to", "fit", "31.2"] in lines
+    Console(file=out, width=100).print(*tables(figures))
+    return [" ".join(line.replace("│", "").split()) for line in out.getvalue().splitlines()]
+
+
+def test_the_table_shows_counts_whole_and_shares_with_four_digits() -> None:
+    lines = lines_of({**FIGURES, "miscalibration": None})
+    assert {"users asked about 6,040", "NDCG@10 0.0178", "seconds to fit 31.2"} <= set(lines)
+    assert not any("miscalibration" in line for line in lines)
+
+
+def test_slices_and_days_have_tables_of_their_own() -> None:
+    """What others named, such as an event type, is no markup."""
+    part = {"num_users": 7, "num_targets": 9, "hr_at_10": 0.5, "ndcg_at_10": 0.25, "ndcg_at_10_ci": [0.2, 0.3]}
+    day = {
+        "date": "2026-01-31", "users": 3, "ndcg_at_10": 0.1, "frozen_ndcg_at_10": 0.05, "popularity_ndcg_at_10": 0.2,
+        "fit_seconds": 12.0,
+    }  # fmt: skip
+    lines = lines_of({**FIGURES, "slices": [{"name": "event [red]buy", **part}], "days": [day]})
+    assert "event [red]buy 7 9 0.5000 0.2500 0.2000 to 0.3000" in lines
+    assert "2026-01-31 3 0.1000 0.0500 0.2000 12.0" in lines
 
 
 def test_the_table_of_a_replay_shows_what_is_gained_and_how_sure_that_is() -> None:
     replayed = {**FIGURES, "protocol": "P3", "frozen_ndcg_at_10": 0.07, "gain": -0.001, "gain_ci": [-0.003, 0.001]}
-    out = StringIO()
-    Console(file=out, width=80).print(table(replayed))
-    lines = [" ".join(line.replace("│", "").split()) for line in out.getvalue().splitlines()]
-    assert "gain over frozen -0.0010 -0.0030 to 0.0010" in lines
+    assert "gain over frozen -0.0010 -0.0030 to 0.0010" in lines_of(replayed)
 
 
 def test_progress_takes_what_a_child_may_say() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from services.domain.errors import NotEnoughData
 from services.domain.evaluation_data import EvaluationData
 from services.domain.event_columns import Words
 from services.training.data.dataset import Dataset
@@ -76,3 +77,22 @@ def test_by_time_also_counts_what_was_bought_again() -> None:
     figures = figures_of(data, Protocol.BY_TIME, InOrder(), 50, lambda _: None)
     assert (figures.users, figures.ndcg_at_10) == (1, 1.0)
     assert figures.with_repeats == {"hr_at_10": 1.0, "ndcg_at_10": 1.0}
+
+
+def test_a_test_of_what_users_had_before_predicts_nothing() -> None:
+    """A figure of nothing would be no number."""
+    rows = [("ann", "a"), ("ann", "b"), ("ann", "a"), ("zoe", "b"), ("zoe", "a"), ("zoe", "b")]
+    users, items = (Words.of(column) for column in zip(*rows, strict=True))
+    data = EvaluationData(users, items, np.arange(6), np.array([False, False, True] * 2))
+    with pytest.raises(NotEnoughData, match="nothing to predict"):
+        figures_of(data, Protocol.GIVEN_SPLIT, InOrder(), 50, lambda _: None)
+
+
+def test_slices_and_what_is_shown_are_figures_too() -> None:
+    """Without content there is no calibration to speak of."""
+    figures = figures_of(next_item_data(), Protocol.NEXT_ITEM, InOrder(), 50, lambda _: None)
+    assert [part.name for part in figures.slices][:2] == ["all", "users with 10 events or more"]
+    assert figures.slices[0].ndcg_at_10 == pytest.approx(figures.ndcg_at_10)
+    assert figures.novelty > 0
+    assert 0 < figures.gini < 1
+    assert figures.miscalibration is None
