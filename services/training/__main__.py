@@ -4,6 +4,9 @@ Says how it goes as JSON lines on standard output: {"event": "stage", "name": ..
 "max_epochs": 8, "loss": ..., "valid_ndcg_at_10": ..., "examples_per_s": ..., "elapsed_s": ...}, and last either
 {"event": "done", "version": ..., "metrics": {...}} or {"event": "failed", "reason": ..., "message": ...} with exit
 status 1. Logs go to standard error. SIGTERM ends it with status 143 and nothing published.
+
+Several processes fit one model under `torchrun --nproc-per-node=2 -m services.training`: each needs the same settings
+and the same folders, and the first one reports, measures and publishes.
 """
 
 import argparse
@@ -43,23 +46,32 @@ def main() -> int:
         log.error("training_failed", reason=error.reason.value, error=str(error))
         _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
         return 1
-    _say({"event": "done", "version": model.version, "metrics": dict(model.metrics)})
+    if model is not None:
+        _say({"event": "done", "version": model.version, "metrics": dict(model.metrics)})
     return 0
 
 
-def _run(loaded: settings.Settings, until_us: int | None) -> Model:
+def _run(loaded: settings.Settings, until_us: int | None) -> Model | None:
+    """The registered model; None for a worker that only assists."""
     try:
         from services.training import wiring
     except ImportError as error:
         raise MissingDependency(
             f"Training needs {error.name}; get it with `pip install 'nightjar-server[train]'`."
         ) from error
-    return wiring.build(loaded, _say).run(until_us)
+    if wiring.leads():
+        return wiring.build(loaded, _say).run(until_us)
+    wiring.build(loaded, _say_nothing).assist(until_us)
+    return None
 
 
 def _say(line: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
+
+
+def _say_nothing(line: Mapping[str, Any]) -> None:
+    """The leader speaks for all."""
 
 
 def _microseconds(text: str) -> int:

@@ -29,6 +29,7 @@ from services.training.evaluation.holdout import measure
 from services.training.export import write_draft
 from services.training.kinds.popularity import most_telling
 from services.training.model import EpochReport, FitEnd, Resumable, TrainableModel
+from services.training.workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,15 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class _Fitted:
+    model: TrainableModel
+    dataset: Dataset
+    data_version: int
+    fit_end: FitEnd
+    fit_s: float
+
+
+@dataclass(frozen=True)
 class TrainingJob:
     events: EventLog
     items: ItemSource
@@ -71,9 +81,20 @@ class TrainingJob:
         Raises NotEnoughData and TrainingFailed; then nothing was published. Also raises CatalogDown, and then a
         published bundle may be left that nobody knows of: harmless, since only registered versions serve.
         """
-        recipe = self.recipe
+        fitted = self._fitted(until_us)
+        registered = self._registered(fitted, until_us)
+        if self.checkpoint is not None:
+            self.checkpoint.unlink(missing_ok=True)
+        return registered
+
+    def assist(self, until_us: int | None = None) -> None:
+        """What a worker beside the leader does of a run, see `workers`: it fits, and leaves the rest to the leader."""
+        self._fitted(until_us)
+
+    def _fitted(self, until_us: int | None) -> "_Fitted":
+        recipe, workers = self.recipe, Workers.of_environment()
         self._stage("read")
-        data_version = self.events.version()
+        data_version = workers.agree(self.events.version())
         model = recipe.model()
         knows_content = model.capabilities.new_items
         dataset = build_dataset(
@@ -85,19 +106,20 @@ class TrainingJob:
             features_of=self._features() if knows_content else {},
             with_new_items=knows_content,
         )
+        workers.must_share("data", dataset.fingerprint() if workers.size > 1 else "")
         self._stage("fit", num_events=len(dataset.sequences.items), num_items=dataset.num_items)
         if self.checkpoint is not None and isinstance(model, Resumable):
             model.resume(self.checkpoint, self._key(dataset))
         started = time.monotonic()
         fit_end = model.fit(dataset, self._epoch)
-        fit_s = time.monotonic() - started
+        return _Fitted(model, dataset, data_version, fit_end, time.monotonic() - started)
+
+    def _registered(self, fitted: "_Fitted", until_us: int | None) -> Model:
+        model, dataset, recipe = fitted.model, fitted.dataset, self.recipe
         self._stage("evaluate", num_events=len(dataset.holdout))
-        metrics = {**measure(model, dataset, recipe.max_history, recipe.seed), "fit_s": fit_s}
-        manifest = self._manifest(model, dataset, metrics, data_version, until_us, fit_end)
-        registered = self._register(self._publish(model, dataset, manifest), manifest)
-        if self.checkpoint is not None:
-            self.checkpoint.unlink(missing_ok=True)
-        return registered
+        metrics = {**measure(model, dataset, recipe.max_history, recipe.seed), "fit_s": fitted.fit_s}
+        manifest = self._manifest(model, dataset, metrics, fitted.data_version, until_us, fitted.fit_end)
+        return self._register(self._publish(model, dataset, manifest), manifest)
 
     def _key(self, dataset: Dataset) -> str:
         """What a checkpoint must be of to go on from it: the same data, settings and code."""

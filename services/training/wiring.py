@@ -21,6 +21,7 @@ from services.training.kinds.factory import SEEDED
 from services.training.kinds.sequence.encoder import SequenceEncoder
 from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import TrainableModel
+from services.training.workers import Workers
 
 
 def build(settings: Settings, report: Report) -> TrainingJob:
@@ -39,6 +40,11 @@ def build(settings: Settings, report: Report) -> TrainingJob:
         report=report,
         checkpoint=settings.home_folder / "run" / "training.safetensors",
     )
+
+
+def leads() -> bool:
+    """False for a process that fits beside the one that publishes."""
+    return Workers.of_environment().leads
 
 
 @dataclass(frozen=True)

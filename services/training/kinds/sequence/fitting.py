@@ -18,8 +18,8 @@ from services.training.kinds.sequence.loss import next_item_losses
 from services.training.kinds.sequence.network import EncoderNetwork
 from services.training.kinds.sequence.optimiser import AdamW, learning_rate_factor
 from services.training.kinds.sequence.options import EncoderOptions
-from services.training.kinds.sequence.workers import Workers
 from services.training.model import EpochReport, FitEnd
+from services.training.workers import Workers
 
 Validate = Callable[[], float | None]
 """NDCG@10 of the network as it is; None when nothing can be predicted."""

@@ -6,11 +6,15 @@ Under `torchrun` or Ray Train the environment says who is who; alone there is on
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 
+from services.domain.errors import TrainingFailed
 from services.features.history import Rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,15 @@ class Workers:
         for parameter, summed in zip(parameters, torch.split(flat, [each.numel() for each in parameters]), strict=True):
             parameter.grad = summed.view_as(parameter)
 
-    def agree(self, value: float) -> float:
+    def agree(self, value: T) -> T:
         """The leader's value, for all."""
         if self.size == 1:
             return value
-        told = torch.tensor([value], dtype=torch.float64)
-        distributed.broadcast(told, 0)
-        return float(told)
+        told = [value]
+        distributed.broadcast_object_list(told, 0)
+        return told[0]
+
+    def must_share(self, what: str, value: str) -> None:
+        """Raises TrainingFailed on every worker that has another value than the leader."""
+        if self.agree(value) != value:
+            raise TrainingFailed(f"The workers do not see the same {what}; start them again, all on one log.")

@@ -1,0 +1,65 @@
+"""One fit by two processes is the fit of one: each takes half of every batch, and both make the same steps."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from services.adapters.delta_log import DeltaEventLog
+from services.domain.streams import LogBatch
+from services.registry.wiring import open_registry
+from services.settings import load
+from services.training.model import STATE
+from tests.fakes.planted import planted_events
+
+SCRIPT = Path(__file__).with_name("distributed_fit.py")
+
+
+def fit(folder: Path, *command: str) -> dict[str, np.ndarray]:
+    folder.mkdir()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(
+        [sys.executable, *command, str(SCRIPT), str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return load_file(folder / STATE)
+
+
+def test_two_workers_end_with_the_numbers_of_one(tmp_path: Path) -> None:
+    """Without dropout, whose masks would differ: to rounding, which four epochs of Adam make larger."""
+    alone = fit(tmp_path / "one")
+    together = fit(tmp_path / "two", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    assert alone.keys() == together.keys()
+    for name, tensor in alone.items():
+        assert np.allclose(tensor, together[name], atol=2e-3), name
+
+
+def test_two_workers_train_and_publish_one_model(tmp_path: Path) -> None:
+    """`torchrun -m services.training`: one of them says what happened and registers, the other one assists."""
+    settings = load(home=tmp_path / "home")
+    DeltaEventLog(settings.log_folder).append(LogBatch(planted_events(60, 20)))
+    small = {"DIM": "16", "MAX_HISTORY": "12", "BATCH_EVENTS": "384", "MAX_EPOCHS": "2"}
+    environment = {
+        **os.environ,
+        **{f"NIGHTJAR_TRAIN__{name}": value for name, value in small.items()},
+        "NIGHTJAR_HOME": str(settings.home_folder),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, "-m", "services.training"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["event"] for line in said].count("done") == 1
+    assert [line["epoch"] for line in said if line["event"] == "epoch"] == [1, 2]
+    (model,) = open_registry(settings).newest(10)
+    assert model.version == said[-1]["version"]
