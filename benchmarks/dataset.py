@@ -74,7 +74,7 @@ def measure(folder: Path) -> dict[str, Any]:
     del events
     ready_s, peak_mib = time.monotonic() - started, peak_rss_mib()
     started = time.monotonic()
-    plan = plan_epoch(dataset.sequences.starts, 100, 8_192, np.random.default_rng(0))
+    plan = plan_epoch(dataset.sequences, 100, 8_192, np.random.default_rng(0))
     plan_s, started = time.monotonic() - started, time.monotonic()
     batcher = Batcher(dataset.sequences, np.random.default_rng(0))
     targets = sum(len(batcher.gather(windows).targets) for windows in plan[:NUM_BATCHES])

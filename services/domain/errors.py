@@ -31,6 +31,7 @@ class Reason(StrEnum):
     TOO_MANY_DEAD_LETTERS = "TOO_MANY_DEAD_LETTERS"
     NOT_ENOUGH_DATA = "NOT_ENOUGH_DATA"
     BAD_DATA = "BAD_DATA"
+    UNFIT_TO_START_FROM = "UNFIT_TO_START_FROM"
     TRAINING_FAILED = "TRAINING_FAILED"
     DATASET_UNAVAILABLE = "DATASET_UNAVAILABLE"
     REBUILD_CONFLICT = "REBUILD_CONFLICT"
@@ -176,6 +177,12 @@ class BadData(NightjarError):
     """What is to be learned from or measured on cannot be read as that."""
 
     reason = Reason.BAD_DATA
+
+
+class UnfitToStartFrom(NightjarError):
+    """An earlier model that this one cannot learn on from; the full training can do without."""
+
+    reason = Reason.UNFIT_TO_START_FROM
 
 
 class TrainingFailed(NightjarError):

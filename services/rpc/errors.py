@@ -39,6 +39,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.TOO_MANY_DEAD_LETTERS: StatusCode.INTERNAL,
         Reason.NOT_ENOUGH_DATA: StatusCode.FAILED_PRECONDITION,
         Reason.BAD_DATA: StatusCode.FAILED_PRECONDITION,
+        Reason.UNFIT_TO_START_FROM: StatusCode.FAILED_PRECONDITION,
         Reason.TRAINING_FAILED: StatusCode.INTERNAL,
         Reason.DATASET_UNAVAILABLE: StatusCode.UNAVAILABLE,
         Reason.REBUILD_CONFLICT: StatusCode.ABORTED,

@@ -54,6 +54,13 @@ class TrainSettings(Section):
     """Epochs at most; the learning rate falls to 0 over them. Training stops earlier when validation gets worse."""
     patience: int = Field(default=5, ge=1, le=1_000)
     """Epochs without a better validation NDCG@10 before training stops."""
+    mode: Literal["full", "incremental", "auto"] = "auto"
+    """How tonight's model comes about. full: from nothing. incremental: from the newest model, learning what happened
+    since. auto: incremental, but full every full_every_days, and where there is nothing to start from."""
+    full_every_days: float = Field(default=7, gt=0, le=3_650)
+    """With auto: days after which a model that came about incrementally is built from nothing again."""
+    incremental_epochs: int = Field(default=4, ge=1, le=10_000)
+    """Epochs of an incremental training."""
     holdout_fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the events, the last in time, that are held out to measure the model."""
     validation_fraction: float = Field(default=0.05, gt=0, lt=0.9)

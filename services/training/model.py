@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.domain.history_input import HistoryRows
+from services.domain.vocabulary import Vocabulary
 from services.training.data.dataset import Dataset
 
 History: TypeAlias = HistoryRows
@@ -57,6 +58,8 @@ class Capabilities:
     """The order of a history matters."""
     new_items: bool = False
     """An item without events gets a usable vector from its content."""
+    warm_start: bool = False
+    """It is WarmStarting."""
     resumable: bool = False
     """It is Resumable: fitting goes on from a checkpoint."""
     max_items: int | None = None
@@ -69,6 +72,26 @@ class Resumable(Protocol):
 
     def resume(self, checkpoint: Path, key: str) -> None:
         """From now on `fit` keeps how far it is in this file, and starts from it if it holds progress of this key."""
+        ...
+
+
+@dataclass(frozen=True)
+class EarlierModel:
+    """A model to start from."""
+
+    folder: Path
+    """What `save` wrote."""
+    vocabulary: Vocabulary
+    fit_end_us: int
+    """It learned from what happened before this moment."""
+
+
+@runtime_checkable
+class WarmStarting(Protocol):
+    """A kind that can learn on from where an earlier model of it was, from what happened since."""
+
+    def start_from(self, earlier: EarlierModel) -> None:
+        """From now on `fit` does so; raises UnfitToStartFrom for another shape, BundleBroken for a broken file."""
         ...
 
 

@@ -141,5 +141,5 @@ class Dataset:
         for part in (self.sequences, self.content, self.validation):
             arrays = (getattr(part, each.name) for each in fields(part))
             for array in (array for array in arrays if isinstance(array, np.ndarray)):
-                digest.update(memoryview(np.ascontiguousarray(array).view(np.uint8)))
+                digest.update(array.tobytes())
         return digest.hexdigest()

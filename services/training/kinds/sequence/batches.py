@@ -37,15 +37,18 @@ class Batch(NamedTuple):
     weights: Weights
 
 
-def plan_epoch(starts: Rows, max_history: int, batch_events: int, random: np.random.Generator) -> list[Rows]:
-    """One pass over every event, as batches of windows: each int64 (batch, 2), where a window starts and stops.
+def plan_epoch(
+    sequences: TrainingSequences, max_history: int, batch_events: int, random: np.random.Generator
+) -> list[Rows]:
+    """One pass over every target, as batches of windows: each int64 (batch, 2), where a window starts and stops.
 
     A window is at most max_history events of one user; a batch has at most batch_events places, padding counted, and
-    one window at least. Where a long history is cut moves from epoch to epoch, so each event is learned from with short
+    one window at least. Where a long history is cut moves from epoch to epoch, so each target is asked for with short
     and long pasts. That is augmentation: before a target a window shows the newest part of what `assembly` puts there,
     and nothing else. Windows of like length share a batch; batches come in any order.
     """
-    windows = _windows(starts, max_history, random)
+    windows = _windows(sequences.starts, max_history, random)
+    windows = windows[np.diff(np.searchsorted(sequences.asked, windows), axis=1)[:, 0] > 0]  # those that ask something
     lengths = windows[:, 1] - windows[:, 0]
     jitter = random.uniform(0, LENGTH_JITTER, len(windows)) * lengths + random.random(len(windows)) / 2
     windows = windows[np.argsort(lengths + jitter, kind="stable")]

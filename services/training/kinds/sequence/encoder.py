@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed
+from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed, UnfitToStartFrom
 from services.training.data.content import ItemContent
 from services.training.data.dataset import Dataset
 from services.training.evaluation.ranking import rank_targets
@@ -24,7 +24,8 @@ from services.training.kinds.sequence.fitting import Fitting, Resuming
 from services.training.kinds.sequence.graph import encoder_graph
 from services.training.kinds.sequence.network import EMBEDDING_STD, Dropouts, EncoderNetwork, NetworkShape
 from services.training.kinds.sequence.options import EncoderOptions
-from services.training.model import STATE, Capabilities, EpochReport, FitEnd, Floats, History, Table
+from services.training.kinds.sequence.warm_start import since, transplant
+from services.training.model import STATE, Capabilities, EarlierModel, EpochReport, FitEnd, Floats, History, Table
 
 SHAPE: Final = "shape.json"
 MAX_VALIDATION_MOMENTS: Final = 5_000  # larger: epochs wait for their measurement; smaller: chance picks the best epoch
@@ -34,12 +35,16 @@ class SequenceEncoder:
     """Predicts a user's next positive item from their latest events."""
 
     kind = "sequence"
-    capabilities = Capabilities(personal=True, validates=True, ordered=True, new_items=True, resumable=True)
+    capabilities = Capabilities(
+        personal=True, validates=True, ordered=True, new_items=True, warm_start=True, resumable=True
+    )
 
     def __init__(self, options: EncoderOptions) -> None:
         self.options = options
         self.dim = options.dim
         self._resuming: Resuming | None = None
+        self._earlier: tuple[EarlierModel, _Stored] | None = None
+        self._features: tuple[str, ...] = ()
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network: EncoderNetwork | None = None
         self._item_vectors = torch.empty(0)
@@ -55,6 +60,16 @@ class SequenceEncoder:
         """See Resumable."""
         self._resuming = Resuming(checkpoint, key)
 
+    def start_from(self, earlier: EarlierModel) -> None:
+        """See WarmStarting."""
+        stored = _Stored.read(earlier.folder)
+        options = self.options
+        for name in ("dim", "num_blocks", "num_heads"):
+            there, here = getattr(stored.shape, name), getattr(options, name)
+            if there != here:
+                raise UnfitToStartFrom(f"The earlier model has {name} {there}, not {here}; train in full.")
+        self._earlier = earlier, stored
+
     def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
         """See TrainableModel. Ends with the weights of the epoch that had the best validation NDCG@10, or, where no
         validation event can be predicted, with those of the last epoch.
@@ -68,9 +83,20 @@ class SequenceEncoder:
             )
         torch.set_num_threads(num_cores())
         torch.manual_seed(self.options.seed)
-        self._network = self._first_network(dataset).to(self._device)
-        fitting = Fitting(self._network, dataset, self.options, lambda: self._validate(dataset), self._resuming)
-        end = fitting.run(on_epoch)
+        self._features = dataset.content.names
+        network, sequences, options = self._first_network(dataset), dataset.sequences, self.options
+        if self._earlier is not None:
+            earlier, stored = self._earlier
+            words = earlier.vocabulary
+            transplant(network, dataset, stored.tensors, words.item_ids, words.event_type_labels, stored.features)
+            sequences = since(sequences, earlier.fit_end_us, np.random.default_rng(options.seed))
+            options = replace(
+                options,
+                max_epochs=options.incremental_epochs,
+                learning_rate=options.learning_rate * INCREMENTAL_RATE,
+            )
+        self._network = network.to(self._device)
+        end = Fitting(self._network, sequences, options, lambda: self._validate(dataset), self._resuming).run(on_epoch)
         self._freeze()
         return end
 
@@ -101,19 +127,17 @@ class SequenceEncoder:
 
     def save(self, folder: Path) -> None:
         save_file(cloned(self.network.state_dict()), folder / STATE)
-        (folder / SHAPE).write_text(json.dumps(asdict(self.network.shape)), encoding="utf-8")
+        written = {"shape": asdict(self.network.shape), "features": self._features}
+        (folder / SHAPE).write_text(json.dumps(written, ensure_ascii=False), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
+        stored = _Stored.read(folder)
         try:
-            shape = NetworkShape(**json.loads((folder / SHAPE).read_text(encoding="utf-8")))
-            tensors = load_file(folder / STATE)
-            content = ItemContent(
-                ("",) * shape.num_features, tensors["item_table.features"].numpy(), tensors["item_table.starts"].numpy()
-            )
-            network = EncoderNetwork(shape, self._dropouts, content)
-            network.load_state_dict(tensors)
-        except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
-            raise BundleBroken(f"the fitted encoder in {folder} cannot be read: {error}") from error
+            network = EncoderNetwork(stored.shape, self._dropouts, stored.content)
+            network.load_state_dict(stored.tensors)
+        except (KeyError, RuntimeError) as error:
+            raise BundleBroken(f"the fitted encoder in {folder} does not fit together: {error}") from error
+        self._features = stored.features
         self._network = network.to(self._device).eval()
         self._freeze()
 
@@ -160,6 +184,29 @@ class SequenceEncoder:
         return float(found.by_moment.ndcg(10).mean()) if len(found) else None
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """What `save` wrote."""
+
+    shape: NetworkShape
+    features: tuple[str, ...]
+    tensors: Mapping[str, Tensor]
+
+    @classmethod
+    def read(cls, folder: Path) -> "_Stored":
+        try:
+            written = json.loads((folder / SHAPE).read_text(encoding="utf-8"))
+            return cls(NetworkShape(**written["shape"]), tuple(written["features"]), load_file(folder / STATE))
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+            raise BundleBroken(f"the fitted encoder in {folder} cannot be read: {error}") from error
+
+    @property
+    def content(self) -> ItemContent:
+        rows = (self.tensors[f"item_table.{name}"].numpy() for name in ("features", "starts"))
+        return ItemContent(self.features, *rows)
+
+
+INCREMENTAL_RATE: Final = 0.5  # of the learning rate. Larger: what was known is overwritten; smaller: little is learned
 NOISE: Final = 0.1  # share of the usual random start. Larger: less is known; smaller: items of equal company stay equal
 
 

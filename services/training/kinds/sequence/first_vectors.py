@@ -24,7 +24,7 @@ def cooccurrence_vectors(sequences: TrainingSequences, num_items: int, dim: int,
     """
     size = num_items + 1
     torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call] # the default; said, no warning
-    counts = _counts(sequences, size)
+    counts = company(sequences, size)
     (rows, columns), values = counts.indices(), counts.values()
     if len(values) == 0:
         return torch.zeros(size, dim)
@@ -44,7 +44,7 @@ def cooccurrence_vectors(sequences: TrainingSequences, num_items: int, dim: int,
     return vectors / deviation if deviation > 0 else vectors
 
 
-def _counts(sequences: TrainingSequences, size: int) -> Tensor:
+def company(sequences: TrainingSequences, size: int) -> Tensor:
     """How often two items stand near each other in a history, closer ones counting more; sparse (size, size)."""
     items = torch.from_numpy(sequences.items.astype(np.int64))
     owners = torch.from_numpy(sequences.user_rows)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from services.domain.errors import TrainingFailed
-from services.training.data.dataset import Dataset
+from services.training.data.dataset import TrainingSequences
 from services.training.kinds.sequence import checkpoint
 from services.training.kinds.sequence.batches import Batch, Batcher, plan_epoch, prefetched
 from services.training.kinds.sequence.checkpoint import Progress, part, prefixed
@@ -34,22 +34,22 @@ class Resuming:
 
 
 class Fitting:
-    """One fit of a network to a dataset; `run` does it."""
+    """One fit of a network to some sequences; `run` does it."""
 
     def __init__(
         self,
         network: EncoderNetwork,
-        dataset: Dataset,
+        sequences: TrainingSequences,
         options: EncoderOptions,
         validate: Validate,
         resuming: Resuming | None = None,
     ) -> None:
-        self._network, self._sequences, self._options = network, dataset.sequences, options
+        self._network, self._sequences, self._options = network, sequences, options
         self._validate, self._resuming = validate, resuming
         self._device = next(network.parameters()).device
         self._optimiser = AdamW(network, options.weight_decay)
         self._workers = Workers.of_environment()
-        self._chosen_items = torch.from_numpy(np.unique(dataset.sequences.items).astype(np.int64)).to(self._device)
+        self._chosen_items = torch.from_numpy(np.unique(sequences.items).astype(np.int64)).to(self._device)
         self._best = checkpoint.cloned(network.state_dict())
 
     def run(self, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
@@ -89,7 +89,7 @@ class Fitting:
         torch.manual_seed(options.seed * 1_000_003 + epoch)
         random = np.random.default_rng((options.seed, epoch))
         draws = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
-        plan = plan_epoch(self._sequences.starts, options.max_history, options.batch_events, random)
+        plan = plan_epoch(self._sequences, options.max_history, options.batch_events, random)
         batcher = Batcher(self._sequences, random)
         self._network.train()
         sums = torch.zeros(2, device=self._device)  # loss times weight, weight

@@ -19,5 +19,6 @@ class EncoderOptions:
     label_smoothing: float
     max_epochs: int
     patience: int
+    incremental_epochs: int
     max_seconds: float
     seed: int

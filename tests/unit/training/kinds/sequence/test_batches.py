@@ -24,6 +24,12 @@ def batch_of(sequences: TrainingSequences, windows: Rows) -> Batch:
     return Batcher(sequences, np.random.default_rng(0)).gather(windows)
 
 
+def all_asked(starts: Rows) -> TrainingSequences:
+    """Every event is asked for at itself."""
+    positions = np.arange(int(starts[-1]))
+    return sequences_of(positions % 9 + 1, starts.tolist(), positions.tolist(), positions.tolist())
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=12), st.integers(1, 8), st.integers(1, 40), st.integers(0, 99))
 def test_an_epoch_sees_every_event_once_and_no_window_mixes_users(
@@ -32,7 +38,7 @@ def test_an_epoch_sees_every_event_once_and_no_window_mixes_users(
     starts = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     user_of = np.repeat(np.arange(len(lengths)), lengths)
     seen: list[int] = []
-    for windows in plan_epoch(starts, max_history, batch_events, np.random.default_rng(seed)):
+    for windows in plan_epoch(all_asked(starts), max_history, batch_events, np.random.default_rng(seed)):
         assert len(windows) == 1 or len(windows) * max(windows[:, 1] - windows[:, 0]) <= batch_events
         for start, stop in windows:
             assert 0 < stop - start <= max_history
@@ -43,7 +49,7 @@ def test_an_epoch_sees_every_event_once_and_no_window_mixes_users(
 
 def test_the_places_where_long_histories_are_cut_move() -> None:
     starts, random = np.array([0, 100]), np.random.default_rng(0)
-    first, second = (sorted(plan_epoch(starts, 10, 99, random)[0][:, 0].tolist()) for _ in range(2))
+    first, second = (sorted(plan_epoch(all_asked(starts), 10, 99, random)[0][:, 0].tolist()) for _ in range(2))
     assert first != second
 
 
@@ -91,3 +97,9 @@ def test_prefetching_keeps_the_order_and_raises_what_was_raised() -> None:
     assert list(prefetched(str, ())) == []
     with pytest.raises(ZeroDivisionError):
         list(prefetched(lambda number: 1 // number, [1, 0]))
+
+
+def test_windows_that_ask_nothing_are_left_out() -> None:
+    """Of three users the second one has no target."""
+    planned = plan_epoch(sequences_of(np.arange(1, 7), [0, 2, 4, 6], [0, 4], [1, 5]), 10, 99, np.random.default_rng(0))
+    assert sorted(window for batch in planned for window in batch.tolist()) == [[0, 2], [4, 6]]
