@@ -12,7 +12,7 @@ from torch import Tensor
 
 from services.domain.errors import TrainingFailed
 from services.training.data.dataset import Dataset
-from services.training.kinds.interaction_matrix import SparseMatrix, interactions, type_weights_of
+from services.training.kinds.interaction_matrix import HALF_LIFE_DAYS, SparseMatrix, interactions, type_weights_of
 from services.training.kinds.neighbours import NeighbourModel, strongest
 from services.training.model import Capabilities, EpochReport, FitEnd
 
@@ -23,8 +23,7 @@ BLOCK_ITEMS: Final = 200  # larger: more memory (8 bytes a cell); smaller: slowe
 @dataclass(frozen=True, slots=True)
 class EaseOptions:
     l2: float = 250.0  # larger: only pairs of items that are often together count; smaller: chance makes pairs
-    half_life_days: float | None = None
-    """Where users share a clock: the age at which a pair counts half."""
+    half_life_days: float | None = HALF_LIFE_DAYS
     num_neighbours: int | None = 500
     """Weights of each item that are kept; None: all."""
 

@@ -6,7 +6,9 @@ right singular vectors of R~, a history r (a row of R) is scored by
     r R~'R~  +  ideal_weight r D_I^-1/2 V V' D_I^1/2,
 
 one linear filter and one that lets only the slowest waves pass. `sharpening` then takes away what a further smoothing
-makes of the scores y, y - sharpening y R~'R~. Source: BSPM, Choi et al., SIGIR 2023 (arXiv 2211.09324).
+makes of the scores y, y - sharpening y R~'R~ (source: BSPM, Choi et al., SIGIR 2023, arXiv 2211.09324), and
+`popularity_power` multiplies each item's score by a power of its degree. On held-out training items of gowalla 0.1, 0.6
+and 0.1 for the three did better than GF-CF as published, which is the default: the evaluator is checked by its figures.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from services.training.data.dataset import Dataset
 from services.training.kinds.interaction_matrix import (
+    HALF_LIFE_DAYS,
     Doubles,
     SparseMatrix,
     history_matrix,
@@ -39,9 +42,9 @@ MIN_BLOCKS: Final = 16  # the same, where components are few
 class GraphFilterOptions:
     num_components: int = 256
     ideal_weight: float = 0.3  # larger: tastes that many share count more; smaller: who is near in the graph does
-    sharpening: float = 0.0  # larger: popular items come later; 0: GF-CF as published
-    half_life_days: float | None = None
-    """Where users share a clock: the age at which a pair counts half."""
+    sharpening: float = 0.0  # larger: items that a history leads to in many ways come later; 0: GF-CF as published
+    popularity_power: float = 0.0  # larger: popular items come first; 0: GF-CF as published
+    half_life_days: float | None = HALF_LIFE_DAYS
     num_neighbours: int | None = 500
     """Weights of each item that are kept; None: the filter itself is applied, and serving would keep all."""
     seed: int = 0
@@ -117,6 +120,8 @@ class LinearFilter:
         scores = self._smooth(rows) + self._options.ideal_weight * slowest
         if self._options.sharpening:
             scores = scores - self._options.sharpening * self._smooth(scores)
+        if self._options.popularity_power:
+            scores = scores * self._roots ** (2 * self._options.popularity_power)
         return scores
 
 

@@ -23,10 +23,17 @@ from torch import Tensor
 
 from services.domain.errors import TrainingFailed
 from services.training.data.dataset import Dataset
-from services.training.kinds.interaction_matrix import SparseMatrix, history_matrix, interactions, type_weights_of
+from services.training.kinds.interaction_matrix import (
+    HALF_LIFE_DAYS,
+    SparseMatrix,
+    history_matrix,
+    interactions,
+    type_weights_of,
+)
 from services.training.kinds.least_squares import rotated, solve_rows
 from services.training.model import STATE, Capabilities, EpochReport, FitEnd, Floats, History, Table
 
+UNOBSERVED: Final = 15.0  # see IalsOptions.unobserved_weight
 ITEM_IDS: Final = "item_ids.json"
 LOSS_CELLS: Final = 50_000  # at a time. Larger: more memory; smaller: slower
 
@@ -34,16 +41,16 @@ LOSS_CELLS: Final = 50_000  # at a time. Larger: more memory; smaller: slower
 @dataclass(frozen=True, slots=True)
 class IalsOptions:
     dim: int = 128
-    unobserved_weight: float = 0.1  # larger: unseen items are taken for disliked; smaller: everything is liked
-    regularisation: float = 0.003  # larger: all users look alike; smaller: chance is learned
+    unobserved_weight: float | None = None  # larger: unseen items are taken for disliked; smaller: everything is liked
+    """None: UNOBSERVED times the share of all pairs that are there, at most 1, so that a matrix may have any size."""
+    regularisation: float = 0.005  # larger: all users look alike; smaller: chance is learned
     frequency_exponent: float = 1.0
     """1: who has many interactions is held back as much more; 0: all alike."""
     block_dim: int = 64
     """Dimensions that long rows solve at once. Larger: fewer epochs of more work."""
     num_epochs: int = 12
     max_seconds: float = 3600.0
-    half_life_days: float | None = None
-    """Where users share a clock: the age at which a pair counts half."""
+    half_life_days: float | None = HALF_LIFE_DAYS
     init_scale: float = 0.1
     seed: int = 0
 
@@ -64,9 +71,8 @@ class Ials:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.vectors: Floats = np.empty((0, self.dim), np.float32)
         """(num_items, dim)."""
-        self.fold_in: Floats = np.array(
-            [self.options.unobserved_weight, self.options.regularisation, self.options.frequency_exponent], np.float32
-        )
+        self.fold_in: Floats = np.empty(0, np.float32)
+        """(3,): unobserved, regularisation, exponent."""
         self.type_weights: Floats = np.empty(0, np.float32)
         self._item_ids: tuple[str, ...] = ()
         self._start: Mapping[str, Floats] = {}
@@ -85,6 +91,11 @@ class Ials:
         self.type_weights = type_weights_of(dataset)
         by_user = interactions(dataset, options.half_life_days)
         by_item = by_user.transposed()
+        unobserved = options.unobserved_weight
+        if unobserved is None:
+            share = len(by_user.values) / (by_user.num_rows * by_user.num_columns)
+            unobserved = min(UNOBSERVED * share, 1.0)
+        self.fold_in = np.array([unobserved, options.regularisation, options.frequency_exponent], np.float32)
         user_ridge, item_ridge = self._ridge(by_user), self._ridge(by_item)
         items = self._first_vectors(dataset)
         users = torch.zeros(by_user.num_rows, self.dim, device=self._device)

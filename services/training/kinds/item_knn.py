@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from services.training.data.dataset import Dataset
-from services.training.kinds.interaction_matrix import SparseMatrix, interactions, type_weights_of
+from services.training.kinds.interaction_matrix import HALF_LIFE_DAYS, SparseMatrix, interactions, type_weights_of
 from services.training.kinds.neighbours import NeighbourModel, NeighbourTable, stacked, strongest
 from services.training.model import Capabilities, EpochReport, FitEnd
 
@@ -21,8 +21,7 @@ BLOCK_CELLS: Final = (
 class ItemKnnOptions:
     num_neighbours: int = 100  # larger: what is hardly alike counts too; smaller: few items are ever scored
     shrinkage: float = 10.0  # larger: items that few users took to have no close neighbours; smaller: chance makes them
-    half_life_days: float | None = None
-    """Where users share a clock: the age at which a pair counts half."""
+    half_life_days: float | None = HALF_LIFE_DAYS
 
 
 class ItemKnn(NeighbourModel):

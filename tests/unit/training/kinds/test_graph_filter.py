@@ -17,16 +17,18 @@ def expected_scores(matrix: Doubles, options: GraphFilterOptions) -> Doubles:
     smoothing = normalised.T @ normalised
     ideal = (matrix / np.sqrt(items)) @ vectors @ vectors.T * np.sqrt(items)
     scores = matrix @ smoothing + options.ideal_weight * ideal
-    result: Doubles = scores - options.sharpening * scores @ smoothing
+    result: Doubles = (scores - options.sharpening * scores @ smoothing) * items**options.popularity_power
     return result
 
 
 @pytest.mark.parametrize("num_neighbours", [None, 40])
-@pytest.mark.parametrize("sharpening", [0.0, 0.6])
-def test_it_scores_as_the_dense_formula(num_neighbours: int | None, sharpening: float) -> None:
+@pytest.mark.parametrize(("sharpening", "power"), [(0.0, 0.0), (0.6, 0.0), (0.6, 0.2)])
+def test_it_scores_as_the_dense_formula(num_neighbours: int | None, sharpening: float, power: float) -> None:
     """As a filter, and as a table that keeps all weights."""
     dataset, matrix = random_dataset(50, 40, 0.15)
-    options = GraphFilterOptions(num_components=6, sharpening=sharpening, num_neighbours=num_neighbours)
+    options = GraphFilterOptions(
+        num_components=6, sharpening=sharpening, popularity_power=power, num_neighbours=num_neighbours
+    )
     model = GraphFilter(options)
     model.fit(dataset, lambda _: None)
     assert np.allclose(model.score(histories_of(matrix)), expected_scores(matrix, options), atol=1e-4)

@@ -21,6 +21,7 @@ OPTIONS = IalsOptions(dim=10, num_epochs=30, unobserved_weight=0.1, regularisati
 def solved_in_numpy(matrix: Doubles, items: Doubles, options: IalsOptions) -> Doubles:
     """Of each row: (H'CH + unobserved V'V + ridge I)^-1 H'C1."""
     users = np.zeros((len(matrix), items.shape[1]))
+    assert options.unobserved_weight is not None
     for user, row in enumerate(matrix):
         size = (row > 0).sum() + options.unobserved_weight * len(items)
         ridge = options.regularisation * size**options.frequency_exponent
@@ -34,7 +35,7 @@ def test_the_loss_never_rises(block_dim: int) -> None:
     """Whether a long row is solved in one block or in several."""
     dataset, _ = random_dataset(60, 40, 0.3)
     reports: list[EpochReport] = []
-    options = IalsOptions(dim=10, num_epochs=15, block_dim=block_dim, regularisation=0.01)
+    options = IalsOptions(dim=10, num_epochs=15, block_dim=block_dim, unobserved_weight=0.1)
     assert Ials(options).fit(dataset, reports.append) is FitEnd.COMPLETED
     losses = [report.loss for report in reports]
     assert len(losses) == 15
@@ -79,7 +80,7 @@ def test_a_trained_user_who_is_folded_in_is_solved_exactly_and_as_serving_does()
 def test_a_converged_user_equals_their_folded_in_vector() -> None:
     """One more half step over the users moves none of them: item vectors alone hold what was learned."""
     dataset, matrix = random_dataset(60, 40, 0.3)
-    long, longer = Ials(IalsOptions(dim=6, num_epochs=300)), Ials(IalsOptions(dim=6, num_epochs=301))
+    long, longer = Ials(IalsOptions(dim=6, num_epochs=200)), Ials(IalsOptions(dim=6, num_epochs=201))
     for model in (long, longer):
         model.fit(dataset, lambda _: None)
     histories = histories_of(matrix)
@@ -95,7 +96,7 @@ def test_whoever_likes_what_a_group_likes_is_given_the_rest_of_it() -> None:
         for user in range(20)
         for item in random.choice(8, 5, replace=False)
     ]
-    model = Ials(IalsOptions(dim=4))
+    model = Ials(IalsOptions(dim=2, unobserved_weight=0.1))
     model.fit(dataset_of(events), lambda _: None)
     (scores,) = model.score([viewed(1, 2)])
     assert scores[:8].min() > scores[8:].max()
@@ -115,6 +116,16 @@ def test_it_goes_on_from_an_earlier_model_by_item_id(tmp_path: Path) -> None:
     assert reports[0].loss < earlier[-1].loss
     with pytest.raises(TrainingFailed, match="dimensions"):
         Ials(IalsOptions(dim=11)).start_from(tmp_path)
+
+
+@pytest.mark.parametrize(("density", "at_most"), [(0.01, 0.9), (0.5, 1.0)])
+def test_unseen_pairs_weigh_by_how_many_there_are(density: float, at_most: float) -> None:
+    """15 times the density, and never more than an interaction."""
+    dataset, matrix = random_dataset(40, 40, density)
+    model = Ials(IalsOptions(dim=4, num_epochs=1))
+    model.fit(dataset, lambda _: None)
+    assert np.allclose(model.fold_in, [min(15 * matrix.mean(), 1.0), 0.005, 1.0])
+    assert model.fold_in[0] <= at_most
 
 
 def test_a_loaded_model_folds_in_as_it_was_trained_whatever_the_options_are_by_now(tmp_path: Path) -> None:

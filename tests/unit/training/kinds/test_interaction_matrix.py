@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from services.domain.errors import NotEnoughData
+from services.training.kinds import interaction_matrix
 from services.training.kinds.interaction_matrix import (
     DAY_US,
     SparseMatrix,
@@ -62,7 +63,12 @@ def test_a_pair_counts_half_at_the_half_life_where_users_share_a_clock() -> None
     assert dense(interactions(dataset_of(events), half_life_days)).tolist() == [[0, 1], [1, 1]]
 
 
-def test_its_parts_products_and_transposed_are_those_of_the_dense_matrix() -> None:
+@pytest.mark.parametrize("pairs", [1, 50, 10**6])
+def test_its_parts_products_and_transposed_are_those_of_the_dense_matrix(
+    monkeypatch: pytest.MonkeyPatch, pairs: int
+) -> None:
+    """However many pairs are counted at a time."""
+    monkeypatch.setattr(interaction_matrix, "PAIRS", pairs)
     dataset, expected = random_dataset(40, 23, 0.2)
     matrix = interactions(dataset)
     values = np.random.default_rng(0).random(len(matrix.values)).astype(np.float32)
