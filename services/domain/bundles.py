@@ -2,7 +2,8 @@
 
 Files: `tables.safetensors` (see `bundle_tables.py`), `vocabulary.json` (see `vocabulary.py`), `encoder.onnx` where the
 kind needs one, and last `manifest.json`. How a bundle turns a history into scores follows from its kind, by `SCORING`;
-every table is in item-row order without the unused row 0, so row r of the vocabulary is at index r - 1.
+every table is in item-row order without the unused row 0, so row r of the vocabulary is at index r - 1. Training may
+leave more beside them for the next training to start from, such as `state.safetensors`, which no server reads.
 """
 
 import hashlib

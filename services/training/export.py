@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import onnxruntime
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from services.domain.bundle_tables import TableSizes, check_tables
@@ -17,7 +18,7 @@ from services.domain.errors import BundleBroken, TrainingFailed
 from services.domain.history_input import NUM_GAP_ROWS
 from services.domain.scoring import FoldIn, Neighbours, Tables
 from services.domain.vocabulary import Vocabulary
-from services.training.model import Floats, History, Table, TrainableModel
+from services.training.model import Floats, History, Table, TrainableModel, WarmStarting
 
 MAX_DIFFERENCE: Final = 1e-4  # larger: rankings may differ from what was measured; smaller: rounding alone fails
 HISTORIES_PER_LENGTH: Final = 8
@@ -29,12 +30,20 @@ Served: TypeAlias = Callable[[History], Floats]
 def write_draft(
     folder: Path, model: TrainableModel, vocabulary: Vocabulary, popularity: Floats, max_history: int
 ) -> None:
-    """Writes the bundle's files but the manifest; raises TrainingFailed when serving would score otherwise."""
-    (folder / VOCABULARY).write_text(vocabulary.to_json(), encoding="utf-8")
-    if (graph := model.encoder_onnx()) is not None:
-        (folder / ENCODER).write_bytes(graph)
-    tables: dict[str, Table] = {"popularity": popularity, **model.serving_tables()}
-    save_file({name: np.ascontiguousarray(table) for name, table in tables.items()}, folder / TABLES)
+    """Writes the bundle's files but the manifest; raises TrainingFailed when serving would score otherwise.
+
+    Also when the disk has no room. A kind that can be started from leaves its fitted state there, too.
+    """
+    try:
+        (folder / VOCABULARY).write_text(vocabulary.to_json(), encoding="utf-8")
+        if (graph := model.encoder_onnx()) is not None:
+            (folder / ENCODER).write_bytes(graph)
+        tables: dict[str, Table] = {"popularity": popularity, **model.serving_tables()}
+        save_file({name: np.ascontiguousarray(table) for name, table in tables.items()}, folder / TABLES)
+        if isinstance(model, WarmStarting):
+            model.save(folder)
+    except (OSError, SafetensorError) as error:
+        raise TrainingFailed(f"The bundle cannot be written ({error}); make room on the disk of {folder}.") from error
     try:
         served = _served(folder, model, vocabulary)
         _compare(served, model, vocabulary, max_history)

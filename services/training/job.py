@@ -29,6 +29,7 @@ from services.training.evaluation.holdout import measure
 from services.training.export import write_draft
 from services.training.kinds.popularity import most_telling
 from services.training.model import EpochReport, FitEnd, Resumable, TrainableModel
+from services.training.start import Start, Starting
 from services.training.workers import Workers
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,7 @@ class _Fitted:
     data_version: int
     fit_end: FitEnd
     fit_s: float
+    start: Start
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class TrainingJob:
     clock: Clock
     recipe: Recipe
     report: Report
+    starting: Starting
     checkpoint: Path | None = None
     """Where a run keeps how far it is, for one that is killed; None: nowhere."""
 
@@ -97,8 +100,9 @@ class TrainingJob:
         data_version = workers.agree(self.events.version())
         model = recipe.model()
         knows_content = model.capabilities.new_items
+        wishes = self.erasures.erasures()
         dataset = build_dataset(
-            without_forgotten(self.events.read(data_version, until_us), self.erasures.erasures()),
+            without_forgotten(self.events.read(data_version, until_us), wishes),
             recipe.event_types,
             holdout_fraction=recipe.holdout_fraction,
             validation_fraction=recipe.validation_fraction,
@@ -107,18 +111,19 @@ class TrainingJob:
             with_new_items=knows_content,
         )
         workers.must_share("data", dataset.fingerprint() if workers.size > 1 else "")
-        self._stage("fit", num_events=len(dataset.sequences.items), num_items=dataset.num_items)
+        start = self.starting.begin(model, dataset, wishes, self.clock.now())
+        self._stage("fit", num_events=len(dataset.sequences.items), num_items=dataset.num_items, mode=start.mode)
         if self.checkpoint is not None and isinstance(model, Resumable):
             model.resume(self.checkpoint, self._key(dataset))
         started = time.monotonic()
         fit_end = model.fit(dataset, self._epoch)
-        return _Fitted(model, dataset, data_version, fit_end, time.monotonic() - started)
+        return _Fitted(model, dataset, data_version, fit_end, time.monotonic() - started, start)
 
     def _registered(self, fitted: "_Fitted", until_us: int | None) -> Model:
         model, dataset, recipe = fitted.model, fitted.dataset, self.recipe
         self._stage("evaluate", num_events=len(dataset.holdout))
         metrics = {**measure(model, dataset, recipe.max_history, recipe.seed), "fit_s": fitted.fit_s}
-        manifest = self._manifest(model, dataset, metrics, fitted.data_version, until_us, fitted.fit_end)
+        manifest = self._manifest(fitted, metrics, until_us)
         return self._register(self._publish(model, dataset, manifest), manifest)
 
     def _key(self, dataset: Dataset) -> str:
@@ -153,34 +158,32 @@ class TrainingJob:
 
     def _manifest(
         self,
-        model: TrainableModel,
-        dataset: Dataset,
+        fitted: "_Fitted",
         metrics: Mapping[str, float],
-        data_version: int,
         until_us: int | None,
-        fit_end: FitEnd,
     ) -> Manifest:
-        now = self.clock.now()
+        now, dataset = self.clock.now(), fitted.dataset
         return Manifest(
             model_version=new_version(now),
-            kind=model.kind,
+            kind=fitted.model.kind,
             created_time=now.isoformat(),
-            data_version=data_version,
+            data_version=fitted.data_version,
             code_version=self.recipe.code_version,
             seed=self.recipe.seed,
-            dim=model.dim,
+            dim=fitted.model.dim,
             num_items=dataset.num_items,
             max_history=self.recipe.max_history,
             configuration={
                 **self.recipe.configuration,
                 "until_us": until_us,
                 **dataset.bounds_us,
-                "fit_end": fit_end.value,
+                "fit_end": fitted.fit_end.value,
+                **fitted.start.facts(),
             },
             metrics=metrics,
         )
 
-    def _stage(self, name: str, **facts: int) -> None:
+    def _stage(self, name: str, **facts: int | str) -> None:
         log.info("training_stage", stage=name, **facts)
         self.report({"event": "stage", "name": name, **facts})
 

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 
 from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.delta_log import DeltaEventLog
@@ -21,6 +22,7 @@ from services.training.kinds.factory import SEEDED
 from services.training.kinds.sequence.encoder import SequenceEncoder
 from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import TrainableModel
+from services.training.start import Starting
 from services.training.workers import Workers
 
 
@@ -29,15 +31,22 @@ def build(settings: Settings, report: Report) -> TrainingJob:
     clock = SystemClock()
     registry = open_registry(settings)  # brings the tables up to date, for the other two as well
     database = connect(settings.database_url)
+    bundles = FolderBundleStore(settings.bundle_folder)
     return TrainingJob(
         events=DeltaEventLog(settings.log_folder),
-        bundles=FolderBundleStore(settings.bundle_folder),
+        bundles=bundles,
         items=SqlItemCatalog(database),
         erasures=SqlUserDirectory(database, clock),
         registry=PatientRegistrar(registry, Patience(clock, _sleep)),
         clock=clock,
         recipe=recipe(settings),
         report=report,
+        starting=Starting(
+            newest=registry.newest,
+            bundles=bundles,
+            mode=settings.train.mode,
+            full_every=timedelta(days=settings.train.full_every_days),
+        ),
         checkpoint=settings.home_folder / "run" / "training.safetensors",
     )
 

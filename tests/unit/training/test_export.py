@@ -22,9 +22,9 @@ from services.training.kinds.graph_filter import GraphFilter, GraphFilterOptions
 from services.training.kinds.ials import Ials, IalsOptions
 from services.training.kinds.item_knn import ItemKnn
 from services.training.kinds.popularity import Popularity, most_telling
-from services.training.kinds.sequence.encoder import SequenceEncoder
+from services.training.kinds.sequence.encoder import SHAPE, SequenceEncoder
 from services.training.kinds.sequence.options import EncoderOptions
-from services.training.model import Floats, History, Table, TrainableModel
+from services.training.model import STATE, History, TrainableModel
 from tests.fakes.tiny_bundle import manifest_of, seal
 
 MAX_HISTORY = 12
@@ -63,7 +63,8 @@ def test_the_draft_holds_the_tables_and_the_words_in_row_order(
     tmp_path: Path, planted: Dataset, fitted: SequenceEncoder
 ) -> None:
     export(tmp_path, fitted, planted)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ENCODER, TABLES, VOCABULARY])
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {ENCODER, TABLES, VOCABULARY, STATE, SHAPE}
     tables = load_file(tmp_path / TABLES)
     assert np.array_equal(tables["item_vectors"], fitted.item_vectors())
     assert np.array_equal(tables["popularity"], most_telling(planted))

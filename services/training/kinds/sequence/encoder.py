@@ -92,7 +92,7 @@ class SequenceEncoder:
             sequences = since(sequences, earlier.fit_end_us, np.random.default_rng(options.seed))
             options = replace(
                 options,
-                max_epochs=options.incremental_epochs,
+                max_epochs=options.incremental_epochs if len(sequences.wanted) else 0,
                 learning_rate=options.learning_rate * INCREMENTAL_RATE,
             )
         self._network = network.to(self._device)

@@ -98,3 +98,14 @@ def test_a_broken_file_is_named(earlier: EarlierModel, options: EncoderOptions) 
     (earlier.folder / "state.safetensors").write_bytes(b"{}")
     with pytest.raises(BundleBroken, match="cannot be read"):
         SequenceEncoder(options).start_from(earlier)
+
+
+def test_where_nothing_happened_since_it_is_the_earlier_model(
+    earlier: EarlierModel, planted: Dataset, fitted: SequenceEncoder, options: EncoderOptions
+) -> None:
+    told: list[EpochReport] = []
+    model = SequenceEncoder(options)
+    model.start_from(earlier)
+    model.fit(planted, told.append)
+    assert told == []
+    assert np.allclose(model.item_vectors(), fitted.item_vectors(), atol=1e-6)
