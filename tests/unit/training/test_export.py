@@ -24,7 +24,7 @@ from services.training.kinds.item_knn import ItemKnn
 from services.training.kinds.popularity import Popularity, most_telling
 from services.training.kinds.sequence.encoder import SHAPE, SequenceEncoder
 from services.training.kinds.sequence.options import EncoderOptions
-from services.training.model import STATE, History, TrainableModel
+from services.training.model import STATE, Floats, History, Table, TrainableModel
 from tests.fakes.tiny_bundle import manifest_of, seal
 
 MAX_HISTORY = 12
