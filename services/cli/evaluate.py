@@ -55,7 +55,8 @@ def evaluate(
             "--set",
             metavar="FIELD=VALUE",
             help="One of the NIGHTJAR_TRAIN__ settings for this run, such as max_epochs=20; may be given again. Unless "
-            "max_history is set, it is 50, 100 or 200, whatever holds 95% of the histories.",
+            "max_history is set, a sequence model sees 50, 100 or 200 events, whatever holds 95% of the histories, and "
+            "another model all of them.",
         ),
     ] = None,
     replay: Annotated[
@@ -64,7 +65,7 @@ def evaluate(
             metavar="DAYS",
             min=0,
             help="With P3: lives so many of the last days through again, trains each night, and says what that gains "
-            "over a model frozen before the first day. 0: off.",
+            "over a model frozen before the first day; each night from nothing unless --set mode=incremental. 0: off.",
         ),
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,

@@ -55,7 +55,7 @@ def figures(done: "subprocess.CompletedProcess[str]") -> Mapping[str, Any]:
 def test_every_protocol_prints_one_object(tmp_path: Path, data: Path, protocol: str) -> None:
     found = figures(run(tmp_path, "--protocol", protocol, "--data", data, "--model", "popularity", "--json"))
     assert found.keys() >= ASKED_FOR
-    assert (found["protocol"], found["model"], found["max_history"]) == (protocol, "popularity", 50)
+    assert (found["protocol"], found["model"], found["max_history"]) == (protocol, "popularity", NUM_EVENTS)
     assert 0 < found["users"] <= 80
     assert 0 <= found["ndcg_at_10"] <= found["hr_at_10"] <= 1
 

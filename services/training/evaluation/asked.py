@@ -34,6 +34,11 @@ class Asked:
         """None unless somebody set it: then the data says."""
         return self.train.max_history if "max_history" in self.train.model_fields_set else None
 
+    @property
+    def mode(self) -> str:
+        """How a replayed night's model comes about; in full unless somebody set it, as the published tables' models."""
+        return self.train.mode if "mode" in self.train.model_fields_set else "full"
+
 
 def changed(train: TrainSettings, changes: Sequence[str]) -> TrainSettings:
     """The settings with `field=value` changes, dots between levels; what nobody set stays unset.

@@ -11,11 +11,13 @@ as a miss for the frozen model, since that it cannot show it is part of what ret
 questions, a user on a day; intervals draw users with all their days.
 """
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, Literal
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -30,7 +32,7 @@ from services.training.evaluation.protocol_figures import OnEpoch
 from services.training.evaluation.protocols import DAY_S, EVENT_TYPES, at_time, events_before
 from services.training.evaluation.ranking import NOTHING, Ranked, rank_targets
 from services.training.kinds.popularity import DAY_US, most_telling
-from services.training.model import Floats, History, TrainableModel
+from services.training.model import EarlierModel, Floats, History, TrainableModel, WarmStarting
 
 VALIDATION_DAYS: Final = 3  # larger: the parameters miss what is new; smaller: a quiet weekend says when to stop
 POPULAR_DAYS: Final = 7
@@ -60,8 +62,9 @@ class Replay:
     on_epoch: OnEpoch
     on_day: Callable[[int, Answered | None], None]
     """Is told of each day, from 1; None: nobody chose anything new to them, so nothing is measured."""
-    mode: Literal["full"] = "full"
-    """How a night's model comes about. Full: from nothing."""
+    full_every_days: float = 0.0
+    """After so many days a night's model comes from nothing; on the others it starts from last night's, where its kind
+    can. 0: from nothing each night."""
 
     def run(self, data: EvaluationData, num_days: int) -> Sequence[Answered]:
         """The days on which somebody was asked; raises NotEnoughData, also when there are none, and TrainingFailed."""
@@ -69,6 +72,7 @@ class Replay:
             raise NotEnoughData("A replay goes by days, but the timestamps of this data are places in a history.")
         last_day = int(data.times_s.max()) // DAY_S
         frozen: _Frozen | None = None
+        last_night: _Night | None = None
         answered = []
         for number, day in enumerate(range(last_day - num_days + 1, last_day + 1), start=1):
             begin_s, end_s = day * DAY_S, (day + 1) * DAY_S
@@ -77,8 +81,8 @@ class Replay:
             found = None
             if frozen is None or len(dataset.holdout):
                 started = time.monotonic()
-                model = self._fitted(dataset)
-                fit_seconds = time.monotonic() - started
+                last_night = self._fitted(day, dataset, last_night)
+                fit_seconds, model = time.monotonic() - started, last_night.model
                 frozen = frozen or _Frozen(model, dataset, most_telling(dataset), self.max_history)
                 found = self._answered(begin_s, dataset, model, frozen, events_before(data, end_s), fit_seconds)
             self.on_day(number, found)
@@ -87,11 +91,15 @@ class Replay:
             raise NotEnoughData(f"In the last {num_days} days nobody known chose anything new; replay more days.")
         return answered
 
-    def _fitted(self, dataset: Dataset) -> TrainableModel:
-        """Tonight's model. Another mode, such as a start from last night's, differs here and nowhere else."""
-        model = self.make_model()
-        model.fit(dataset, self.on_epoch)
-        return model
+    def _fitted(self, day: int, dataset: Dataset, last_night: "_Night | None") -> "_Night":
+        model, full_day = self.make_model(), day
+        with tempfile.TemporaryDirectory(prefix="nightjar-replay-") as folder:
+            if last_night and isinstance(model, WarmStarting) and day - last_night.full_day < self.full_every_days:
+                full_day, earlier = last_night.full_day, last_night.dataset
+                last_night.model.save(Path(folder))
+                model.start_from(EarlierModel(Path(folder), earlier.vocabulary, earlier.bounds_us["fit_end_us"]))
+            model.fit(dataset, self.on_epoch)
+        return _Night(model, dataset, full_day)
 
     def _answered(
         self,
@@ -121,6 +129,14 @@ class Replay:
             num_items=dataset.num_items,
             fit_seconds=fit_seconds,
         )
+
+
+@dataclass(frozen=True)
+class _Night:
+    model: TrainableModel
+    dataset: Dataset
+    full_day: int
+    """When it last came from nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Puts an evaluation together: a folder and settings in, figures out."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -24,7 +25,8 @@ def evaluate(asked: Asked, say: Say) -> dict[str, Any]:
     """The figures as they are shown; raises BadData, NotEnoughData, TrainingFailed."""
     say({"event": "stage", "name": "read"})
     data = read_folder(asked.folder)
-    train = asked.train.model_copy(update={"max_history": asked.max_history or fitting_length(data)})
+    ordered = make_model(asked.train).capabilities.ordered
+    train = asked.train.model_copy(update={"max_history": asked.max_history or fitting_length(data, ordered=ordered)})
     run = _table if asked.replay_days == 0 else _replay
     return {
         "protocol": asked.protocol,
@@ -49,8 +51,9 @@ def _replay(asked: Asked, train: TrainSettings, data: EvaluationData, say: Say) 
         say({"event": "day", "number": number, "num_days": asked.replay_days, **figures})
 
     say({"event": "stage", "name": "replay"})
-    replay = Replay(lambda: make_model(train), train.max_history, _epochs(say), day)
-    return {"mode": replay.mode, **replay_figures(replay.run(data, asked.replay_days), train.seed)}
+    full_every = {"full": 0.0, "incremental": math.inf, "auto": train.full_every_days}[asked.mode]
+    replay = Replay(lambda: make_model(train), train.max_history, _epochs(say), day, full_every)
+    return {"mode": asked.mode, **replay_figures(replay.run(data, asked.replay_days), train.seed)}
 
 
 def _epochs(say: Say) -> OnEpoch:

@@ -23,7 +23,7 @@ svg{width:100%;height:auto}
 .example{display:grid;grid-template-columns:1fr 1.3fr 1fr;gap:1.2rem;border-bottom:1px solid var(--rule);
 padding:.6rem 0}
 .example ol{margin:.2rem 0;padding-left:1.6rem}.example h3{margin:0;font-size:.85rem;color:var(--dim)}
-.chosen{color:var(--good);font-weight:600}.score{color:var(--dim);float:right}li{overflow-wrap:anywhere}
+.chosen{color:var(--good);font-weight:600}.score{color:var(--dim);float:right;padding-left:.6rem}li{overflow-wrap:anywhere}
 svg text{font-size:11px;fill:var(--dim)}.tick{text-anchor:end}.tick.low{text-anchor:middle}.name{text-anchor:end}
 .grid{stroke:var(--rule)}.line{fill:none;stroke:var(--main);stroke-width:2}.dot{fill:var(--main)}.best{fill:none;
 stroke:var(--good);stroke-width:2}.bar{fill:var(--main)}.interval{stroke:var(--ink);stroke-width:1.5}
@@ -111,13 +111,13 @@ def examples_part(examples: Sequence[Example]) -> str:
 def _example(example: Example) -> str:
     newest = "".join(f"<li>{said(name)}</li>" for name in example.newest)
     shown = "".join(
-        f"<li{' class=chosen' if each.is_chosen else ''}>{said(each.name)}{' ✓' if each.is_chosen else ''}"
-        f'<span class="score">{each.score:.3g}</span></li>'
+        f'<li{" class=chosen" if each.is_chosen else ""}><span class="score">{each.score:.3g}</span>'
+        f"{said(each.name)}{' ✓' if each.is_chosen else ''}</li>"
         for each in example.shown
     )
     chosen = "".join(f"<li>{said(name)}</li>" for name in example.chosen)
     return (
-        f'<div class="example"><div><h3>did, the last of {example.num_known:,}</h3><ol>{newest}</ol></div>'
+        f'<div class="example"><div><h3>did: the last of {example.num_known:,} events</h3><ol>{newest}</ol></div>'
         f"<div><h3>is shown, with scores</h3><ol>{shown}</ol></div>"
         f"<div><h3>chose then</h3><ol>{chosen}</ol></div></div>"
     )

@@ -45,6 +45,11 @@ def test_the_length_of_a_history_is_asked_for_only_if_somebody_set_it() -> None:
     assert Asked(Path(), "P1", TrainSettings(max_history=7)).max_history == 7
 
 
+def test_a_replay_trains_in_full_unless_somebody_set_how() -> None:
+    assert Asked(Path(), "P3", TrainSettings(), 14).mode == "full"
+    assert Asked(Path(), "P3", changed(TrainSettings(), ["mode=incremental"]), 14).mode == "incremental"
+
+
 @pytest.mark.parametrize(("protocol", "days"), [("P1", 14), ("P2", 1), ("P3", -1)])
 def test_a_replay_goes_by_days(protocol: str, days: int) -> None:
     with pytest.raises(InvalidSettings, match="--protocol P3"):

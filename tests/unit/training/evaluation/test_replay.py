@@ -1,6 +1,7 @@
 """Days lived through again: who is asked what, of which model, and what it knew then. By a model of known answers."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from services.training.evaluation.protocols import DAY_S
 from services.training.evaluation.replay import Answered, Replay, popular_within
 from services.training.evaluation.replay_figures import replay_figures
 from services.training.kinds.popularity import Popularity
-from services.training.model import Capabilities, EpochReport, FitEnd, Floats, History
+from services.training.model import Capabilities, EarlierModel, EpochReport, FitEnd, Floats, History
 
 START_S = 1_700_000_000 // DAY_S * DAY_S
 OLD = [(user, item, day) for user in ("yan", "zoe") for day, item in enumerate("abcdef")]
@@ -120,6 +121,34 @@ def test_a_day_without_a_question_is_told_and_trains_nothing() -> None:
     assert quiet == [1, 3]
     assert [day.date for day in days] == ["2023-11-23", "2023-11-25"]
     assert len(models) == 3
+
+
+class Growing(NextLetter):
+    """Knows which model it started from, by its days of age."""
+
+    age = 0
+
+    def save(self, folder: Path) -> None:
+        (folder / "age").write_text(str(self.age))
+
+    def start_from(self, earlier: EarlierModel) -> None:
+        self.age = int((earlier.folder / "age").read_text()) + 1
+        self.knew_until_us = earlier.fit_end_us
+
+
+def test_nights_start_from_the_night_before_until_it_is_time_for_another_from_nothing() -> None:
+    """Every third day here; each learned what happened before the midnight that its predecessor began at."""
+    models: list[Growing] = []
+
+    def make() -> Growing:
+        models.append(Growing())
+        return models[-1]
+
+    data = data_of(("ann", "a", 8), *(("ann", item, 10.5 + day) for day, item in enumerate("bcdef")))
+    Replay(make, 50, lambda _: None, lambda *_: None, full_every_days=3).run(data, 5)
+    fitted = [model for model in models if hasattr(model, "dataset")]
+    assert [model.age for model in fitted] == [0, 1, 2, 0, 1]
+    assert fitted[1].knew_until_us == fitted[0].dataset.bounds_us["fit_end_us"]
 
 
 def test_days_without_any_question_are_not_enough() -> None:
