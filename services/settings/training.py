@@ -44,6 +44,8 @@ class TrainSettings(Section):
     """Items drawn from the catalogue that a step's targets are held against; all of it where it is smaller. 0: all."""
     temperature: float = Field(default=0.07, gt=0, le=10)
     """What cosines are divided by in the softmax; smaller: only the nearest items are pushed away."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of matrix products while training. auto: bfloat16 where the processor computes it in hardware, else float32."""
     learning_rate: float = Field(default=1e-3, gt=0, lt=1)
     """Peak learning rate of AdamW; it warms up briefly, then falls to 0 over max_epochs."""
     weight_decay: float = Field(default=0.01, ge=0, lt=10)

@@ -47,6 +47,9 @@ class Fitting:
         self._network, self._sequences, self._options = network, sequences, options
         self._validate, self._resuming = validate, resuming
         self._device = next(network.parameters()).device
+        self._products = torch.autocast(
+            self._device.type, torch.bfloat16, enabled=in_bfloat16(options.precision, self._device)
+        )
         self._optimiser = AdamW(network, options.weight_decay)
         self._workers = Workers.of_environment()
         self._chosen_items = torch.from_numpy(np.unique(sequences.items).astype(np.int64)).to(self._device)
@@ -113,16 +116,17 @@ class Fitting:
         if float(total) == 0:  # nothing is asked of anybody
             return torch.zeros(2, device=self._device)
         if len(targets):
-            item_vectors = self._network.item_table()
-            states = self._network(item_vectors, items, types, gaps)[lines, places]  # (num_targets, dim)
-            losses = next_item_losses(
-                states / self._options.temperature,
-                item_vectors,
-                targets,
-                negatives,
-                disliked,
-                self._options.label_smoothing,
-            )
+            with self._products:
+                item_vectors = self._network.item_table()
+                states = self._network(item_vectors, items, types, gaps)[lines, places]  # (num_targets, dim)
+                losses = next_item_losses(
+                    states / self._options.temperature,
+                    item_vectors,
+                    targets,
+                    negatives,
+                    disliked,
+                    self._options.label_smoothing,
+                )
             loss = (losses * weights).sum()
             (loss / total).backward()  # type: ignore[no-untyped-call]
         self._workers.add_gradients(self._optimiser.parameters)
@@ -159,3 +163,13 @@ class Fitting:
             **prefixed("best", self._best),
         }
         checkpoint.save(self._resuming.path, progress, tensors)
+
+
+def in_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether matrix products are computed in bfloat16: where it is asked for, or pays."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    in_hardware = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(supported is not None and supported() for supported in in_hardware)

@@ -1,6 +1,7 @@
 """What can be set of the sequence encoder; the meaning and bounds of each are those of `settings.TrainSettings`."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,7 @@ class EncoderOptions:
     temperature: float
     max_history: int
     batch_events: int
+    precision: Literal["auto", "float32", "bfloat16"]
     num_negatives: int
     learning_rate: float
     weight_decay: float
