@@ -14,7 +14,7 @@ def fitting_length(data: EvaluationData, *, ordered: bool) -> int:
     """The smallest of LENGTHS that holds SHARE of the histories whole, else the largest.
 
     ordered: whether the kind reads a history as a sequence. One that does not gets every history whole, as in the
-    tables it is compared with: GF-CF on 200 events a user loses half a point of a hundred where some have 800.
+    tables it is compared with.
     """
     sizes = np.bincount(data.users.codes)
     if not ordered:
