@@ -2,7 +2,8 @@
 
 Sizes: an item about 300 bytes and its description and embedding (4 bytes a number), a user about 100 and their
 attributes, an erasure 100, a model 2 KB (metrics and verdict), an assignment and a run 200 bytes each. Runs are
-bounded by `RUNS_KEPT`; models and assignments grow by one a night. APScheduler keeps its own table, `apscheduler_jobs`.
+bounded by `RUNS_KEPT`; models and assignments grow by one a night. A trial of a search is 500 bytes and 20 an epoch;
+`STUDIES_KEPT` bounds the studies, and --trials the trials of each. APScheduler keeps its own table, `apscheduler_jobs`.
 """
 
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -29,6 +31,7 @@ from sqlalchemy import (
 )
 
 RUNS_KEPT: Final = 1_000  # nearly three years of nights
+STUDIES_KEPT: Final = 100  # larger: more rows; smaller: a search begun long ago cannot be resumed
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -169,4 +172,35 @@ replays = Table(
     Column("target_offset", BigInteger, nullable=False),
     Column("claim_time", UtcTime, nullable=False),
     Column("state", String, nullable=False),
+)
+
+# What the trials of one search have in common.
+tuning_studies = Table(
+    "tuning_studies",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("data_version", BigInteger, nullable=False),
+    Column("fit_end_us", BigInteger, nullable=False),
+    Column("cut_us", BigInteger, nullable=False),
+    Column("fixed", JSON, nullable=False),
+    Column("create_time", UtcTime, nullable=False),
+)
+
+# The primary key is the claim: of workers that begin a trial of the same number, one does.
+tuning_trials = Table(
+    "tuning_trials",
+    metadata,
+    Column("study", String, ForeignKey("tuning_studies.name"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("settings", JSON, nullable=False),
+    Column("worker", String, nullable=False),
+    Column("start_time", UtcTime, nullable=False),
+    Column("limit_time", UtcTime, nullable=False),
+    Column("state", String, nullable=False),
+    Column("ndcg_at_10", Float, nullable=True),
+    Column("epoch_ndcgs", JSON, nullable=False),
+    Column("end_time", UtcTime, nullable=True),
+    Column("detail", Text, nullable=False),
 )

@@ -21,6 +21,7 @@ from services.domain.ports.ingest import (
 from services.domain.ports.models import BundleStore, ModelRegistrar, ModelRegistry
 from services.domain.ports.notices import Notice, Notices
 from services.domain.ports.operations import LogHistory, RecordSender, ReplayMemory, StreamCluster, TopicReader
+from services.domain.ports.tuning import TuningTrials
 
 __all__ = [
     "AvailabilitySource",
@@ -49,6 +50,7 @@ __all__ = [
     "ResultCache",
     "StreamCluster",
     "TopicReader",
+    "TuningTrials",
     "UserDirectory",
     "UserForgetter",
 ]
