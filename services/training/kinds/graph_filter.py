@@ -29,7 +29,7 @@ from services.training.kinds.interaction_matrix import (
     interactions,
     type_weights_of,
 )
-from services.training.kinds.neighbours import NeighbourModel, NeighbourTable, stacked, strongest
+from services.training.kinds.neighbours import NeighbourModel, NeighbourTable, in_blocks
 from services.training.model import Capabilities, EpochReport, FitEnd, Floats, History, Table
 
 BLOCK_CELLS: Final = 16_000_000  # of a dense matrix at a time. Larger: more memory (4 bytes each); smaller: slower
@@ -126,14 +126,12 @@ class LinearFilter:
 
 
 def _kept(linear: LinearFilter, num_neighbours: int | None) -> NeighbourTable:
-    block = max(1, BLOCK_CELLS // linear.num_items)
-    parts = []
-    for first in range(0, linear.num_items, block):
-        items = torch.arange(first, min(first + block, linear.num_items))
-        alone = torch.zeros(len(items), linear.num_items)
-        alone[torch.arange(len(items)), items] = 1.0
-        parts.append(strongest(linear(alone), num_neighbours))
-    return stacked(parts)
+    def filtered(first: int, last: int) -> Tensor:
+        alone = torch.zeros(last - first, linear.num_items)
+        alone[torch.arange(last - first), torch.arange(first, last)] = 1.0
+        return linear(alone)
+
+    return in_blocks(filtered, linear.num_items, max(1, BLOCK_CELLS // linear.num_items), num_neighbours)
 
 
 class Smoothing:

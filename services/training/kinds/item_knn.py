@@ -1,15 +1,16 @@
 """Item-kNN: items are alike when the same users took to both. Source: Sarwar et al., WWW 2001; Aiolli, RecSys 2013."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from services.training.data.dataset import Dataset
 from services.training.kinds.interaction_matrix import HALF_LIFE_DAYS, SparseMatrix, interactions, type_weights_of
-from services.training.kinds.neighbours import NeighbourModel, NeighbourTable, stacked, strongest
+from services.training.kinds.neighbours import NeighbourModel, NeighbourTable, in_blocks
 from services.training.model import Capabilities, EpochReport, FitEnd
 
 BLOCK_CELLS: Final = (
@@ -37,21 +38,21 @@ class ItemKnn(NeighbourModel):
     def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> FitEnd:  # noqa: ARG002 - no epochs here
         """See TrainableModel."""
         matrix = interactions(dataset, self.options.half_life_days)
-        self.neighbours = stacked(list(_neighbours(matrix, self.options)))
+        self.neighbours = _neighbours(matrix, self.options)
         self.type_weights = type_weights_of(dataset)
         return FitEnd.COMPLETED
 
 
-def _neighbours(matrix: SparseMatrix, options: ItemKnnOptions) -> Iterator[NeighbourTable]:
+def _neighbours(matrix: SparseMatrix, options: ItemKnnOptions) -> NeighbourTable:
     """Those of some items at a time, so that no table of items x items is ever held."""
     columns, num_items = matrix.transposed(), matrix.num_columns
     squares = columns.with_values(columns.values.astype(np.float64) ** 2).row_sums()
     norms = torch.from_numpy(np.sqrt(squares).astype(np.float32))  # (num_items,)
-    block = max(1, BLOCK_CELLS // num_items)
-    for first in range(0, num_items, block):
-        last = min(first + block, num_items)
+
+    def alike(first: int, last: int) -> Tensor:
         common = torch.from_numpy(matrix.common(columns, first, last))  # (block, num_items)
         common[torch.arange(last - first), torch.arange(first, last)] = 0.0  # nobody is their own neighbour
         # The smallest divisor is for items nobody took to, without shrinkage.
-        alike = common / (torch.outer(norms[first:last], norms) + options.shrinkage).clamp_min(1e-12)
-        yield strongest(alike, options.num_neighbours)
+        return common.div_((torch.outer(norms[first:last], norms) + options.shrinkage).clamp_min_(1e-12))
+
+    return in_blocks(alike, num_items, max(1, BLOCK_CELLS // num_items), options.num_neighbours)

@@ -4,7 +4,7 @@ Of each item the weights of the largest size are kept, so that the tables are of
 with what it keeps, since that is what serves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,14 +75,23 @@ def strongest(weights: Tensor, num_neighbours: int | None) -> NeighbourTable:
 
     None: all.
     """
-    num_items = weights.shape[1]
-    k = num_items if num_neighbours is None else min(num_neighbours, num_items)
-    places = torch.topk(weights.abs(), k, dim=1).indices  # (num_lines, k)
+    places = torch.topk(weights.abs(), _num_kept(weights.shape[1], num_neighbours), dim=1).indices  # (num_lines, k)
     kept = torch.gather(weights, 1, places).numpy()
     return NeighbourTable(np.where(kept != 0, places.numpy() + 1, 0).astype(np.int32), kept)
 
 
-def stacked(parts: Sequence[NeighbourTable]) -> NeighbourTable:
-    """The lines of all parts, in order."""
-    rows, weights = zip(*parts, strict=True)
-    return NeighbourTable(np.concatenate(rows), np.concatenate(weights))
+def in_blocks(
+    weights: Callable[[int, int], Tensor], num_items: int, block: int, num_neighbours: int | None
+) -> NeighbourTable:
+    """As `strongest`, of lines that are made `block` at a time: weights(first, last), (last - first, num_items)."""
+    shape = (num_items, _num_kept(num_items, num_neighbours))
+    # Made beforehand: small tables that stay between large ones that go would hold all of the heap (6 GB of 41,000).
+    table = NeighbourTable(np.zeros(shape, np.int32), np.zeros(shape, np.float32))
+    for first in range(0, num_items, block):
+        last = min(first + block, num_items)
+        table.rows[first:last], table.weights[first:last] = strongest(weights(first, last), num_neighbours)
+    return table
+
+
+def _num_kept(num_items: int, num_neighbours: int | None) -> int:
+    return num_items if num_neighbours is None else min(num_neighbours, num_items)
