@@ -28,31 +28,31 @@ class TrainSettings(Section):
     """The model kind to train."""
     dim: int = Field(default=128, ge=4, le=4096, multiple_of=4)
     """Dimension of user and item vectors."""
-    num_blocks: int = Field(default=1, ge=1, le=24)
-    """Transformer blocks."""
+    num_blocks: int | None = Field(default=None, ge=1, le=24)
+    """Transformer blocks. Unset: one, or two where histories are long."""
     num_heads: int = Field(default=2, ge=1, le=64)
     """Attention heads; must divide dim into even parts."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout probability within the blocks while training."""
-    input_dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Dropout probability of the input vectors while training. Smaller: a small catalogue is learned by heart."""
+    input_dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Dropout probability of the input vectors while training. Unset: more, the fewer events an item has."""
     max_history: int = Field(default=100, ge=1, le=2048)
     """Events of a user the model looks at, the newest ones."""
-    batch_events: int = Field(default=2_048, ge=1, le=16_777_216)
-    """Events in one optimiser step, padding counted."""
+    batch_events: int | None = Field(default=None, ge=1, le=16_777_216)
+    """Events in one optimiser step, padding counted. Unset: as many as make some 120 steps an epoch."""
     num_negatives: int = Field(default=1_024, ge=0, le=1_048_576)
     """Items drawn from the catalogue that a step's targets are held against; all of it where it is smaller. 0: all."""
-    temperature: float = Field(default=0.07, gt=0, le=10)
+    temperature: float = Field(default=0.08, gt=0, le=10)
     """What cosines are divided by in the softmax; smaller: only the nearest items are pushed away."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of matrix products while training. auto: bfloat16 where the processor computes it in hardware, else float32."""
-    learning_rate: float = Field(default=1e-3, gt=0, lt=1)
+    learning_rate: float = Field(default=2e-3, gt=0, lt=1)
     """Peak learning rate of AdamW; it warms up briefly, then falls to 0 over max_epochs."""
     weight_decay: float = Field(default=0.01, ge=0, lt=10)
     """Weight decay of AdamW, not on embeddings and norms."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over the whole catalogue; 0 is off."""
-    max_epochs: int = Field(default=30, ge=1, le=10_000)
+    max_epochs: int = Field(default=20, ge=1, le=10_000)
     """Epochs at most; the learning rate falls to 0 over them. Training stops earlier when validation gets worse."""
     patience: int = Field(default=5, ge=1, le=1_000)
     """Epochs without a better validation NDCG@10 before training stops."""

@@ -24,6 +24,7 @@ from services.training.kinds.sequence.fitting import Fitting, Resuming
 from services.training.kinds.sequence.graph import encoder_graph
 from services.training.kinds.sequence.network import EMBEDDING_STD, Dropouts, EncoderNetwork, NetworkShape
 from services.training.kinds.sequence.options import EncoderOptions
+from services.training.kinds.sequence.sizing import Sizes, sizes_for
 from services.training.kinds.sequence.warm_start import since, transplant
 from services.training.model import STATE, Capabilities, EarlierModel, EpochReport, FitEnd, Floats, History, Table
 
@@ -66,7 +67,7 @@ class SequenceEncoder:
         options = self.options
         for name in ("dim", "num_blocks", "num_heads"):
             there, here = getattr(stored.shape, name), getattr(options, name)
-            if there != here:
+            if here is not None and there != here:
                 raise UnfitToStartFrom(f"The earlier model has {name} {there}, not {here}; train in full.")
         self._earlier = earlier, stored
 
@@ -84,7 +85,11 @@ class SequenceEncoder:
         torch.set_num_threads(num_cores())
         torch.manual_seed(self.options.seed)
         self._features = dataset.content.names
-        network, sequences, options = self._first_network(dataset), dataset.sequences, self.options
+        sequences, options = dataset.sequences, self.options
+        sizes = sizes_for(options, sequences, dataset.num_items)
+        if self._earlier is not None:
+            sizes = replace(sizes, num_blocks=self._earlier[1].shape.num_blocks)
+        network = self._first_network(dataset, sizes)
         if self._earlier is not None:
             earlier, stored = self._earlier
             words = earlier.vocabulary
@@ -96,7 +101,10 @@ class SequenceEncoder:
                 learning_rate=options.learning_rate * INCREMENTAL_RATE,
             )
         self._network = network.to(self._device)
-        end = Fitting(self._network, sequences, options, lambda: self._validate(dataset), self._resuming).run(on_epoch)
+        fitting = Fitting(
+            self._network, sequences, options, sizes.batch_events, lambda: self._validate(dataset), self._resuming
+        )
+        end = fitting.run(on_epoch)
         self._freeze()
         return end
 
@@ -133,7 +141,7 @@ class SequenceEncoder:
     def load(self, folder: Path) -> None:
         stored = _Stored.read(folder)
         try:
-            network = EncoderNetwork(stored.shape, self._dropouts, stored.content)
+            network = EncoderNetwork(stored.shape, Dropouts(0.0, 0.0), stored.content)
             network.load_state_dict(stored.tensors)
         except (KeyError, RuntimeError) as error:
             raise BundleBroken(f"the fitted encoder in {folder} does not fit together: {error}") from error
@@ -141,11 +149,7 @@ class SequenceEncoder:
         self._network = network.to(self._device).eval()
         self._freeze()
 
-    @property
-    def _dropouts(self) -> Dropouts:
-        return Dropouts(inputs=self.options.input_dropout, blocks=self.options.dropout)
-
-    def _first_network(self, dataset: Dataset) -> EncoderNetwork:
+    def _first_network(self, dataset: Dataset, sizes: Sizes) -> EncoderNetwork:
         """Where fitting starts: item vectors from what stood together, noise to tell equal ones apart."""
         options = self.options
         shape = NetworkShape(
@@ -153,11 +157,11 @@ class SequenceEncoder:
             num_types=len(dataset.vocabulary.event_type_labels),
             num_features=dataset.content.num_features,
             dim=options.dim,
-            num_blocks=options.num_blocks,
+            num_blocks=sizes.num_blocks,
             num_heads=options.num_heads,
             max_history=options.max_history,
         )
-        network = EncoderNetwork(shape, self._dropouts, dataset.content)
+        network = EncoderNetwork(shape, Dropouts(sizes.input_dropout, options.dropout), dataset.content)
         vectors = cooccurrence_vectors(dataset.sequences, dataset.num_items, options.dim, options.seed)
         table = network.item_table
         chosen = torch.from_numpy(np.bincount(dataset.sequences.items, minlength=dataset.num_items + 1) > 0)

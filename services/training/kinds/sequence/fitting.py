@@ -41,11 +41,12 @@ class Fitting:
         network: EncoderNetwork,
         sequences: TrainingSequences,
         options: EncoderOptions,
+        batch_events: int,
         validate: Validate,
         resuming: Resuming | None = None,
     ) -> None:
         self._network, self._sequences, self._options = network, sequences, options
-        self._validate, self._resuming = validate, resuming
+        self._batch_events, self._validate, self._resuming = batch_events, validate, resuming
         self._device = next(network.parameters()).device
         self._products = torch.autocast(
             self._device.type, torch.bfloat16, enabled=in_bfloat16(options.precision, self._device)
@@ -92,7 +93,7 @@ class Fitting:
         torch.manual_seed(options.seed * 1_000_003 + epoch)
         random = np.random.default_rng((options.seed, epoch))
         draws = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
-        plan = plan_epoch(self._sequences, options.max_history, options.batch_events, random)
+        plan = plan_epoch(self._sequences, options.max_history, self._batch_events, random)
         batcher = Batcher(self._sequences, random)
         self._network.train()
         sums = torch.zeros(2, device=self._device)  # loss times weight, weight

@@ -7,13 +7,13 @@ from typing import Literal
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
     dim: int
-    num_blocks: int
+    num_blocks: int | None
     num_heads: int
     dropout: float
-    input_dropout: float
+    input_dropout: float | None
     temperature: float
     max_history: int
-    batch_events: int
+    batch_events: int | None
     precision: Literal["auto", "float32", "bfloat16"]
     num_negatives: int
     learning_rate: float

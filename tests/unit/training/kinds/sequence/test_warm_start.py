@@ -15,6 +15,7 @@ from services.training.evaluation.holdout import measure
 from services.training.kinds.sequence.encoder import SequenceEncoder
 from services.training.kinds.sequence.network import EncoderNetwork
 from services.training.kinds.sequence.options import EncoderOptions
+from services.training.kinds.sequence.sizing import sizes_for
 from services.training.kinds.sequence.warm_start import since, transplant
 from services.training.model import EarlierModel, EpochReport
 from tests.fakes.event_log import columns_of
@@ -61,7 +62,7 @@ def test_what_both_know_is_where_it_was_and_the_rest_is_placed_by_its_company(
     """Without a step: an item's vector is that of the earlier model, whatever its row is now."""
     dataset = later()
     model = SequenceEncoder(options)
-    network = model._first_network(dataset)
+    network = model._first_network(dataset, sizes_for(options, dataset.sequences, dataset.num_items))
     assert isinstance(network, EncoderNetwork)
     tensors = fitted.network.state_dict()
     labels = planted.vocabulary.event_type_labels
