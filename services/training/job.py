@@ -25,10 +25,12 @@ from services.domain.ports import BundleStore, Clock, ErasureSource, EventLog, I
 from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
 from services.training.data.forgotten import without_forgotten
-from services.training.evaluation.holdout import measure
+from services.training.evaluation.holdout import Measurement, measured
 from services.training.export import write_draft
 from services.training.kinds.popularity import most_telling
 from services.training.model import EpochReport, FitEnd, Resumable, TrainableModel
+from services.training.report.report import REPORT, write_report
+from services.training.report.report import Run as RunReport
 from services.training.start import Start, Starting
 from services.training.workers import Workers
 
@@ -62,6 +64,8 @@ class _Fitted:
     fit_end: FitEnd
     fit_s: float
     start: Start
+    epochs: Sequence[EpochReport]
+    titles: Mapping[ItemId, str]
 
 
 @dataclass(frozen=True)
@@ -101,13 +105,14 @@ class TrainingJob:
         model = recipe.model()
         knows_content = model.capabilities.new_items
         wishes = self.erasures.erasures()
+        content, titles = self._catalog()
         dataset = build_dataset(
             without_forgotten(self.events.read(data_version, until_us), wishes),
             recipe.event_types,
             holdout_fraction=recipe.holdout_fraction,
             validation_fraction=recipe.validation_fraction,
             min_item_events=recipe.min_item_events,
-            features_of=self._features() if knows_content else {},
+            features_of=content if knows_content else {},
             with_new_items=knows_content,
         )
         workers.must_share("data", dataset.fingerprint() if workers.size > 1 else "")
@@ -116,31 +121,66 @@ class TrainingJob:
         if self.checkpoint is not None and isinstance(model, Resumable):
             model.resume(self.checkpoint, self._key(dataset))
         started = time.monotonic()
-        fit_end = model.fit(dataset, self._epoch)
-        return _Fitted(model, dataset, data_version, fit_end, time.monotonic() - started, start)
+        epochs: list[EpochReport] = []
+
+        def epoch(report: EpochReport) -> None:
+            epochs.append(report)
+            self._epoch(report)
+
+        fit_end = model.fit(dataset, epoch)
+        return _Fitted(model, dataset, data_version, fit_end, time.monotonic() - started, start, epochs, titles)
 
     def _registered(self, fitted: "_Fitted", until_us: int | None) -> Model:
         model, dataset, recipe = fitted.model, fitted.dataset, self.recipe
         self._stage("evaluate", num_events=len(dataset.holdout))
-        metrics = {**measure(model, dataset, recipe.max_history, recipe.seed), "fit_s": fitted.fit_s}
-        manifest = self._manifest(fitted, metrics, until_us)
-        return self._register(self._publish(model, dataset, manifest), manifest)
+        measurement = measured(model, dataset, recipe.max_history, recipe.seed)
+        manifest = self._manifest(fitted, {**measurement.figures, "fit_s": fitted.fit_s}, until_us)
+        return self._register(self._publish(fitted, measurement, manifest), manifest)
 
     def _key(self, dataset: Dataset) -> str:
         """What a checkpoint must be of to go on from it: the same data, settings and code."""
         settings = json.dumps([self.recipe.configuration, self.recipe.code_version], sort_keys=True, default=str)
         return f"{dataset.fingerprint()}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
-    def _features(self) -> Mapping[ItemId, Sequence[str]]:
-        found = {item.item_id: item_features(item) for item in self.items.each()}
-        return {item_id: features for item_id, features in found.items() if features}
+    def _catalog(self) -> tuple[Mapping[ItemId, Sequence[str]], Mapping[ItemId, str]]:
+        """The features of the items that have any, and the titles of those that have one."""
+        features, titles = {}, {}
+        for item in self.items.each():
+            if found := item_features(item):
+                features[item.item_id] = found
+            if item.title:
+                titles[item.item_id] = item.title
+        return features, titles
 
-    def _publish(self, model: TrainableModel, dataset: Dataset, manifest: Manifest) -> str:
-        with tempfile.TemporaryDirectory(prefix="nightjar-draft-") as folder:
+    def _publish(self, fitted: "_Fitted", measurement: Measurement, manifest: Manifest) -> str:
+        model, dataset = fitted.model, fitted.dataset
+        with tempfile.TemporaryDirectory(prefix="nightjar-draft-") as name:
+            folder = Path(name)
             self._stage("export")
-            write_draft(Path(folder), model, dataset.vocabulary, most_telling(dataset), self.recipe.max_history)
+            write_draft(folder, model, dataset.vocabulary, most_telling(dataset), self.recipe.max_history)
+            write_report(folder / REPORT, self._told(fitted, measurement, manifest))
             self._stage("publish")
-            return self.bundles.publish(Path(folder), manifest)
+            return self.bundles.publish(folder, manifest)
+
+    def _told(self, fitted: "_Fitted", measurement: Measurement, manifest: Manifest) -> RunReport:
+        facts = {
+            "data version": str(manifest.data_version),
+            "code": manifest.code_version,
+            "seed": str(manifest.seed),
+            "training": fitted.start.mode,
+            "ended": fitted.fit_end.value,
+            "seconds to fit": f"{fitted.fit_s:.0f}",
+        }
+        return RunReport(
+            title=manifest.model_version,
+            model=fitted.model,
+            dataset=fitted.dataset,
+            measurement=measurement,
+            max_history=self.recipe.max_history,
+            epochs=fitted.epochs,
+            facts=facts,
+            titles=fitted.titles,
+        )
 
     def _register(self, location: str, manifest: Manifest) -> Model:
         model = Model(

@@ -31,6 +31,8 @@ ENVIRONMENT_USERS = {
     "services/inference/worker.py": "numeric libraries take their thread counts from it, when they are imported",
     "services/training/__main__.py": "likewise",
     "services/training/evaluation/__main__.py": "likewise",
+    "services/training/tuning/__main__.py": "likewise",
+    "services/training/workers.py": "torchrun says in it who is who",
 }
 
 

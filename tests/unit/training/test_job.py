@@ -13,7 +13,8 @@ from services.domain.bundles import MANIFEST, Manifest, read_manifest, sha256_of
 from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed, UnfitToStartFrom
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.history_input import HistoryRows
-from services.domain.ids import UserId
+from services.domain.ids import ItemId, UserId
+from services.domain.items import Item
 from services.domain.models import Finding, Model, Verdict
 from services.domain.users import Erasure
 from services.inference.serving_model import load_serving_model
@@ -22,6 +23,7 @@ from services.training.kinds.popularity import Popularity
 from services.training.kinds.sequence.encoder import SequenceEncoder
 from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import FitEnd, TrainableModel
+from services.training.report.report import REPORT
 from services.training.start import Mode, Starting
 from tests.fakes.bundle_store import FakeBundleStore
 from tests.fakes.clock import START, FakeClock
@@ -45,10 +47,10 @@ class Run:
         self.said: list[Mapping[str, Any]] = []
         self.folder, self.model = folder, model
         self.bundles, self.registry = FakeBundleStore(folder), FakeModelRegistry()
-        self.erasures = FakeUserDirectory()
+        self.erasures, self.items = FakeUserDirectory(), FakeItemCatalog()
         self.job = TrainingJob(
             events=log or FakeEventLog(planted_events(60, 20)),
-            items=FakeItemCatalog(),
+            items=self.items,
             erasures=self.erasures,
             bundles=self.bundles,
             registry=self.registry,
@@ -106,6 +108,17 @@ def test_every_figure_the_gate_and_the_demo_read_is_there(tmp_path: Path, quick:
     assert metrics["ndcg_gain_at_10_low"] <= metrics["ndcg_gain_at_10"] <= metrics["ndcg_gain_at_10_high"]
     assert metrics["num_holdout_events"] == 120
     assert metrics["num_holdout_users"] == 60
+
+
+def test_a_report_for_people_lies_beside_the_bundle(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
+    """In one page, with titles where the catalog has them, and nobody's id (law 7)."""
+    run = Run(tmp_path, quick)
+    run.items.upsert([Item(ItemId(f"item-3-{number}"), f"The title {number}") for number in range(6)])
+    model = run.job.run()
+    page = (run.bundles.fetch(model.location) / REPORT).read_text(encoding="utf-8")
+    assert model.version in page
+    assert "The title" in page
+    assert "user-" not in page
 
 
 def test_popularity_gains_nothing_over_itself(tmp_path: Path) -> None:
