@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console
@@ -12,21 +12,15 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from services.cli.evaluation_run import EvaluationAsked, run_evaluation
 from services.cli.evaluation_tables import tables
-from services.settings import TrainSettings, load
+from services.cli.model_kinds import KindOption
+from services.settings import load
 
-KINDS: Final[tuple[str, ...]] = get_args(TrainSettings.model_fields["kind"].annotation)
 STAGES: Final[Mapping[str, str]] = {
     "read": "reading the data",
     "fit": "fitting",
     "measure": "measuring",
     "replay": "replaying",
 }
-
-
-def _is_kind(value: str | None) -> str | None:
-    if value is not None and value not in KINDS:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(KINDS)}")
-    return value
 
 
 def evaluate(
@@ -44,10 +38,7 @@ def evaluate(
             "items.parquet (item_id and what is known of it) if there is one.",
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="|".join(KINDS), callback=_is_kind, help="The model kind. Unset: NIGHTJAR_TRAIN__KIND."),
-    ] = None,
+    model: KindOption = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random. Unset: NIGHTJAR_TRAIN__SEED.", min=0)] = None,
     changes: Annotated[
         list[str] | None,

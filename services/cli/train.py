@@ -1,6 +1,5 @@
 """`nightjar train`: a model from the log, through the gate, live."""
 
-import enum
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,16 +14,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from deploy.embedded.state import connected
 from services import logs
+from services.cli.model_kinds import KindOption
 from services.cli.training_run import STAGES, TrainingOutcome, TrainingProgress, run_training
 from services.domain.models import Verdict
 from services.registry.promotion import gate_and_promote
 from services.registry.wiring import gate_rules, open_notice, open_registry
 from services.settings import Settings, load
-
-
-class Kind(enum.StrEnum):
-    SEQUENCE = "sequence"
-    POPULARITY = "popularity"
 
 
 def _is_iso(value: str) -> str:
@@ -41,7 +36,7 @@ def train(
         str,
         typer.Option(callback=_is_iso, help="Train on what happened before this ISO date or time, UTC. Empty: all."),
     ] = "",
-    kind: Annotated[Kind | None, typer.Option(help="The model kind. Unset: NIGHTJAR_TRAIN__KIND.")] = None,
+    kind: KindOption = None,
     promote: Annotated[
         bool | None,
         typer.Option(
@@ -84,13 +79,13 @@ def goes_to_the_gate(promote: bool | None, as_of: str) -> bool:
     return not as_of if promote is None else promote
 
 
-def _settings(kind: Kind | None) -> Settings:
+def _settings(kind: str | None) -> Settings:
     """With the running stack's Redis, for the notice; without a stack the database alone does."""
     settings = load()
     logs.configure(settings.log_level, "nightjar")
     settings = connected(settings)
     if kind is not None:
-        settings = settings.model_copy(update={"train": settings.train.model_copy(update={"kind": kind.value})})
+        settings = settings.model_copy(update={"train": settings.train.model_copy(update={"kind": kind})})
     return settings
 
 
