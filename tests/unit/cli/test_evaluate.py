@@ -10,10 +10,11 @@ from typing import Any, get_args
 import pytest
 from rich.console import Console
 
-from services.cli.evaluate import KINDS, progress
+from services.cli.evaluate import progress
 from services.cli.evaluation_run import EvaluationAsked, run_evaluation
 from services.cli.evaluation_tables import tables
 from services.cli.main import run
+from services.cli.model_kinds import KINDS
 from services.domain.errors import BadData, InvalidSettings, NightjarError, NotEnoughData, TrainingFailed
 from services.settings import Settings, TrainSettings, load
 
