@@ -38,6 +38,7 @@ COMMANDS: Final = (
     Command("features", "services.cli.features", "app", "What Redis holds for serving: see it, make it again."),
     Command("log", "services.cli.event_log", "app", "The offline log: what it holds, and its housekeeping."),
     Command("train", "services.cli.train", "train", "Train a model on the log; it goes live if it passes the gate."),
+    Command("tune", "services.cli.tune", "tune", "Search better settings for a model kind; changes nothing by itself."),
     Command(
         "evaluate", "services.cli.evaluate", "evaluate", "Measure a model kind on a data set, as published tables do."
     ),

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 TunedSettings: TypeAlias = Mapping[str, int | float | None]
-"""Values by the names of a kind's settings; None is "off" where a setting has that."""
+"""Values by the names of a kind's settings; None is what unset means: "off", or "by the data"."""
 
 
 class TrialState(StrEnum):

@@ -28,5 +28,6 @@ class TuningTrials(Protocol):
 
     def finish(self, trial: Trial) -> bool:
         """Stores state, figures and detail of a trial that runs; its end is now. False, and nothing stored, when it no
-        longer ran, because it took longer than its limit."""
+        longer ran, because it took longer than its limit.
+        """
         ...
