@@ -26,6 +26,8 @@ def _known_crontab(expression: str) -> str:
 class TrainSettings(Section):
     kind: Literal["sequence", "ials", "ease", "item_knn", "gf_cf", "popularity"] = "sequence"
     """The model kind to train."""
+    options: dict[str, float | int | bool | None] = Field(default_factory=dict)
+    """Of a kind without a network, by the names in `services/training/kinds`: NIGHTJAR_TRAIN__OPTIONS='{"l2": 300}'."""
     dim: int = Field(default=128, ge=4, le=4096, multiple_of=4)
     """Dimension of user and item vectors."""
     num_blocks: int | None = Field(default=None, ge=1, le=24)

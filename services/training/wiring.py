@@ -10,6 +10,7 @@ from services.adapters.sql.engine import connect
 from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.adapters.sql.user_directory import SqlUserDirectory
 from services.domain.clock import SystemClock
+from services.domain.errors import InvalidSettings
 from services.domain.models import Model
 from services.domain.ports import ModelRegistrar
 from services.patience import Patience
@@ -95,5 +96,7 @@ def make_model(train: TrainSettings) -> TrainableModel:
     """The kind that the settings name, not fitted yet."""
     if train.kind != SequenceEncoder.kind:
         seeded = {"seed": train.seed} if train.kind in SEEDED else {}
-        return factory.make_model(train.kind, **seeded)
+        return factory.make_model(train.kind, **{**seeded, **train.options})
+    if train.options:
+        raise InvalidSettings(f"train.options are of other kinds; {train.kind} has settings of their own names.")
     return SequenceEncoder(EncoderOptions(**{name: getattr(train, name) for name in EncoderOptions.__slots__}))
