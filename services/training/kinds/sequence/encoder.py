@@ -15,7 +15,7 @@ from torch import Tensor
 
 from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed, UnfitToStartFrom
 from services.training.data.content import ItemContent
-from services.training.data.dataset import Dataset
+from services.training.data.dataset import Dataset, TrainingSequences
 from services.training.evaluation.ranking import rank_targets
 from services.training.kinds.sequence.batches import pad_histories
 from services.training.kinds.sequence.checkpoint import cloned
@@ -30,6 +30,8 @@ from services.training.model import STATE, Capabilities, EarlierModel, EpochRepo
 
 SHAPE: Final = "shape.json"
 MAX_VALIDATION_MOMENTS: Final = 5_000  # larger: epochs wait for their measurement; smaller: chance picks the best epoch
+MIN_VALIDATION_MOMENTS: Final = 2_000
+VALIDATION_SHARE: Final = 0.2  # of the events of an epoch, read again to measure it, between these bounds
 
 
 class SequenceEncoder:
@@ -180,10 +182,16 @@ class SequenceEncoder:
         states: Tensor = self.network(self._item_vectors, *columns)  # (batch, length, dim)
         return states[torch.arange(len(last), device=self._device), last]  # (batch, dim)
 
+    def _num_validated(self, sequences: TrainingSequences) -> int:
+        """How many moments are worth their time: a long history costs as much to validate as to learn from."""
+        mean_length = len(sequences.items) / max(1, len(sequences.starts) - 1)
+        affordable = VALIDATION_SHARE * len(sequences.items) / max(1.0, min(mean_length, self.options.max_history))
+        return max(MIN_VALIDATION_MOMENTS, min(MAX_VALIDATION_MOMENTS, int(affordable)))
+
     def _validate(self, dataset: Dataset) -> float | None:
         """NDCG@10 on the validation part; None when every event of it had to be skipped."""
         self._freeze()
-        moments = dataset.validation.thinned(MAX_VALIDATION_MOMENTS)
+        moments = dataset.validation.thinned(self._num_validated(dataset.sequences))
         found = rank_targets(self.score, moments, dataset.histories, dataset.popularity, self.options.max_history)
         return float(found.by_moment.ndcg(10).mean()) if len(found) else None
 
