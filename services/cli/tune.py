@@ -1,6 +1,7 @@
 """`nightjar tune`: better settings for a model kind, searched on the log."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
@@ -11,25 +12,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from services import logs, process
+from services.cli.model_kinds import KindOption
 from services.cli.tuning_run import SearchAsked, Standing, run_search
 from services.settings import Settings, TrainSettings, load
 
-KINDS: Final = ("sequence", "ials", "ease", "item_knn", "gf_cf")
-"""Those that have something to search."""
 MAX_TRIALS: Final = 10_000
 
 
-def _is_kind(value: str | None) -> str | None:
-    if value is not None and value not in KINDS:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(KINDS)}")
-    return value
-
-
 def tune(
-    kind: Annotated[
-        str | None,
-        typer.Option(metavar="|".join(KINDS), callback=_is_kind, help="The model kind. Unset: NIGHTJAR_TRAIN__KIND."),
-    ] = None,
+    kind: KindOption = None,
     trials: Annotated[
         int,
         typer.Option(
@@ -102,11 +93,13 @@ def progress(now: Standing, asked: SearchAsked, elapsed_s: float) -> str:
 
 
 def lines_to_paste(train: TrainSettings, standing: Standing) -> dict[str, str]:
-    """The best settings as variables, but what was best unset; empty for a kind that the settings do not describe."""
-    if standing.best is None or train.kind != "sequence":
+    """The best settings as variables, but what was best unset; empty when nothing was found."""
+    if standing.best is None:
         return {}
-    chosen = {"kind": train.kind, **standing.best["settings"]}
-    return {f"NIGHTJAR_TRAIN__{name.upper()}": str(value) for name, value in chosen.items() if value is not None}
+    best = standing.best["settings"]
+    chosen = best if train.kind == "sequence" else {"options": json.dumps({**train.options, **best})}
+    settings = {"kind": train.kind, **chosen}
+    return {f"NIGHTJAR_TRAIN__{name.upper()}": str(value) for name, value in settings.items() if value is not None}
 
 
 def document(train: TrainSettings, study: str, standing: Standing) -> dict[str, Any]:
@@ -135,10 +128,7 @@ def _found(train: TrainSettings, standing: Standing) -> list[str]:
     if gain is not None and gain <= 0:
         return [f"Of {num_done} trials none was better than the present settings: {figure}."]
     over = "" if gain is None else f", {gain:+.4f} over the present settings"
-    lines = [f"{name}={value}" for name, value in lines_to_paste(train, standing).items()]
-    if not lines:
-        options = ", ".join(f"{name}={value}" for name, value in best["settings"].items())
-        lines = [f"No NIGHTJAR_TRAIN__ setting reaches the kind {train.kind} yet; its options were: {options}"]
+    lines = [f"{name}={shlex.quote(value)}" for name, value in lines_to_paste(train, standing).items()]
     return [
         f"Of {num_done} trials number {best['number']} was best: {figure}{over}.",
         *lines,

@@ -19,6 +19,7 @@ from services.domain.streams import LogBatch
 from services.domain.tuning import TrialState
 from services.settings import Settings, load
 from tests.fakes.planted import planted_events
+from tests.waiting import wait_until
 
 TUNE = [sys.executable, "-m", "services.cli.main", "tune"]
 SMALL = {
@@ -96,8 +97,14 @@ def test_a_log_that_grew_is_said_and_the_old_version_can_be_gone_on_with(setting
     assert found(tune(settings, *same, "--trials", 1, "--study", "new"))["data_version"] == now
 
 
-def test_sigterm_ends_a_search_and_the_trial_under_way_is_lost(settings: Settings) -> None:
-    """It says what it found, exits with 0, and the next search is not held up."""
+def test_popularity_has_nothing_to_search(settings: Settings) -> None:
+    done = tune(settings, "--kind", "popularity")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--kind popularity has nothing to search; choose one of sequence" in done.stderr
+
+
+def test_sigterm_ends_a_worker_and_its_trial_is_lost(settings: Settings) -> None:
+    """So that the next search is not held up."""
     endless = environment(settings, NIGHTJAR_TRAIN__MAX_EPOCHS="10000", NIGHTJAR_TRAIN__PATIENCE="1000")
     worker = [sys.executable, "-m", "services.training.tuning", "--trials", "3"]
     process = subprocess.Popen(worker, env=endless, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -112,3 +119,27 @@ def test_sigterm_ends_a_search_and_the_trial_under_way_is_lost(settings: Setting
     assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in log
     assert [trial.state for trial in trials_of(settings).all("sequence")] == [TrialState.LOST]
+
+
+def test_sigterm_ends_a_search_and_shows_the_best_so_far(settings: Settings) -> None:
+    command = [*TUNE, "--kind", "item_knn", "--trials", "10000", "--budget-s", "0", "--json"]
+    process = subprocess.Popen(
+        command, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_until(lambda: is_begun(settings), 60)
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, errors
+    said = json.loads(out)
+    assert said["best"]["ndcg_at_10"] > 0
+    assert 0 < said["num_trials"] < 10_000
+
+
+def is_begun(settings: Settings) -> bool:
+    """A trial is complete, and the command has heard of it."""
+    log = settings.home_folder / "logs" / "tuning.log"
+    return log.is_file() and log.read_text().count("trial_ended") > 1

@@ -166,11 +166,14 @@ def test_present_settings_that_are_the_best_stay() -> None:
     )
 
 
-def test_options_that_no_setting_reaches_are_told_as_such() -> None:
-    found = Standing(12, 5, {**BEST, "settings": {"l2": 100.0}}, PRESENT)
-    assert "No NIGHTJAR_TRAIN__ setting reaches the kind ease yet; its options were: l2=100.0" in text(
-        TrainSettings(kind="ease"), found
-    )
+def test_options_of_other_kinds_are_one_line_with_what_was_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quoted for a shell; null says that a default is off."""
+    train = TrainSettings(kind="ease", options={"num_neighbours": 50, "l2": 250.0})
+    found = Standing(12, 5, {**BEST, "settings": {"l2": 100.0, "half_life_days": None}}, PRESENT)
+    value = lines_to_paste(train, found)["NIGHTJAR_TRAIN__OPTIONS"]
+    assert f"NIGHTJAR_TRAIN__OPTIONS='{value}'" in text(train, found).splitlines()
+    monkeypatch.setenv("NIGHTJAR_TRAIN__OPTIONS", value)
+    assert load().train.options == {"num_neighbours": 50, "l2": 100.0, "half_life_days": None}
 
 
 def test_one_object_holds_it_all() -> None:
@@ -189,7 +192,7 @@ def test_progress_says_which_trial_the_best_and_the_time_left() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--kind", "popularity"], ["--trials", "0"], ["--jobs", "0"], ["--budget-s", "-1"], ["--data-version", "-1"]],
+    [["--kind", "teapot"], ["--trials", "0"], ["--jobs", "0"], ["--budget-s", "-1"], ["--data-version", "-1"]],
 )
 def test_a_misuse_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:

@@ -4,9 +4,11 @@ import dataclasses
 
 import pytest
 
-from services.cli.tune import KINDS
+from services.cli.model_kinds import KINDS
 from services.domain.errors import InvalidSettings
 from services.settings import TrainSettings
+from services.training.kinds.ease import Ease
+from services.training.kinds.interaction_matrix import HALF_LIFE_DAYS
 from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import TrainableModel
 from services.training.tuning.present import fixed_settings, model_of, present_settings
@@ -28,8 +30,8 @@ def ends_of(bounds: Between | OneOf) -> list[Value]:
     return [int(each) if bounds.whole else each for each in (bounds.low, bounds.high)]
 
 
-def test_the_command_offers_the_kinds_of_the_table() -> None:
-    assert set(KINDS) == set(SPACES)
+def test_every_kind_but_popularity_has_something_to_search() -> None:
+    assert set(KINDS) - set(SPACES) == {"popularity"}
 
 
 @pytest.mark.parametrize("kind", SPACES)
@@ -46,6 +48,16 @@ def test_the_present_settings_are_within_the_bounds_as_they_come(kind: str) -> N
     present = present_settings(train_of(kind))
     said = {name: value for name, value in present.items() if value is not None}  # what is unset follows from the data
     assert [name for name, value in said.items() if not SPACES[kind][name].holds(value)] == []
+
+
+def test_options_are_the_present_settings_of_the_other_kinds() -> None:
+    """What is searched may change within a study, what is not may not; both reach the model."""
+    train = TrainSettings(kind="ease", options={"l2": 300.0, "num_neighbours": 50})
+    assert present_settings(train) == {"l2": 300.0, "half_life_days": HALF_LIFE_DAYS}
+    assert fixed_settings(train)["options"] == {"num_neighbours": 50}
+    model = model_of(train, {"l2": 7.0, "half_life_days": None}, make_model)
+    assert isinstance(model, Ease)
+    assert (model.options.l2, model.options.half_life_days, model.options.num_neighbours) == (7.0, None, 50)
 
 
 def test_bounds_make_room_for_what_is_set() -> None:
@@ -75,6 +87,6 @@ def test_a_study_is_of_everything_that_counts_and_is_not_searched() -> None:
     }  # fmt: skip
     assert not names & SPACES["sequence"].keys()
     assert fixed_settings(train_of("ease")).keys() == {
-        "max_history", "holdout_fraction", "validation_fraction", "min_item_events",
+        "options", "max_history", "holdout_fraction", "validation_fraction", "min_item_events",
     }  # fmt: skip
     assert fixed_settings(TrainSettings(dim=64)) == fixed_settings(TrainSettings(dim=32, seed=7))
