@@ -11,9 +11,7 @@ from services.training.evaluation.ranking import rank_targets
 from services.training.model import EpochReport, TrainableModel
 
 TOP: Final = 10
-MAX_MOMENTS: Final = (
-    5_000  # larger: trials wait for their measurement; smaller: chance chooses. What early stopping uses
-)
+MAX_MOMENTS: Final = 5_000  # larger: trials wait for their measurement; smaller: chance chooses among them
 
 
 @dataclass(frozen=True)
