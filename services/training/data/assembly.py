@@ -94,6 +94,9 @@ def assemble(
         validation=moments(Part.VALIDATION),
         holdout=moments(Part.HOLDOUT),
         histories=histories,
+        with_validation=(
+            (lambda: _training_sequences(histories, split.parts < Part.HOLDOUT, says)) if split.bounds_us else None
+        ),
         bounds_us=split.bounds_us,
     )
 

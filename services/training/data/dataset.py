@@ -1,7 +1,7 @@
 """What a model is trained, stopped early and measured on. Built by `assembly` from a split of the log's events."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Final, Self, TypeAlias
 
@@ -127,6 +127,8 @@ class Dataset:
     holdout: Moments
     """Nothing of it is seen before the model is frozen."""
     histories: Histories
+    with_validation: Callable[[], TrainingSequences] | None = None
+    """Makes what there is to learn from once validation has said all it has to say; None where it never may be."""
     bounds_us: Mapping[str, int] = field(default_factory=dict)
     """Where the parts end, for the record."""
 

@@ -28,6 +28,7 @@ class Progress:
 
     key: str
     epoch: int = 0
+    num_steps: int = 0
     best_epoch: int = 0
     best_ndcg: float = -1.0
     elapsed_s: float = 0.0

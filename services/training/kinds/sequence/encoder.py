@@ -24,6 +24,7 @@ from services.training.kinds.sequence.fitting import Fitting, Resuming
 from services.training.kinds.sequence.graph import encoder_graph
 from services.training.kinds.sequence.network import EMBEDDING_STD, Dropouts, EncoderNetwork, NetworkShape
 from services.training.kinds.sequence.options import EncoderOptions
+from services.training.kinds.sequence.recency import recent
 from services.training.kinds.sequence.sizing import Sizes, sizes_for
 from services.training.kinds.sequence.warm_start import since, transplant
 from services.training.model import STATE, Capabilities, EarlierModel, EpochReport, FitEnd, Floats, History, Table
@@ -87,7 +88,8 @@ class SequenceEncoder:
         torch.set_num_threads(num_cores())
         torch.manual_seed(self.options.seed)
         self._features = dataset.content.names
-        sequences, options = dataset.sequences, self.options
+        options = self.options
+        sequences = recent(dataset.sequences, dataset.bounds_us.get("fit_end_us"), options.half_life_days)
         sizes = sizes_for(options, sequences, dataset.num_items)
         if self._earlier is not None:
             sizes = replace(sizes, num_blocks=self._earlier[1].shape.num_blocks)
@@ -107,8 +109,23 @@ class SequenceEncoder:
             self._network, sequences, options, sizes.batch_events, lambda: self._validate(dataset), self._resuming
         )
         end = fitting.run(on_epoch)
+        self._finish(dataset, sizes)
         self._freeze()
         return end
+
+    def _finish(self, dataset: Dataset, sizes: Sizes) -> None:
+        """Learns the validation part, too, now that it has said when to stop: the newest there is to learn from."""
+        start_us, end_us = (dataset.bounds_us.get(name) for name in ("fit_end_us", "cut_us"))
+        if dataset.with_validation is None or start_us is None or not len(dataset.validation):
+            return
+        options, random = self.options, np.random.default_rng((self.options.seed, 1))
+        sequences = since(recent(dataset.with_validation(), end_us, options.half_life_days), start_us, random)
+        if not len(sequences.wanted):
+            return
+        options = replace(
+            options, max_epochs=FINISHING_EPOCHS, learning_rate=options.learning_rate * INCREMENTAL_RATE, patience=99
+        )
+        Fitting(self.network, sequences, options, sizes.batch_events, lambda: None).run(lambda _: None)
 
     def score(self, histories: Sequence[History]) -> Floats:
         """See TrainableModel."""
@@ -219,6 +236,7 @@ class _Stored:
 
 
 INCREMENTAL_RATE: Final = 0.5  # of the learning rate. Larger: what was known is overwritten; smaller: little is learned
+FINISHING_EPOCHS: Final = 2  # larger: the last days are learned by heart; smaller: they are hardly learned
 NOISE: Final = 0.1  # share of the usual random start. Larger: less is known; smaller: items of equal company stay equal
 
 

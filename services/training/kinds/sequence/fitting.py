@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from services.domain.errors import TrainingFailed
 from services.training.data.dataset import TrainingSequences
 from services.training.kinds.sequence import checkpoint
+from services.training.kinds.sequence.averaging import Average
 from services.training.kinds.sequence.batches import Batch, Batcher, plan_epoch, prefetched
 from services.training.kinds.sequence.checkpoint import Progress, part, prefixed
 from services.training.kinds.sequence.loss import next_item_losses
@@ -54,10 +56,12 @@ class Fitting:
         self._optimiser = AdamW(network, options.weight_decay)
         self._workers = Workers.of_environment()
         self._chosen_items = torch.from_numpy(np.unique(sequences.items).astype(np.int64)).to(self._device)
+        num_steps = len(sequences.items) / batch_events * options.max_epochs
+        self._average = Average(self._optimiser.parameters, int(num_steps))
         self._best = checkpoint.cloned(network.state_dict())
 
     def run(self, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
-        """Fits; the network ends with the weights of the epoch that had the best validation NDCG@10.
+        """Fits; the network ends with the averaged weights of the epoch that had the best validation NDCG@10.
 
         Where no validation event can be predicted, it ends with those of the last epoch.
         """
@@ -73,11 +77,16 @@ class Fitting:
             epoch, epoch_started = progress.epoch + 1, time.monotonic()
             loss = self._run_epoch(epoch)
             examples_per_s = len(self._sequences.items) / (time.monotonic() - epoch_started)
-            valid_ndcg = self._validate()
-            progress = replace(progress, epoch=epoch, elapsed_s=time.monotonic() - started)
-            if valid_ndcg is None or valid_ndcg > progress.best_ndcg:
+            with self._average.applied():
+                valid_ndcg = self._validate()
+                is_best = valid_ndcg is None or valid_ndcg > progress.best_ndcg
+                if is_best:
+                    self._best = checkpoint.cloned(self._network.state_dict())
+            progress = replace(
+                progress, epoch=epoch, num_steps=self._average.step, elapsed_s=time.monotonic() - started
+            )
+            if is_best:
                 progress = replace(progress, best_ndcg=valid_ndcg or 0.0, best_epoch=epoch)
-                self._best = checkpoint.cloned(self._network.state_dict())
             if self._workers.leads:
                 self._keep(progress)
                 on_epoch(
@@ -132,6 +141,7 @@ class Fitting:
             (loss / total).backward()  # type: ignore[no-untyped-call]
         self._workers.add_gradients(self._optimiser.parameters)
         self._optimiser.step(learning_rate)
+        self._average.note()
         return torch.stack((self._workers.total(loss.detach()), total))
 
     def _negatives(self, draws: torch.Generator) -> Tensor:
@@ -152,6 +162,8 @@ class Fitting:
         progress, tensors = found
         self._network.load_state_dict(part("network", tensors))
         self._optimiser.restore(part("optimiser", tensors))
+        averaged = part("average", tensors)
+        self._average.restore([averaged[str(place)] for place in range(len(averaged))], progress.num_steps)
         self._best = part("best", tensors)
         return progress
 
@@ -161,6 +173,7 @@ class Fitting:
         tensors = {
             **prefixed("network", checkpoint.cloned(self._network.state_dict())),
             **prefixed("optimiser", checkpoint.cloned(self._optimiser.state())),
+            **prefixed("average", checkpoint.cloned(dict(zip(map(str, count()), self._average.values, strict=False)))),
             **prefixed("best", self._best),
         }
         checkpoint.save(self._resuming.path, progress, tensors)

@@ -16,6 +16,7 @@ class EncoderOptions:
     batch_events: int | None
     precision: Literal["auto", "float32", "bfloat16"]
     num_negatives: int
+    half_life_days: float | None
     learning_rate: float
     weight_decay: float
     label_smoothing: float

@@ -100,6 +100,7 @@ def test_it_stops_early_and_keeps_the_weights_of_the_best_epoch(planted: Dataset
     """Patience 1: it ends with the first epoch that is no better, and the model is as good as the best one."""
     reports: list[EpochReport] = []
     model = SequenceEncoder(replace(options, max_epochs=40, patience=1))
+    planted = replace(planted, with_validation=None)
     assert model.fit(planted, reports.append) is FitEnd.NO_LONGER_BETTER
     figures = [report.valid_ndcg_at_10 for report in reports]
     assert len(reports) < 40
@@ -123,6 +124,7 @@ def test_when_no_validation_event_can_be_predicted_it_keeps_the_last_epoch(optio
     dataset = build_dataset(
         columns_of(events), DEFAULT_EVENT_TYPES, holdout_fraction=0.1, validation_fraction=0.1, min_item_events=1
     )
+    dataset = replace(dataset, with_validation=None)
     reports: list[EpochReport] = []
     weights: list[Floats] = []
     model = SequenceEncoder(replace(options, max_epochs=3, patience=1))
@@ -133,7 +135,7 @@ def test_when_no_validation_event_can_be_predicted_it_keeps_the_last_epoch(optio
 
     assert model.fit(dataset, on_epoch) is FitEnd.COMPLETED
     assert [report.valid_ndcg_at_10 for report in reports] == [0.0, 0.0, 0.0]
-    assert np.array_equal(model.item_vectors(), weights[-1])
+    assert np.array_equal(model.item_vectors(), weights[-1]), "the average of the weights, as it was measured"
     assert not np.array_equal(weights[0], weights[-1])
 
 
@@ -164,3 +166,17 @@ def test_a_loss_that_is_no_number_fails_with_what_to_do(
 def test_an_unfitted_encoder_says_so(options: EncoderOptions) -> None:
     with pytest.raises(TrainingFailed, match="fit first"):
         SequenceEncoder(options).item_vectors()
+
+
+def test_validation_is_learned_once_it_has_said_when_to_stop_and_the_holdout_never(
+    planted: Dataset, options: EncoderOptions
+) -> None:
+    """Its events are asked for in the end; where a protocol forbids it, they are not."""
+    assert planted.with_validation is not None
+    everything = planted.with_validation()
+    assert everything.times_us.max() >= planted.bounds_us["fit_end_us"]
+    assert everything.times_us.max() < planted.bounds_us["cut_us"]
+    with_it, without = SequenceEncoder(options), SequenceEncoder(options)
+    with_it.fit(planted, lambda _: None)
+    without.fit(replace(planted, with_validation=None), lambda _: None)
+    assert not np.array_equal(with_it.item_vectors(), without.item_vectors())

@@ -91,7 +91,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "run.safetensors"
-    progress = Progress("key", 3, 2, 0.25, 12.5)
+    progress = Progress("key", 3, 900, 2, 0.25, 12.5)
     checkpoint.save(path, progress, TENSORS)
     found = checkpoint.load(path, "key")
     assert found is not None
