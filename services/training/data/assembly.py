@@ -1,6 +1,6 @@
 """From the columns of the log and a split of them to a dataset: numbers the items, cuts the parts, asks the targets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -13,9 +13,9 @@ from services.domain.event_columns import EventColumns
 from services.domain.event_types import EventTypes, Role
 from services.domain.ids import ItemId
 from services.domain.vocabulary import Vocabulary, input_types
-from services.features.history import Histories, Rows, event_type_rows_of
+from services.features.history import Histories, ItemRows, Rows, event_type_rows_of
 from services.training.data.content import ItemContent
-from services.training.data.dataset import CountedEvents, Dataset, Moments, TrainingSequences
+from services.training.data.dataset import SORTED_EVENTS, CountedEvents, Dataset, Moments, TrainingSequences
 
 Flags = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.int32]
@@ -126,12 +126,45 @@ class _Says:
         judgements = [declared[kind.name].judged(role) for kind, role in vocabulary.judged_types]
         self.positive = np.array([False, *(each.role is Role.POSITIVE for each in judgements)])
         self.weights = np.array([0.0, *(each.weight for each in judgements)], np.float32)
+        self.consumes = np.array([False, *(declared[kind.name].consumes for kind, _ in vocabulary.judged_types)])
 
 
 def _training_sequences(histories: Histories, fit: Flags, says: _Says) -> TrainingSequences:
     items, types, times_us, starts = histories.sequences(fit)
-    asked, wanted = targets(times_us, says.positive[types], starts)
+    repeated = repeats(items, times_us, says.consumes[types], starts)
+    asked, wanted = targets(times_us, says.positive[types] & ~repeated, starts)
     return TrainingSequences(items, types, times_us, says.weights[types], starts, asked, wanted)
+
+
+def repeats(items: ItemRows, times_us: Rows, consumes: Flags, starts: Rows) -> Flags:
+    """Which events are of an item that their user was done with at an earlier moment, (num_events,).
+
+    Such an item is masked in serving and in evaluation, so to foretell it is to learn what is never asked.
+    """
+    repeated = np.zeros(len(items), np.bool_)
+    if not consumes.any():
+        return repeated
+    for first, last in _user_blocks(starts):
+        part = slice(int(starts[first]), int(starts[last]))
+        users = np.repeat(np.arange(first, last), np.diff(starts[first : last + 1]))
+        keys = users << 32 | items[part]
+        order = np.argsort(keys, kind="stable")  # within a key by time
+        begins = np.flatnonzero(np.diff(keys[order], prepend=-1))
+        done_us = np.where(consumes[part], times_us[part], np.iinfo(np.int64).max)[order]
+        first_done_us = np.repeat(np.minimum.reduceat(done_us, begins), np.diff(np.append(begins, len(order))))
+        repeated[part.start + order] = times_us[part][order] > first_done_us
+    return repeated
+
+
+def _user_blocks(starts: Rows) -> Iterator[tuple[int, int]]:
+    """Neighbouring users with some SORTED_EVENTS events together, as (first, one after the last); none without any."""
+    first = 0
+    while first < len(starts) - 1:
+        last = int(np.searchsorted(starts, starts[first] + SORTED_EVENTS, side="right")) - 1
+        last = max(last, first + 1)
+        if starts[last] > starts[first]:
+            yield first, last
+        first = last
 
 
 def targets(times_us: Rows, positive: Flags, starts: Rows) -> tuple[Positions, Positions]:

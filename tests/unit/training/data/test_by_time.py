@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from services.domain.event_types import EventType, EventTypes, Role
 from services.domain.history_input import encoder_input
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import HistoryEntry, Interaction
+from services.training.data import assembly
 from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
 from tests.fakes.event_log import columns_of
@@ -171,7 +173,8 @@ def test_what_is_asked_in_training_is_what_serving_would_have_been_asked(
         for place, target in enumerate(of_user):
             before = [entry for entry in of_user if entry.event_time_us < target.event_time_us]
             contexts = [before] if len(before) == place else [before, of_user[:place]]
-            for context in contexts if is_positive(target) else ():
+            is_asked = is_positive(target) and not is_done_with(target.item_id, before)
+            for context in contexts if is_asked else ():
                 items, types, _ = encoder_input(context, words, max_history=1_000)
                 if len(items):
                     expected.append((items.tolist(), types.tolist(), words.item_rows[target.item_id]))
@@ -181,6 +184,11 @@ def test_what_is_asked_in_training_is_what_serving_would_have_been_asked(
         (sequences.items[span].tolist(), sequences.types[span].tolist(), target)
         for span, target in zip(spans, sequences.targets.tolist(), strict=True)
     )
+
+
+def is_done_with(item_id: ItemId, before: list[HistoryEntry]) -> bool:
+    """Whatever its value: who rated or disliked an item is not shown it again."""
+    return any(entry.item_id == item_id and entry.event_type in ("rating", "dislike") for entry in before)
 
 
 def is_positive(entry: HistoryEntry) -> bool:
@@ -281,3 +289,37 @@ def test_too_little_is_refused_and_the_sentence_says_what_is_missing(name: str) 
     events, word = TOO_LITTLE[name]
     with pytest.raises(NotEnoughData, match=word):
         dataset(events)
+
+
+def test_what_is_masked_when_it_is_asked_for_is_not_learned() -> None:
+    """Ann rates a twice and views b twice: a again is never shown, b may be. Two ratings at once are one."""
+    events = [
+        event(0, "ann", "a", "rating"),
+        event(1, "ann", "b"),
+        event(2, "ann", "a", "rating"),
+        event(3, "ann", "b"),
+        event(4, "ann", "c", "rating", time_us=4),
+        event(5, "ann", "c", "rating", time_us=4),
+        *(event(number, "cat", "a") for number in range(6, 10)),
+    ]
+    parts = dataset(events, holdout=0.2, validation=0.2)
+    items = parts.sequences.items
+    of_ann = [int(items[wanted]) for wanted in parts.sequences.wanted if wanted < 6]
+    assert sorted(of_ann) == [2, 2, 3, 3, 3]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4), st.integers(0, 5), st.booleans()), max_size=30),
+    st.integers(1, 6),
+)
+def test_repeats_in_blocks_are_those_found_one_by_one(drawn: list[tuple[int, int, int, bool]], block: int) -> None:
+    """(user, item, time, whether it consumes) against a plain loop, whatever the block's size."""
+    drawn = sorted(drawn, key=lambda each: (each[0], each[2]))
+    users, items, times_us, consumes = (np.array([each[place] for each in drawn]) for place in range(4))
+    starts = np.searchsorted(users, np.arange(5)) if drawn else np.zeros(5, np.int64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembly, "SORTED_EVENTS", block)
+        found = assembly.repeats(items.astype(np.int32), times_us.astype(np.int64), consumes.astype(np.bool_), starts)
+    expected = [any(other[:2] == each[:2] and other[2] < each[2] and other[3] for other in drawn) for each in drawn]
+    assert found.tolist() == expected
