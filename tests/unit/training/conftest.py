@@ -16,8 +16,8 @@ from tests.fakes.planted import planted_events
 
 OPTIONS = EncoderOptions(
     dim=16, num_blocks=1, num_heads=2, dropout=0.0, input_dropout=0.0, temperature=0.1, max_history=12,
-    batch_events=384, precision="float32", num_negatives=0, half_life_days=None, learning_rate=2e-2, weight_decay=0.01, label_smoothing=0.0, max_epochs=5,
-    patience=5, incremental_epochs=2, max_seconds=60.0, seed=3,
+    batch_events=384, precision="float32", num_negatives=0, half_life_days=None, learning_rate=2e-2, weight_decay=0.01,
+    label_smoothing=0.0, max_epochs=5, patience=5, incremental_epochs=2, max_seconds=60.0, seed=3,
 )  # fmt: skip
 
 
