@@ -210,7 +210,7 @@ class SequenceEncoder:
         self._freeze()
         moments = dataset.validation.thinned(self._num_validated(dataset.sequences))
         found = rank_targets(self.score, moments, dataset.histories, dataset.popularity, self.options.max_history)
-        return float(found.by_moment.ndcg(10).mean()) if len(found) else None
+        return float(found.by_question.ndcg(10).mean()) if len(found) else None
 
 
 @dataclass(frozen=True)
