@@ -32,13 +32,14 @@ def demo(
     """
     from services import logs, settings
     from services.cli.demo.home import prepare_home
+    from services.cli.demo.quick import quick
     from services.cli.demo.screen import Screen
     from services.cli.demo.story import run_story
 
     problem = size_problem(users, items, events) if dataset is DatasetName.SYNTHETIC else None
     if problem is not None:
         raise InvalidRequest("--events", problem)
-    loaded = settings.load()
+    loaded = quick(settings.load())
     logs.configure("error", "demo")  # the screen tells the story; each part's own log is in the home
     screen = Screen(human_output_on_stderr=json)
 
