@@ -44,8 +44,9 @@ class TrainSettings(Section):
     """Events in one optimiser step, padding counted. Unset: as many as make some 120 steps an epoch."""
     num_negatives: int = Field(default=1_024, ge=0, le=1_048_576)
     """Items drawn from the catalogue that a step's targets are held against; all of it where it is smaller. 0: all."""
-    half_life_days: float | None = Field(default=21, gt=0)
-    """Days after which a target counts half, where users share a clock. Unset by `none`: all count alike."""
+    half_life_days: float | None = Field(default=180, gt=0)
+    """Days after which a target counts half, where users share a clock; none: all count alike. A shop's fashions want
+    weeks, films a year: `nightjar tune` says which."""
     temperature: float = Field(default=0.08, gt=0, le=10)
     """What cosines are divided by in the softmax; smaller: only the nearest items are pushed away."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
