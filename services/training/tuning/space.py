@@ -57,6 +57,7 @@ SPACES: Final[Mapping[str, Space]] = {
         "dropout": Between(0.0, 0.6),
         "input_dropout": Between(0.0, 0.8),
         "temperature": Between(0.02, 0.5, log=True),
+        "half_life_days": Between(7.0, 1000.0, log=True),
         "learning_rate": Between(1e-4, 1e-2, log=True),
         "weight_decay": Between(1e-4, 0.3, log=True),
         "batch_events": OneOf((512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536)),
