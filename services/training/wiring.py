@@ -30,7 +30,8 @@ from services.training.workers import Workers
 def build(settings: Settings, report: Report) -> TrainingJob:
     """The job on the log, the bundles and the registry that the settings name; raises CatalogDown."""
     clock = SystemClock()
-    registry = open_registry(settings)  # brings the tables up to date, for the other two as well
+    with Workers.of_environment().in_turn():  # one of them brings the tables up to date, for all
+        registry = open_registry(settings)
     database = connect(settings.database_url)
     bundles = FolderBundleStore(settings.bundle_folder)
     return TrainingJob(

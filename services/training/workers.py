@@ -4,7 +4,8 @@ Under `torchrun` or Ray Train the environment says who is who; alone there is on
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -65,6 +66,15 @@ class Workers:
         told = [value]
         distributed.broadcast_object_list(told, 0)
         return told[0]
+
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """The leader does what is in the block, and then the others do."""
+        if not self.leads:
+            self.agree("go on")
+        yield
+        if self.leads:
+            self.agree("go on")
 
     def must_share(self, what: str, value: str) -> None:
         """Raises TrainingFailed on every worker that has another value than the leader."""

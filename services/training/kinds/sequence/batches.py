@@ -68,14 +68,14 @@ class Batcher:
         self._disliked_starts = np.searchsorted(users, np.arange(len(sequences.starts)))
 
     def gather(self, windows: Rows) -> Batch:
-        """The events of a batch's windows, and the targets asked within them."""
+        """The events of a batch's windows, and the targets asked within them; no windows make a batch of nothing."""
         sequences = self._sequences
         firsts, lasts = np.searchsorted(sequences.asked, windows.T)  # of each window's targets, int64 (batch,)
         lines = np.repeat(np.arange(len(windows)), lasts - firsts)
         chosen = _ranges(firsts, lasts)
         wanted = sequences.wanted[chosen]
         gaps = _spans(self._gaps, windows)
-        gaps[:, 0] = 0  # the event before is outside of the window
+        gaps[:, :1] = 0  # the event before is outside of the window
         return Batch(
             items=_spans(sequences.items, windows),
             types=_spans(sequences.types, windows),
@@ -159,7 +159,7 @@ def _cut(windows: Rows, batch_events: int) -> list[Rows]:
 def _spans(column: npt.NDArray[np.signedinteger], windows: Rows) -> Rows:
     """The column's values within each window, int64 (batch, longest), zeros on the right."""
     starts, stops = windows[:, :1], windows[:, 1:]
-    positions = starts + np.arange(int((stops - starts).max()))
+    positions = starts + np.arange(int((stops - starts).max(initial=0)))
     values: Rows = np.where(positions < stops, column[np.minimum(positions, len(column) - 1)], 0).astype(np.int64)
     return values
 

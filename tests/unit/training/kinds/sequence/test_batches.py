@@ -76,6 +76,13 @@ def test_windows_that_ask_nothing_make_a_batch_without_targets() -> None:
     assert [len(column) for column in (batch.lines, batch.places, batch.targets, batch.weights)] == [0, 0, 0, 0]
 
 
+def test_a_worker_without_a_window_in_a_batch_has_nothing_to_do() -> None:
+    """Of a batch of fewer windows than workers some get none, and take part in the step all the same."""
+    batch = batch_of(sequences_of(np.arange(5, 9), [0, 4], [0], [1]), np.empty((0, 2), np.int64))
+    assert batch.items.shape == (0, 0)
+    assert [len(column) for column in batch[3:]] == [0, 0, 0, 0, 0]
+
+
 def test_padding_nothing_needs_no_room() -> None:
     assert pad([np.array([1, 2])]).tolist() == [[1, 2]]
 
