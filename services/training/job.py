@@ -119,7 +119,7 @@ class TrainingJob:
         start = self.starting.begin(model, dataset, wishes, self.clock.now())
         self._stage("fit", num_events=len(dataset.sequences.items), num_items=dataset.num_items, mode=start.mode)
         if self.checkpoint is not None and isinstance(model, Resumable):
-            model.resume(self.checkpoint, self._key(dataset))
+            model.resume(self.checkpoint, self._key(dataset, start))
         started = time.monotonic()
         epochs: list[EpochReport] = []
 
@@ -137,9 +137,11 @@ class TrainingJob:
         manifest = self._manifest(fitted, {**measurement.figures, "fit_s": fitted.fit_s}, until_us)
         return self._register(self._publish(fitted, measurement, manifest), manifest)
 
-    def _key(self, dataset: Dataset) -> str:
-        """What a checkpoint must be of to go on from it: the same data, settings and code."""
-        settings = json.dumps([self.recipe.configuration, self.recipe.code_version], sort_keys=True, default=str)
+    def _key(self, dataset: Dataset, start: Start) -> str:
+        """What a checkpoint must be of to go on from it: the same data, start, settings and code."""
+        settings = json.dumps(
+            [self.recipe.configuration, self.recipe.code_version, start.started_from], sort_keys=True, default=str
+        )
         return f"{dataset.fingerprint()}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
     def _catalog(self) -> tuple[Mapping[ItemId, Sequence[str]], Mapping[ItemId, str]]:

@@ -39,8 +39,7 @@ def build_dataset(
     times_us = events.event_times_us
     if len(times_us) == 0:
         raise NotEnoughData("The log holds no events in this range; send some, or choose a later --as-of.")
-    cut_us = _start_of_last(times_us, holdout_fraction)
-    fit_end_us = _start_of_last(times_us[times_us < cut_us], validation_fraction) if times_us[0] < cut_us else cut_us
+    fit_end_us, cut_us = ends(times_us, holdout_fraction, validation_fraction)
     dataset = assemble(
         events,
         event_types,
@@ -53,6 +52,13 @@ def build_dataset(
         if not len(moments):
             raise NotEnoughData(f"The {name} part of the log has no positive events; collect more before training.")
     return dataset
+
+
+def ends(times_us: Rows, holdout_fraction: float, validation_fraction: float) -> tuple[int, int]:
+    """(fit_end_us, cut_us) of events in time order, at least one; the same where nothing is left before the holdout."""
+    cut_us = _start_of_last(times_us, holdout_fraction)
+    before = times_us[times_us < cut_us]
+    return (_start_of_last(before, validation_fraction) if len(before) else cut_us), cut_us
 
 
 def split_at(times_us: Rows, fit_end_us: int, cut_us: int) -> Split:

@@ -9,7 +9,6 @@ Sources: Rendle et al., RecSys 2022 (arXiv 2110.14037, the scaled regularisation
 A user has no parameters: serving folds a history in, as training does to measure.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from typing import Final
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from services.domain.errors import TrainingFailed
+from services.domain.errors import BundleBroken, TrainingFailed, UnfitToStartFrom
 from services.training.data.dataset import Dataset
 from services.training.kinds.interaction_matrix import (
     HALF_LIFE_DAYS,
@@ -31,10 +31,9 @@ from services.training.kinds.interaction_matrix import (
     type_weights_of,
 )
 from services.training.kinds.least_squares import rotated, solve_rows
-from services.training.model import STATE, Capabilities, EpochReport, FitEnd, Floats, History, Table
+from services.training.model import STATE, Capabilities, EarlierModel, EpochReport, FitEnd, Floats, History, Table
 
 UNOBSERVED: Final = 15.0  # see IalsOptions.unobserved_weight
-ITEM_IDS: Final = "item_ids.json"
 LOSS_CELLS: Final = 50_000  # at a time. Larger: more memory; smaller: slower
 
 
@@ -63,7 +62,7 @@ class Ials:
     """
 
     kind = "ials"
-    capabilities = Capabilities(personal=True, resumable=True)
+    capabilities = Capabilities(personal=True, warm_start=True)
 
     def __init__(self, options: IalsOptions | None = None) -> None:
         self.options = options or IalsOptions()
@@ -74,16 +73,17 @@ class Ials:
         self.fold_in: Floats = np.empty(0, np.float32)
         """(3,): unobserved, regularisation, exponent."""
         self.type_weights: Floats = np.empty(0, np.float32)
-        self._item_ids: tuple[str, ...] = ()
         self._start: Mapping[str, Floats] = {}
 
-    def start_from(self, folder: Path) -> None:
-        """The next fit goes on from the item vectors that a model of this kind saved there, found by item id."""
-        vectors = load_file(folder / STATE)["item_vectors"]
-        item_ids = json.loads((folder / ITEM_IDS).read_text(encoding="utf-8"))
+    def start_from(self, earlier: EarlierModel) -> None:
+        """See WarmStarting: the next fit goes on from the earlier item vectors, found by item id, on all there is."""
+        try:
+            vectors = load_file(earlier.folder / STATE)["item_vectors"]
+            self._start = dict(zip(earlier.vocabulary.item_ids, vectors, strict=True))
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            raise BundleBroken(f"the fitted factors in {earlier.folder} cannot be read: {error}") from error
         if vectors.shape[1] != self.dim:
-            raise TrainingFailed(f"The earlier model has {vectors.shape[1]} dimensions, not {self.dim}; train it anew.")
-        self._start = dict(zip(item_ids, vectors, strict=True))
+            raise UnfitToStartFrom(f"The earlier model has dim {vectors.shape[1]}, not {self.dim}; train in full.")
 
     def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
         """See TrainableModel. The loss that is reported is that of the module's head, over the number of cells."""
@@ -115,7 +115,7 @@ class Ials:
                 end = FitEnd.TIME_LIMIT
                 break
         self.vectors = rotated(items, users)[0].cpu().numpy()
-        self._item_ids, self._start = dataset.vocabulary.item_ids, {}
+        self._start = {}
         return end
 
     def score(self, histories: Sequence[History]) -> Floats:
@@ -162,12 +162,10 @@ class Ials:
     def save(self, folder: Path) -> None:
         state = {"item_vectors": self.vectors, "fold_in": self.fold_in, "type_weights": self.type_weights}
         save_file(state, folder / STATE)
-        (folder / ITEM_IDS).write_text(json.dumps(self._item_ids), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         state = load_file(folder / STATE)
         self.vectors, self.fold_in, self.type_weights = state["item_vectors"], state["fold_in"], state["type_weights"]
-        self._item_ids = tuple(json.loads((folder / ITEM_IDS).read_text(encoding="utf-8")))
         self.dim = self.vectors.shape[1]
 
     @property

@@ -7,19 +7,19 @@ from services.domain.event_columns import EventColumns
 from services.domain.event_types import EventTypes
 from services.domain.ids import ItemId
 from services.features.history import Rows
+from services.training.data import by_time
 from services.training.data.assembly import assemble
 from services.training.data.by_time import NO_FEATURES, split_at
 from services.training.data.dataset import Dataset
 
 
 def ends(times_us: Rows, holdout_fraction: float, validation_fraction: float) -> tuple[int, int]:
-    """(fit_end_us, cut_us), those of `by_time.build_dataset`, from the times of all events in order.
-
-    Raises NotEnoughData when nothing is left before the holdout.
-    """
-    cut_us = _start_of_last(times_us, holdout_fraction)
-    before = times_us[times_us < cut_us]
-    return _start_of_last(before, validation_fraction), cut_us
+    """Those of the nightly split, from the times of all events; raises NotEnoughData when nothing is before them."""
+    if len(times_us):
+        fit_end_us, cut_us = by_time.ends(times_us, holdout_fraction, validation_fraction)
+        if fit_end_us < cut_us:
+            return fit_end_us, cut_us
+    raise NotEnoughData("The log holds too few events to hold some of them out; collect more before searching.")
 
 
 def before_the_holdout(
@@ -46,9 +46,3 @@ def before_the_holdout(
     if not len(dataset.validation):
         raise NotEnoughData("The validation part of the log has no positive events; collect more before searching.")
     return dataset
-
-
-def _start_of_last(times_us: Rows, fraction: float) -> int:
-    if not len(times_us):
-        raise NotEnoughData("The log holds too few events to hold some of them out; collect more before searching.")
-    return int(times_us[len(times_us) - max(1, int(len(times_us) * fraction))])

@@ -19,6 +19,7 @@ from services.domain.models import Finding, Model, Verdict
 from services.domain.users import Erasure
 from services.inference.serving_model import load_serving_model
 from services.training.job import Recipe, TrainingJob, new_version
+from services.training.kinds.factory import make_model
 from services.training.kinds.popularity import Popularity
 from services.training.kinds.sequence.encoder import SequenceEncoder
 from services.training.kinds.sequence.options import EncoderOptions
@@ -298,3 +299,11 @@ def test_a_refused_model_is_nothing_to_start_from(tmp_path: Path, quick: Callabl
 def test_with_nothing_to_start_from_incremental_says_so(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
     with pytest.raises(UnfitToStartFrom, match="no earlier model"):
         again(Run(tmp_path, quick), "incremental").job.run()
+
+
+def test_ials_starts_from_its_last_night_too(tmp_path: Path) -> None:
+    """Through the same seam as the encoder: registry, bundle, manifest."""
+    first = Run(tmp_path, lambda: make_model("ials", dim=8, num_epochs=2))
+    version = first.job.run().version
+    second = again(first)
+    assert facts_of(second, second.job.run())["started_from"] == version

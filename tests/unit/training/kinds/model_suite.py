@@ -16,7 +16,7 @@ from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
 from services.training.evaluation.holdout import measure
 from services.training.kinds.sequence.options import EncoderOptions
-from services.training.model import FitEnd, Floats, History, TrainableModel
+from services.training.model import FitEnd, Floats, History, Resumable, TrainableModel, WarmStarting
 from tests.fakes.event_log import columns_of
 from tests.fakes.planted import planted_events
 from tests.unit.training.kinds.small_data import DISLIKE, viewed
@@ -125,6 +125,12 @@ class ModelSuite:
         sizes = TableSizes(planted.num_items, model.dim, len(planted.vocabulary.event_type_labels))
         check_tables({"popularity": planted.popularity, **model.serving_tables()}, scoring, sizes)
         assert (model.encoder_onnx() is not None) == (scoring is Scoring.ENCODED)
+
+    def test_what_it_says_of_going_on_it_can_do(self, options: EncoderOptions) -> None:
+        """Whoever asks by the protocol and whoever asks by the capability are told the same."""
+        model = self.make(options)
+        assert isinstance(model, WarmStarting) == model.capabilities.warm_start
+        assert isinstance(model, Resumable) == model.capabilities.resumable
 
 
 def _alike(one: Floats, other: Floats) -> bool:

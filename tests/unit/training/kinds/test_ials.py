@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from services.domain.errors import TrainingFailed
+from services.domain.errors import BundleBroken, TrainingFailed, UnfitToStartFrom
 from services.domain.scoring import FoldIn
 from services.training.kinds.ials import Ials, IalsOptions
 from services.training.kinds.interaction_matrix import interactions
 from services.training.kinds.least_squares import rotated, solve_rows
-from services.training.model import EpochReport, FitEnd
+from services.training.model import STATE, EarlierModel, EpochReport, FitEnd
 from tests.unit.training.kinds.small_data import Doubles, dataset_of, histories_of, random_dataset, viewed
 
 OPTIONS = IalsOptions(dim=10, num_epochs=30, unobserved_weight=0.1, regularisation=0.01)
@@ -111,11 +111,15 @@ def test_it_goes_on_from_an_earlier_model_by_item_id(tmp_path: Path) -> None:
     first.fit(dataset, earlier.append)
     first.save(tmp_path)
     second = Ials(IalsOptions(dim=10, num_epochs=1, seed=9))
-    second.start_from(tmp_path)
+    earlier_model = EarlierModel(tmp_path, dataset.vocabulary, 0)
+    second.start_from(earlier_model)
     second.fit(dataset, reports.append)
     assert reports[0].loss < earlier[-1].loss
-    with pytest.raises(TrainingFailed, match="dimensions"):
-        Ials(IalsOptions(dim=11)).start_from(tmp_path)
+    with pytest.raises(UnfitToStartFrom, match="dim 10, not 11"):
+        Ials(IalsOptions(dim=11)).start_from(earlier_model)
+    (tmp_path / STATE).write_bytes(b"{}")
+    with pytest.raises(BundleBroken, match="cannot be read"):
+        Ials(IalsOptions(dim=10)).start_from(earlier_model)
 
 
 @pytest.mark.parametrize(("density", "at_most"), [(0.01, 0.9), (0.5, 1.0)])
