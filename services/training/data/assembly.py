@@ -171,9 +171,10 @@ def targets(times_us: Rows, positive: Flags, starts: Rows) -> tuple[Positions, P
     """Where each positive event is asked for: (asked, wanted), positions int32 (num_targets,), asked ascending.
 
     Every one is asked for at its user's last event strictly before its moment: exactly what evaluation and serving know
-    of the user then (law 8), so a user's first moment is not asked for there. Augmentation: a positive event that has
-    its moment in common with the event before it is asked for after that one as well, an example of which items go
-    together. It knows nothing later than its moment and is never measured on; ADR 0008 says why it is no leak.
+    of the user then (law 8), so a user's first moment is not asked for there. Augmentation: the last positive event of
+    a moment is asked for after the events that it has its moment in common with as well, an example of which items go
+    together. One for each moment, since all the others of a large basket would outweigh what is chosen next. It knows
+    nothing later than its moment and is never measured on; ADR 0008 says why it is no leak.
     """
     positions = np.arange(len(times_us), dtype=np.int32)
     user_starts = np.repeat(starts[:-1].astype(np.int32), np.diff(starts))
@@ -181,10 +182,14 @@ def targets(times_us: Rows, positive: Flags, starts: Rows) -> tuple[Positions, P
     begins[1:] = times_us[1:] != times_us[:-1]
     begins |= positions == user_starts
     moment_starts = np.maximum.accumulate(np.where(begins, positions, 0))
-    later, tied = positive & (moment_starts > user_starts), positive & ~begins
-    asked = np.concatenate((moment_starts[later] - 1, positions[tied] - 1))
-    wanted = np.concatenate((positions[later], positions[tied]))
-    if not tied.any():  # asked in order already, and sorting is slow
+    later: Positions = positions[positive & (moment_starts > user_starts)]
+    tied: Positions = positions[positive & ~begins]
+    is_last = np.ones(len(tied), np.bool_)
+    is_last[:-1] = np.diff(moment_starts[tied]) != 0
+    tied = tied[is_last]
+    asked = np.concatenate((moment_starts[later] - 1, tied - 1))
+    wanted = np.concatenate((later, tied))
+    if not len(tied):  # asked in order already, and sorting is slow
         return asked, wanted
     order = np.argsort(asked, kind="stable")
     return asked[order], wanted[order]

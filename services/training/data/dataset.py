@@ -34,9 +34,26 @@ class Moments:
     def chosen(self, which: npt.NDArray[np.bool_] | Rows) -> "Moments":
         return Moments(self.user_rows[which], self.times_us[which], self.targets[which], self.event_types[which])
 
+    @property
+    def questions(self) -> tuple[Rows, Rows]:
+        """What is asked: the distinct (user row, time), int64 (2, num_questions), and which of them each moment is."""
+        keys = np.stack((self.user_rows, self.times_us))
+        asked, question_of = np.unique(keys, axis=1, return_inverse=True)
+        return asked, question_of.ravel()
+
     def thinned(self, limit: int) -> "Moments":
-        """At most `limit` of them, spread evenly."""
-        return self.chosen(np.unique(np.linspace(0, len(self) - 1, min(limit, len(self))).astype(np.int64)))
+        """About `limit` of them, those of evenly spread questions: with all that was chosen of each, or a list would be
+        judged by less than there was to find.
+        """
+        if len(self) <= limit:
+            return self
+        _, question_of = self.questions
+        firsts = np.sort(np.unique(question_of, return_index=True)[1])  # of each question its first moment
+        wanted = max(1, len(firsts) * limit // len(self))
+        spread = firsts[np.linspace(0, len(firsts) - 1, wanted).astype(np.int64)]
+        is_kept = np.zeros(len(firsts), np.bool_)
+        is_kept[question_of[spread]] = True
+        return self.chosen(is_kept[question_of])
 
 
 @dataclass(frozen=True)

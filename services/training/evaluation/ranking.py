@@ -98,9 +98,7 @@ def rank_targets(
     popularity: (num_items,), what a user without history gets.
     Raises TrainingFailed for a score that is no number.
     """
-    keys = np.stack((moments.user_rows, moments.times_us))
-    asked, question_of = np.unique(keys, axis=1, return_inverse=True)  # asked: (2, num_questions)
-    question_of = question_of.ravel()
+    asked, question_of = moments.questions  # asked: (2, num_questions)
     inputs = [histories.as_of(int(user), int(time_us), max_history) for user, time_us in asked.T]
     done = [
         _NONE if repeats is Repeats.SHOWN else histories.consumed_as_of(int(user), int(time_us))

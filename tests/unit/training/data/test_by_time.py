@@ -14,7 +14,7 @@ from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import HistoryEntry, Interaction
 from services.training.data import assembly
 from services.training.data.by_time import build_dataset
-from services.training.data.dataset import Dataset
+from services.training.data.dataset import Dataset, Moments
 from tests.fakes.event_log import columns_of
 from tests.fakes.planted import planted_events
 
@@ -122,19 +122,20 @@ def test_a_target_is_asked_at_the_same_users_last_event_before_it() -> None:
     assert asked(parts) == [(1, 3), (3, 1)]
 
 
-def test_positives_of_one_moment_are_asked_at_the_end_of_the_moment_before_and_after_one_another() -> None:
-    """Ann: a and b at once, then c, d and a at once, of which d is disliked."""
+def test_positives_of_one_moment_are_asked_before_it_and_its_last_one_after_the_others() -> None:
+    """Ann: a, e and b at once, then c, d and a at once, of which d is disliked."""
     events = [
         event(0, "ann", "a", time_us=1),
-        event(1, "ann", "b", time_us=1),
-        event(2, "ann", "c", time_us=2),
-        event(3, "ann", "d", "dislike", time_us=2),
-        event(4, "ann", "a", time_us=2),
-        *(event(number, "cat", "a") for number in range(5, 9)),
+        event(1, "ann", "e", time_us=1),
+        event(2, "ann", "b", time_us=1),
+        event(3, "ann", "c", time_us=2),
+        event(4, "ann", "d", "dislike", time_us=2),
+        event(5, "ann", "a", time_us=2),
+        *(event(number, "cat", "a") for number in range(6, 10)),
     ]
     parts = dataset(events, holdout=0.2, validation=0.2)
-    assert parts.sequences.items.tolist()[:5] == [1, 2, 3, 4, 1]
-    strict, tied = [(1, 3), (1, 1)], [(0, 2), (3, 1)]
+    assert parts.sequences.items.tolist()[:6] == [1, 5, 2, 3, 4, 1]
+    strict, tied = [(2, 3), (2, 1)], [(1, 2), (4, 1)]
     assert sorted(asked(parts)[:4]) == sorted(strict + tied)
     assert parts.sequences.asked.tolist() == sorted(parts.sequences.asked.tolist())
 
@@ -156,7 +157,7 @@ def test_what_is_asked_in_training_is_what_serving_would_have_been_asked(
 ) -> None:
     """Law 8: every positive event is asked for with exactly what encoder_input gives for the moment just before it.
 
-    One that ties with the event before it is asked for again after that one: nothing later than its own moment.
+    The last of a moment is asked for again after those before it in the moment: nothing later than its own.
     """
     events = [*ten_events()[:6], *(event(10 + number, *each) for number, each in enumerate(drawn))]
     events += [event(900 + number, user, "e", time_us=99 + number) for number, user in enumerate(("ann", "bob"))]
@@ -170,11 +171,15 @@ def test_what_is_asked_in_training_is_what_serving_would_have_been_asked(
             for each in events
             if each.user_id == user_id and each.event_time_us < fit_end_us and each.event_type != "impression"
         )
-        for place, target in enumerate(of_user):
-            before = [entry for entry in of_user if entry.event_time_us < target.event_time_us]
-            contexts = [before] if len(before) == place else [before, of_user[:place]]
-            is_asked = is_positive(target) and not is_done_with(target.item_id, before)
-            for context in contexts if is_asked else ():
+        befores = [[entry for entry in of_user if entry.event_time_us < each.event_time_us] for each in of_user]
+        is_asked = [
+            is_positive(each) and not is_done_with(each.item_id, before)
+            for each, before in zip(of_user, befores, strict=True)
+        ]
+        last_asked = {each.event_time_us: place for place, each in enumerate(of_user) if is_asked[place]}
+        for place, (target, before) in enumerate(zip(of_user, befores, strict=True)):
+            again = len(before) < place == last_asked.get(target.event_time_us)
+            for context in ([before, of_user[:place]] if again else [before]) if is_asked[place] else ():
                 items, types, _ = encoder_input(context, words, max_history=1_000)
                 if len(items):
                     expected.append((items.tolist(), types.tolist(), words.item_rows[target.item_id]))
@@ -260,6 +265,13 @@ def test_thinned_moments_are_spread_over_time() -> None:
     assert len(thinned) == 10
     assert (thinned.times_us[0], thinned.times_us[-1]) == (validation.times_us[0], validation.times_us[-1])
     assert len(validation.thinned(10_000)) == len(validation)
+
+
+def test_thinned_moments_keep_all_that_was_chosen_of_a_question() -> None:
+    """A list that is judged by one of five choices is judged by what nobody meant."""
+    users, targets = np.repeat(np.arange(8), 5), np.arange(1, 41)
+    thinned = Moments(users, np.full(40, 7), targets, np.ones(40, np.int64)).thinned(20)
+    assert np.unique(thinned.user_rows, return_counts=True)[1].tolist() == [5] * 4
 
 
 TOO_LITTLE = {
