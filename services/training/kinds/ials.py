@@ -22,6 +22,8 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from services.domain.errors import BundleBroken, TrainingFailed, UnfitToStartFrom
+from services.training import checkpoint
+from services.training.checkpoint import Progress, Resuming
 from services.training.data.dataset import Dataset
 from services.training.kinds.interaction_matrix import (
     HALF_LIFE_DAYS,
@@ -32,8 +34,12 @@ from services.training.kinds.interaction_matrix import (
 )
 from services.training.kinds.least_squares import rotated, solve_rows
 from services.training.model import STATE, Capabilities, EarlierModel, EpochReport, FitEnd, Floats, History, Table
+from services.training.workers import Workers
 
 UNOBSERVED: Final = 15.0  # see IalsOptions.unobserved_weight
+USERS: Final = "users"
+ITEMS: Final = "items"
+CURE: Final = "raise `regularisation` in NIGHTJAR_TRAIN__OPTIONS and train again."
 LOSS_CELLS: Final = 50_000  # at a time. Larger: more memory; smaller: slower
 
 
@@ -62,7 +68,7 @@ class Ials:
     """
 
     kind = "ials"
-    capabilities = Capabilities(personal=True, warm_start=True)
+    capabilities = Capabilities(personal=True, warm_start=True, resumable=True)
 
     def __init__(self, options: IalsOptions | None = None) -> None:
         self.options = options or IalsOptions()
@@ -74,6 +80,11 @@ class Ials:
         """(3,): unobserved, regularisation, exponent."""
         self.type_weights: Floats = np.empty(0, np.float32)
         self._start: Mapping[str, Floats] = {}
+        self._resuming: Resuming | None = None
+
+    def resume(self, checkpoint: Path, key: str) -> None:
+        """See Resumable."""
+        self._resuming = Resuming(checkpoint, key)
 
     def start_from(self, earlier: EarlierModel) -> None:
         """See WarmStarting: the next fit goes on from the earlier item vectors, found by item id, on all there is."""
@@ -87,33 +98,25 @@ class Ials:
 
     def fit(self, dataset: Dataset, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
         """See TrainableModel. The loss that is reported is that of the module's head, over the number of cells."""
-        options, started, end = self.options, time.monotonic(), FitEnd.COMPLETED
+        options, began, end = self.options, time.monotonic(), FitEnd.COMPLETED
         self.type_weights = type_weights_of(dataset)
         by_user = interactions(dataset, options.half_life_days)
+        self.fold_in = self._fold_in_for(by_user)
         by_item = by_user.transposed()
-        unobserved = options.unobserved_weight
-        if unobserved is None:
-            share = len(by_user.values) / (by_user.num_rows * by_user.num_columns)
-            unobserved = min(UNOBSERVED * share, 1.0)
-        self.fold_in = np.array([unobserved, options.regularisation, options.frequency_exponent], np.float32)
-        user_ridge, item_ridge = self._ridge(by_user), self._ridge(by_item)
-        items = self._first_vectors(dataset)
-        users = torch.zeros(by_user.num_rows, self.dim, device=self._device)
-        for epoch in range(1, options.num_epochs + 1):
-            epoch_started = time.monotonic()
-            items, users, spectrum = rotated(items, users)
-            self._solve(by_user, items, spectrum, users, user_ridge)
-            users, items, spectrum = rotated(users, items)
-            self._solve(by_item, users, spectrum, items, item_ridge)
-            loss = self._loss(by_user, users, items, user_ridge, item_ridge)
-            if not np.isfinite(loss):
-                raise TrainingFailed(f"The loss of iALS became {loss} in epoch {epoch}; raise its regularisation.")
-            now = time.monotonic()
-            speed = len(by_user.values) / (now - epoch_started)
-            on_epoch(EpochReport(epoch, options.num_epochs, loss, 0.0, speed, now - started))
-            if now - started >= options.max_seconds and epoch < options.num_epochs:
+        sides = _Sides(by_user, by_item, self._ridge(by_user), self._ridge(by_item))
+        progress, users, items = self._go_on(dataset, by_user.num_rows)
+        started = began - progress.elapsed_s
+        while progress.epoch < options.num_epochs:
+            if progress.epoch and progress.elapsed_s >= options.max_seconds:
                 end = FitEnd.TIME_LIMIT
                 break
+            epoch, epoch_started = progress.epoch + 1, time.monotonic()
+            users, items, loss = self._run_epoch(sides, users, items, epoch)
+            now = time.monotonic()
+            progress = Progress(progress.key, epoch, elapsed_s=now - started)
+            self._keep(progress, users, items)
+            speed = len(by_user.values) / (now - epoch_started)
+            on_epoch(EpochReport(epoch, options.num_epochs, loss, 0.0, speed, progress.elapsed_s))
         self.vectors = rotated(items, users)[0].cpu().numpy()
         self._start = {}
         return end
@@ -181,21 +184,52 @@ class Ials:
             vectors[line] = self._start.get(item_id, vectors[line])
         return torch.from_numpy(vectors).to(self._device)
 
+    def _go_on(self, dataset: Dataset, num_users: int) -> tuple[Progress, Tensor, Tensor]:
+        """How far this very run was, its users and its items: of its checkpoint, or of the start."""
+        found = None if self._resuming is None else checkpoint.load(self._resuming.path, self._resuming.key)
+        if found is not None:
+            progress, factors = found
+            # Copied, since a file's bytes lie elsewhere in memory than torch puts them, which changes how it adds up.
+            users, items = (factors[name].to(self._device, copy=True) for name in (USERS, ITEMS))
+            return progress, users, items
+        users = torch.zeros(num_users, self.dim, device=self._device)
+        return Progress("" if self._resuming is None else self._resuming.key), users, self._first_vectors(dataset)
+
+    def _keep(self, progress: Progress, users: Tensor, items: Tensor) -> None:
+        """Users too: a long row is solved from where it was."""
+        if self._resuming is not None and Workers.of_environment().leads:
+            checkpoint.save(self._resuming.path, progress, checkpoint.cloned({USERS: users, ITEMS: items}))
+
+    def _fold_in_for(self, matrix: SparseMatrix) -> Floats:
+        options, unobserved = self.options, self.options.unobserved_weight
+        if unobserved is None:
+            share = len(matrix.values) / (matrix.num_rows * matrix.num_columns)
+            unobserved = min(UNOBSERVED * share, 1.0)
+        return np.array([unobserved, options.regularisation, options.frequency_exponent], np.float32)
+
     def _ridge(self, matrix: SparseMatrix) -> Tensor:
         """(num_rows,)."""
         unobserved, regularisation, exponent = self.fold_in.tolist()
         ridge = regularisation * (matrix.row_counts + unobserved * matrix.num_columns) ** exponent
         return torch.from_numpy(ridge.astype(np.float32)).to(self._device)
 
-    def _solve(self, matrix: SparseMatrix, other: Tensor, spectrum: Tensor, factors: Tensor, ridge: Tensor) -> None:
+    def _run_epoch(self, sides: "_Sides", users: Tensor, items: Tensor, epoch: int) -> tuple[Tensor, Tensor, float]:
+        """Users from items, then items from users; returns both and the loss. Raises TrainingFailed."""
+        block_dim = self.options.block_dim
         try:
-            solve_rows(matrix, other, spectrum, factors, ridge, self._unobserved, self.options.block_dim)
+            items, users, spectrum = rotated(items, users)
+            solve_rows(sides.by_user, items, spectrum, users, sides.user_ridge, self._unobserved, block_dim)
+            users, items, spectrum = rotated(users, items)
+            solve_rows(sides.by_item, users, spectrum, items, sides.item_ridge, self._unobserved, block_dim)
+            loss = self._loss(sides, users, items)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-            raise TrainingFailed(f"iALS cannot solve for its vectors; raise its regularisation: {error}") from error
+            raise TrainingFailed(f"iALS cannot solve for its vectors in epoch {epoch} ({error}); {CURE}") from error
+        if not np.isfinite(loss):  # as soon as one number of a vector is not, since all of them are in it
+            raise TrainingFailed(f"The loss of iALS became {loss} in epoch {epoch}; {CURE}")
+        return users, items, loss
 
-    def _loss(
-        self, matrix: SparseMatrix, users: Tensor, items: Tensor, user_ridge: Tensor, item_ridge: Tensor
-    ) -> float:
+    def _loss(self, sides: "_Sides", users: Tensor, items: Tensor) -> float:
+        matrix = sides.by_user
         owners, columns = (torch.from_numpy(part.astype(np.int64)) for part in (matrix.row_of_cell, matrix.indices))
         values, observed = torch.from_numpy(matrix.values).to(self._device), 0.0
         for first in range(0, len(owners), LOSS_CELLS):
@@ -203,8 +237,18 @@ class Ials:
             products = (users[owners[cells]] * items[columns[cells]]).sum(1)  # (cells,)
             observed += float((values[cells] * (products - 1) ** 2).sum())
         everywhere = float(((users.T @ users) * (items.T @ items)).sum())
-        held_back = float((user_ridge * (users**2).sum(1)).sum() + (item_ridge * (items**2).sum(1)).sum())
+        held_back = float((sides.user_ridge * (users**2).sum(1)).sum() + (sides.item_ridge * (items**2).sum(1)).sum())
         return (observed + self._unobserved * everywhere + held_back) / len(owners)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """The matrix as users and as items see it, and what holds their vectors back: (num_rows,) each."""
+
+    by_user: SparseMatrix
+    by_item: SparseMatrix
+    user_ridge: Tensor
+    item_ridge: Tensor
 
 
 def _spectrum(items: Tensor) -> Tensor:

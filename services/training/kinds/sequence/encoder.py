@@ -14,13 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed, UnfitToStartFrom
+from services.training.checkpoint import Resuming, cloned
 from services.training.data.content import ItemContent
 from services.training.data.dataset import Dataset, TrainingSequences
 from services.training.evaluation.ranking import rank_targets
 from services.training.kinds.sequence.batches import pad_histories
-from services.training.kinds.sequence.checkpoint import cloned
 from services.training.kinds.sequence.first_vectors import cooccurrence_vectors
-from services.training.kinds.sequence.fitting import Fitting, Resuming
+from services.training.kinds.sequence.fitting import Fitting
 from services.training.kinds.sequence.graph import encoder_graph
 from services.training.kinds.sequence.network import EMBEDDING_STD, Dropouts, EncoderNetwork, NetworkShape
 from services.training.kinds.sequence.options import EncoderOptions

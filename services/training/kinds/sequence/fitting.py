@@ -2,20 +2,19 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from services.domain.errors import TrainingFailed
+from services.training import checkpoint
+from services.training.checkpoint import Progress, Resuming, part, prefixed
 from services.training.data.dataset import TrainingSequences
-from services.training.kinds.sequence import checkpoint
 from services.training.kinds.sequence.averaging import Average
 from services.training.kinds.sequence.batches import Batch, Batcher, plan_epoch, prefetched
-from services.training.kinds.sequence.checkpoint import Progress, part, prefixed
 from services.training.kinds.sequence.loss import next_item_losses
 from services.training.kinds.sequence.network import EncoderNetwork
 from services.training.kinds.sequence.optimiser import AdamW, learning_rate_factor
@@ -25,14 +24,6 @@ from services.training.workers import Workers
 
 Validate = Callable[[], float | None]
 """NDCG@10 of the network as it is; None when nothing can be predicted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resuming:
-    """Where fitting keeps how far it is, and whose progress that is: `key` names data and settings."""
-
-    path: Path
-    key: str
 
 
 class Fitting:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from services.domain.bundle_tables import TableSizes, check_tables
 from services.domain.bundles import Scoring, scoring_of
@@ -16,7 +17,7 @@ from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
 from services.training.evaluation.holdout import measure
 from services.training.kinds.sequence.options import EncoderOptions
-from services.training.model import FitEnd, Floats, History, Resumable, TrainableModel, WarmStarting
+from services.training.model import EpochReport, FitEnd, Floats, History, Resumable, TrainableModel, WarmStarting
 from tests.fakes.event_log import columns_of
 from tests.fakes.planted import planted_events
 from tests.unit.training.kinds.small_data import DISLIKE, viewed
@@ -131,6 +132,64 @@ class ModelSuite:
         model = self.make(options)
         assert isinstance(model, WarmStarting) == model.capabilities.warm_start
         assert isinstance(model, Resumable) == model.capabilities.resumable
+
+    def test_a_killed_run_goes_on_to_the_very_same_numbers(
+        self, tmp_path: Path, planted: Dataset, model: TrainableModel, options: EncoderOptions
+    ) -> None:
+        """Nor is a run that had ended, and was killed while it published, fitted again."""
+        self._kill(options, planted, tmp_path / "fit", after_epoch=2)
+        epochs, again = self._go_on(options, planted, tmp_path / "fit")
+        assert epochs[0] == 3
+        assert [each.name for each in tmp_path.iterdir()] == ["fit"]
+        nothing_left, ended = self._go_on(options, planted, tmp_path / "fit")
+        assert nothing_left == []
+        for resumed in (again, ended):
+            assert np.array_equal(resumed.item_vectors(), model.item_vectors())
+            assert np.array_equal(resumed.score(HISTORIES), model.score(HISTORIES))
+
+    @pytest.mark.parametrize("spoiled", ["of another key", "cut short", "no checkpoint at all"])
+    def test_a_checkpoint_that_is_not_its_own_is_ignored_and_the_log_says_so(
+        self, tmp_path: Path, planted: Dataset, model: TrainableModel, options: EncoderOptions, spoiled: str
+    ) -> None:
+        file = tmp_path / "fit"
+        self._kill(options, planted, file, after_epoch=1, key="yesterday" if spoiled == "of another key" else "tonight")
+        if spoiled == "cut short":
+            file.write_bytes(file.read_bytes()[:-8])
+        if spoiled == "no checkpoint at all":
+            file.write_text("{}")
+        with capture_logs() as told:
+            epochs, again = self._go_on(options, planted, file)
+        assert [line["path"] for line in told if line["event"] == "checkpoint_ignored"] == [str(file)]
+        assert epochs[0] == 1
+        assert np.array_equal(again.item_vectors(), model.item_vectors())
+
+    def _kill(
+        self, options: EncoderOptions, dataset: Dataset, file: Path, after_epoch: int, key: str = "tonight"
+    ) -> None:
+        def die(report: EpochReport) -> None:
+            if report.epoch == after_epoch:
+                raise Killed
+
+        with pytest.raises(Killed):
+            self._resumable(options, file, key).fit(dataset, die)
+
+    def _go_on(self, options: EncoderOptions, dataset: Dataset, file: Path) -> tuple[list[int], TrainableModel]:
+        """The epochs that were left to do, and the model."""
+        model, epochs = self._resumable(options, file, "tonight"), list[int]()
+        model.fit(dataset, lambda report: epochs.append(report.epoch))
+        return epochs, model
+
+    def _resumable(self, options: EncoderOptions, file: Path, key: str) -> TrainableModel:
+        model = self.make(options)
+        if not model.capabilities.resumable:
+            pytest.skip(f"{model.kind} says that it cannot go on")
+        assert isinstance(model, Resumable)
+        model.resume(file, key)
+        return model
+
+
+class Killed(Exception):
+    """Ends a fit between two epochs."""
 
 
 def _alike(one: Floats, other: Floats) -> bool:

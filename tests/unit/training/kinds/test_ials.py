@@ -1,11 +1,13 @@
 """Implicit ALS: its loss never rises, its solves are those of plain numpy, and who is folded in is who was trained."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from services.domain.errors import BundleBroken, TrainingFailed, UnfitToStartFrom
 from services.domain.scoring import FoldIn
@@ -148,7 +150,35 @@ def test_it_ends_when_its_time_is_up_and_says_so() -> None:
     assert len(reports) == 1
 
 
-def test_a_loss_that_is_no_number_fails_with_what_to_do() -> None:
+def test_the_time_of_a_killed_run_counts_when_it_goes_on(tmp_path: Path) -> None:
     dataset, _ = random_dataset(30, 20, 0.3)
-    with pytest.raises(TrainingFailed, match="regularisation"):
-        Ials(IalsOptions(dim=4, regularisation=float("nan"))).fit(dataset, lambda _: None)
+    reports: list[EpochReport] = []
+    for _ in range(2):
+        model = Ials(IalsOptions(dim=4, max_seconds=1e-9))
+        model.resume(tmp_path / "fit", "tonight")
+        assert model.fit(dataset, reports.append) is FitEnd.TIME_LIMIT
+    assert [report.epoch for report in reports] == [1]
+
+
+def test_a_loss_that_is_no_number_fails_with_what_to_do_and_the_last_good_epoch_stays(tmp_path: Path) -> None:
+    dataset, _ = random_dataset(30, 20, 0.3)
+    good, bad = (Ials(IalsOptions(dim=4, num_epochs=2, regularisation=each)) for each in (0.01, float("nan")))
+    good.resume(tmp_path / "fit", "tonight")
+    good.fit(dataset, lambda _: None)
+    kept = (tmp_path / "fit").read_bytes()
+    bad.options = replace(bad.options, num_epochs=3)
+    bad.resume(tmp_path / "fit", "tonight")
+    with pytest.raises(TrainingFailed, match=r"epoch 3.*regularisation"):
+        bad.fit(dataset, lambda _: None)
+    assert (tmp_path / "fit").read_bytes() == kept
+
+
+@pytest.mark.parametrize("size", [1e25, float("nan")], ids=["overflows", "is no number"])
+def test_a_vector_that_is_no_number_fails_with_what_to_do(tmp_path: Path, size: float) -> None:
+    """Whether its loss shows it or its system cannot be solved any more."""
+    dataset, _ = random_dataset(30, 20, 0.3)
+    save_file({"item_vectors": np.full((dataset.num_items, 4), size, np.float32)}, tmp_path / STATE)
+    model = Ials(IalsOptions(dim=4))
+    model.start_from(EarlierModel(tmp_path, dataset.vocabulary, 0))
+    with pytest.raises(TrainingFailed, match="raise `regularisation`"):
+        model.fit(dataset, lambda _: None)

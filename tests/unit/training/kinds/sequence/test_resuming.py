@@ -11,23 +11,20 @@ import pytest
 import torch
 
 from services.domain.errors import TrainingFailed
+from services.training import checkpoint
+from services.training.checkpoint import Progress
 from services.training.data.dataset import Dataset
-from services.training.kinds.sequence import checkpoint
-from services.training.kinds.sequence.checkpoint import Progress
 from services.training.kinds.sequence.encoder import SequenceEncoder
 from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import EpochReport
+from tests.unit.training.kinds.model_suite import Killed
 
 TENSORS = {"network/a": torch.arange(6.0).view(2, 3), "optimiser/b": torch.ones(2)}
 
 
-class Killed(Exception):
-    pass
-
-
-def encoder(options: EncoderOptions, checkpoint: Path, key: str = "tonight") -> SequenceEncoder:
+def encoder(options: EncoderOptions, checkpoint: Path) -> SequenceEncoder:
     made = SequenceEncoder(options)
-    made.resume(checkpoint, key)
+    made.resume(checkpoint, "tonight")
     return made
 
 
@@ -46,7 +43,7 @@ def noisy(options: EncoderOptions) -> EncoderOptions:
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_a_killed_run_goes_on_to_the_same_numbers(
+def test_with_all_that_is_random_a_killed_run_goes_on_to_the_same_numbers(
     tmp_path: Path, planted: Dataset, noisy: EncoderOptions, epoch: int
 ) -> None:
     path = tmp_path / "run.safetensors"
@@ -58,23 +55,6 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
     whole.fit(planted, lambda _: None)
     assert [report.epoch for report in told] == list(range(epoch + 1, 5))
     assert np.array_equal(again.item_vectors(), whole.item_vectors())
-
-
-def test_a_run_that_had_ended_is_not_fitted_again(tmp_path: Path, planted: Dataset, noisy: EncoderOptions) -> None:
-    """Killed while it published: the last checkpoint is all that is needed."""
-    path = tmp_path / "run.safetensors"
-    first, second = encoder(noisy, path), encoder(noisy, path)
-    first.fit(planted, lambda _: None)
-    second.fit(planted, killed_after(1))
-    assert np.array_equal(first.item_vectors(), second.item_vectors())
-
-
-def test_another_runs_checkpoint_is_left_alone(tmp_path: Path, planted: Dataset, noisy: EncoderOptions) -> None:
-    with pytest.raises(Killed):
-        encoder(noisy, tmp_path / "run.safetensors", "yesterday").fit(planted, killed_after(2))
-    told: list[EpochReport] = []
-    encoder(noisy, tmp_path / "run.safetensors").fit(planted, told.append)
-    assert told[0].epoch == 1
 
 
 def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(
@@ -112,7 +92,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from services.domain.errors import TrainingFailed
-from services.training.kinds.sequence import checkpoint
+from services.training import checkpoint
 from tests.unit.training.kinds.sequence.test_resuming import TENSORS
 resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))
 try:

@@ -1,6 +1,7 @@
-"""Where a killed run goes on: after every epoch, everything that the next one depends on, in one file.
+"""Where a killed fit goes on: after every epoch, everything that the next one depends on, in one file.
 
-What is random in an epoch follows from the seed and the epoch's number, so no generator needs to be kept.
+What is random in an epoch follows from the seed and the epoch's number, so no generator needs to be kept. What the
+tensors are is each kind's own affair.
 """
 
 import json
@@ -23,15 +24,26 @@ _META: Final = "progress"
 
 
 @dataclass(frozen=True, slots=True)
+class Resuming:
+    """Where fitting keeps how far it is, and whose progress that is: `key` names data, settings and code."""
+
+    path: Path
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
-    """How far fitting is; `key` names data and settings, so that no run goes on from another's checkpoint."""
+    """How far fitting is; by the key, no run goes on from another's checkpoint."""
 
     key: str
     epoch: int = 0
+    """The last one that ended; 0: none."""
     num_steps: int = 0
+    """This and the best epoch are of kinds that take steps and validate."""
     best_epoch: int = 0
     best_ndcg: float = -1.0
     elapsed_s: float = 0.0
+    """What all processes spent on these epochs."""
 
 
 def save(path: Path, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
