@@ -12,6 +12,7 @@ from services.features.history import Rows
 from services.training.data.dataset import TrainingSequences, Weights
 from services.training.model import History
 
+SIZES_AN_OCTAVE: Final = 16  # larger: each shape is computed and remembered anew; smaller: more padding
 LENGTH_JITTER: Final = 0.15  # larger: more padding; smaller: the same users meet in a batch every epoch
 
 T = TypeVar("T")
@@ -21,7 +22,8 @@ U = TypeVar("U")
 class Batch(NamedTuple):
     """Windows side by side, and what is asked of them: target n at place places[n] of window lines[n].
 
-    All int64 but the weights, which are float32.
+    All int64 but the weights, which are float32. Lengths and numbers of targets are rounded up, see `rounded`: targets
+    that are there for that alone have a weight of 0.
     """
 
     items: Rows
@@ -76,15 +78,23 @@ class Batcher:
         wanted = sequences.wanted[chosen]
         gaps = _spans(self._gaps, windows)
         gaps[:, :1] = 0  # the event before is outside of the window
+        of_targets = (
+            lines,
+            sequences.asked[chosen] - windows[lines, 0],
+            sequences.items[wanted].astype(np.int64),
+            self._dislikes(windows)[lines],
+            sequences.weights[wanted],
+        )
+        num_fillers = rounded(len(chosen)) - len(chosen)
+        fillers = (0, 0, 1, 0, 0.0)  # any place, any item, no weight
         return Batch(
-            items=_spans(sequences.items, windows),
-            types=_spans(sequences.types, windows),
-            gaps=gaps,
-            lines=lines,
-            places=sequences.asked[chosen] - windows[lines, 0],
-            targets=sequences.items[wanted].astype(np.int64),
-            disliked=self._dislikes(windows)[lines],
-            weights=sequences.weights[wanted],
+            _spans(sequences.items, windows),
+            _spans(sequences.types, windows),
+            gaps,
+            *(
+                np.concatenate((column, np.full(num_fillers, filler, column.dtype)))
+                for column, filler in zip(of_targets, fillers, strict=True)
+            ),
         )
 
     def _dislikes(self, windows: Rows) -> Rows:
@@ -143,23 +153,33 @@ def _windows(starts: Rows, max_history: int, random: np.random.Generator) -> Row
     )
 
 
+def rounded(size: int) -> int:
+    """Up to one of few sizes, by at most a sixteenth.
+
+    What computes on arrays keeps something for each shape it has met, and memory freed by one shape seldom fits the
+    next: with shapes as they came an epoch of long histories took 10 GB.
+    """
+    step = 1 << max(0, (size // SIZES_AN_OCTAVE).bit_length() - 1)
+    return -(-size // step) * step
+
+
 def _cut(windows: Rows, batch_events: int) -> list[Rows]:
     """Batches of neighbouring windows, each with at most batch_events places where more than one window shares it."""
     batches, first, longest = [], 0, 0
     lengths = (windows[:, 1] - windows[:, 0]).tolist()
     for place, length in enumerate(lengths):
-        longest_then = max(longest, length)
+        longest_then = max(longest, rounded(length))
         if place > first and longest_then * (place - first + 1) > batch_events:
             batches.append(windows[first:place])
-            first, longest_then = place, length
+            first, longest_then = place, rounded(length)
         longest = longest_then
     return [*batches, windows[first:]] if len(windows) else []
 
 
 def _spans(column: npt.NDArray[np.signedinteger], windows: Rows) -> Rows:
-    """The column's values within each window, int64 (batch, longest), zeros on the right."""
+    """The column's values within each window, int64 (batch, longest, rounded), zeros on the right."""
     starts, stops = windows[:, :1], windows[:, 1:]
-    positions = starts + np.arange(int((stops - starts).max(initial=0)))
+    positions = starts + np.arange(rounded(int((stops - starts).max(initial=0))))
     values: Rows = np.where(positions < stops, column[np.minimum(positions, len(column) - 1)], 0).astype(np.int64)
     return values
 

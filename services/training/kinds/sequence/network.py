@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from services.domain.history_input import NUM_GAP_ROWS
 from services.training.data.content import ItemContent
+from services.training.kinds.sequence.batches import rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class EncoderNetwork(nn.Module):
         self.dropout = nn.Dropout(dropouts.inputs)
         self.blocks = nn.ModuleList(Block(shape, dropouts.blocks) for _ in range(shape.num_blocks))
         self.norm = nn.LayerNorm(shape.dim, bias=False)
-        cos, sin = rotary_tables(shape.max_history, shape.head_dim)
+        cos, sin = rotary_tables(rounded(shape.max_history), shape.head_dim)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
         for table in (self.types, self.gaps):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.features.history import Rows
 from services.training.data.dataset import TrainingSequences
-from services.training.kinds.sequence.batches import Batch, Batcher, pad, plan_epoch, prefetched
+from services.training.kinds.sequence.batches import Batch, Batcher, pad, plan_epoch, prefetched, rounded
 
 
 def sequences_of(items: Rows, starts: list[int], asked: list[int], wanted: list[int]) -> TrainingSequences:
@@ -74,6 +74,23 @@ def test_a_batch_asks_each_target_of_its_windows_at_its_place() -> None:
 def test_windows_that_ask_nothing_make_a_batch_without_targets() -> None:
     batch = batch_of(sequences_of(np.arange(1, 4), [0, 3], [0], [1]), np.array([[1, 3]]))
     assert [len(column) for column in (batch.lines, batch.places, batch.targets, batch.weights)] == [0, 0, 0, 0]
+
+
+def test_batches_come_in_few_shapes() -> None:
+    """What computes remembers each shape; what is added to reach one asks nothing."""
+    lengths = np.random.default_rng(0).integers(17, 100, size=300)
+    sequences = all_asked(np.concatenate(([0], np.cumsum(lengths))))
+    random = np.random.default_rng(1)
+    batches = [Batcher(sequences, random).gather(each) for each in plan_epoch(sequences, 100, 640, random)]
+    assert sum(np.count_nonzero(batch.weights) for batch in batches) == len(sequences.wanted)
+    assert all(batch.items.shape[1] in {rounded(length) for length in range(101)} for batch in batches)
+    assert all(len(batch.targets) == rounded(int(np.count_nonzero(batch.weights))) for batch in batches)
+
+
+@given(st.integers(0, 100_000))
+def test_sizes_are_rounded_up_by_a_sixteenth_at_most(size: int) -> None:
+    assert size <= rounded(size) <= size + size / 16
+    assert rounded(rounded(size)) == rounded(size)
 
 
 def test_a_worker_without_a_window_in_a_batch_has_nothing_to_do() -> None:
