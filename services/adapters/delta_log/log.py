@@ -152,7 +152,10 @@ class DeltaEventLog:
         return 0 if table is None else table.count()
 
     def read(self, version: int, until_us: int | None = None) -> EventColumns:
-        return to_columns(scan(self._folder, version, Selection(until_us=until_us), COLUMNS_READ))
+        columns = to_columns(scan(self._folder, version, Selection(until_us=until_us), COLUMNS_READ))
+        # Arrow keeps what it has freed, 100 bytes an event, and whoever asked for the columns needs it next.
+        pa.default_memory_pool().release_unused()
+        return columns
 
     def scan(self, version: int, selection: Selection = EVERYTHING) -> Iterator[LoggedEvents]:
         for batch in scan(self._folder, version, selection):
