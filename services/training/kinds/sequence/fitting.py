@@ -15,7 +15,7 @@ from services.training.checkpoint import Progress, Resuming, part, prefixed
 from services.training.data.dataset import TrainingSequences
 from services.training.kinds.sequence.averaging import Average
 from services.training.kinds.sequence.batches import Batch, Batcher, plan_epoch, prefetched
-from services.training.kinds.sequence.loss import next_item_losses
+from services.training.kinds.sequence.loss import next_item_loss
 from services.training.kinds.sequence.network import EncoderNetwork
 from services.training.kinds.sequence.optimiser import AdamW, learning_rate_factor
 from services.training.kinds.sequence.options import EncoderOptions
@@ -120,15 +120,15 @@ class Fitting:
             with self._products:
                 item_vectors = self._network.item_table()
                 states = self._network(item_vectors, items, types, gaps)[lines, places]  # (num_targets, dim)
-                losses = next_item_losses(
+                loss = next_item_loss(
                     states / self._options.temperature,
                     item_vectors,
                     targets,
                     negatives,
                     disliked,
+                    weights,
                     self._options.label_smoothing,
                 )
-            loss = (losses * weights).sum()
             (loss / total).backward()  # type: ignore[no-untyped-call]
         self._workers.add_gradients(self._optimiser.parameters)
         self._optimiser.step(learning_rate)
