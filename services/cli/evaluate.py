@@ -59,6 +59,14 @@ def evaluate(
             "over a model frozen before the first day; each night from nothing unless --set mode=incremental. 0: off.",
         ),
     ] = 0,
+    beside_full: Annotated[
+        bool,
+        typer.Option(
+            "--beside-full",
+            help="With --replay and --set mode=auto: each night trains from nothing as well, to say what the shorter "
+            "training saves in seconds and loses in quality.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Example: nightjar evaluate --protocol P1 --data my-shop --model popularity
@@ -70,7 +78,7 @@ def evaluate(
         raise typer.BadParameter("a replay goes by days and needs --protocol P3", param_hint="--replay")
     settings = load()
     console = Console(highlight=False)
-    asked = EvaluationAsked(protocol, data, model, seed, tuple(changes or ()), replay)
+    asked = EvaluationAsked(protocol, data, model, seed, tuple(changes or ()), replay, beside_full)
     with progress(Console(stderr=True, highlight=False)) as show:
         figures = run_evaluation(settings, asked, show)
     if as_json:

@@ -36,6 +36,7 @@ class EvaluationAsked:
     """FIELD=VALUE each."""
     replay_days: int = 0
     """0: no replay."""
+    beside_full: bool = False
 
     @property
     def arguments(self) -> list[str]:
@@ -48,7 +49,7 @@ class EvaluationAsked:
             "--replay": self.replay_days or None,
         }
         flags = [f"{name}={value}" for name, value in named.items() if value is not None]
-        return flags + [f"--set={change}" for change in self.changes]
+        return [*flags, *(["--beside-full"] if self.beside_full else []), *(f"--set={each}" for each in self.changes)]
 
 
 def run_evaluation(

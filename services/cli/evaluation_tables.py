@@ -23,6 +23,9 @@ FIGURES: Final[Mapping[str, str]] = {
     "gain": "gain over frozen",
     "popularity_ndcg_at_10": "NDCG@10 of 7 days' popularity",
     "popularity_gain": "gain over popularity",
+    "full_ndcg_at_10": "NDCG@10 if from nothing",
+    "full_gain": "gain of that over tonight's",
+    "full_fit_seconds": "seconds to fit from nothing",
     "fit_seconds": "seconds to fit",
     "peak_rss_mib": "most memory, MiB",
 }

@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--replay", type=int, default=0, help="with P3: so many of the last days, night by night; 0: off"
     )
+    parser.add_argument("--beside-full", action="store_true", help="with --replay: train each night from nothing, too")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="one training setting")
     return parser
 
@@ -60,7 +61,8 @@ def _asked(arguments: argparse.Namespace, loaded: settings.Settings) -> Asked:
     changes = list(arguments.set)
     changes += [] if arguments.model is None else [f"kind={arguments.model}"]
     changes += [] if arguments.seed is None else [f"seed={arguments.seed}"]
-    return Asked(arguments.data, arguments.protocol, changed(loaded.train, changes), arguments.replay)
+    train = changed(loaded.train, changes)
+    return Asked(arguments.data, arguments.protocol, train, arguments.replay, arguments.beside_full)
 
 
 def _run(asked: Asked) -> Mapping[str, Any]:

@@ -24,10 +24,14 @@ class Asked:
     """The model kind, its options and the seed."""
     replay_days: int = 0
     """How many of the last days are lived through again; 0: the protocol's table instead."""
+    beside_full: bool = False
+    """Whether a replay trains each night from nothing as well, to compare."""
 
     def __post_init__(self) -> None:
         if self.replay_days < 0 or (self.replay_days and self.protocol != "P3"):
             raise InvalidSettings("--replay takes a number of days, and --protocol P3 with it.")
+        if self.beside_full and (not self.replay_days or self.mode == "full"):
+            raise InvalidSettings("--beside-full compares with nights in full: add --replay and --set mode=auto.")
 
     @property
     def max_history(self) -> int | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from services.features.history import Rows
 from services.training.evaluation.comparison import Gain, gain
 from services.training.evaluation.metrics import Doubles, Judged
 from services.training.evaluation.protocol_figures import peak_rss_mib
@@ -41,7 +42,21 @@ def replay_figures(days: Sequence[Answered], seed: int) -> dict[str, Any]:
         "popularity_ndcg_at_10": float(popular.mean()),
         **_named("gain", over_frozen),
         **_named("popularity_gain", over_popularity),
+        **_beside_full(days, nightly, users, seed),
         "days": [day_figures(day) for day in days],
+    }
+
+
+def _beside_full(days: Sequence[Answered], nightly: Doubles, users: Rows, seed: int) -> Mapping[str, Any]:
+    """What models that started from nothing gain over the nightly ones, and take; nothing where there are none."""
+    judged = [day.full for day in days if day.full is not None]
+    if len(judged) < len(days):
+        return {}
+    full = np.concatenate([_ndcg(each) for each in judged])
+    return {
+        "full_ndcg_at_10": float(full.mean()),
+        "full_fit_seconds": sum(day.full_fit_seconds for day in days),
+        **_named("full_gain", gain(full, nightly, users, seed=seed)),
     }
 
 

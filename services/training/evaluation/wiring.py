@@ -52,7 +52,7 @@ def _replay(asked: Asked, train: TrainSettings, data: EvaluationData, say: Say) 
 
     say({"event": "stage", "name": "replay"})
     full_every = {"full": 0.0, "incremental": math.inf, "auto": train.full_every_days}[asked.mode]
-    replay = Replay(lambda: make_model(train), train.max_history, _epochs(say), day, full_every)
+    replay = Replay(lambda: make_model(train), train.max_history, _epochs(say), day, full_every, asked.beside_full)
     return {"mode": asked.mode, **replay_figures(replay.run(data, asked.replay_days), train.seed)}
 
 

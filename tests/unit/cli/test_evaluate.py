@@ -57,6 +57,7 @@ def test_the_child_is_told_everything_that_was_asked(settings: Settings) -> None
         "--set=dropout=0.1",
     ]
     assert EvaluationAsked("P3", Path("x"), replay_days=14).arguments[-1] == "--replay=14"
+    assert EvaluationAsked("P3", Path("x"), replay_days=14, beside_full=True).arguments[-1] == "--beside-full"
     assert EvaluationAsked("P2", Path("-odd name")).arguments == ["--protocol=P2", "--data=-odd name"]
 
 

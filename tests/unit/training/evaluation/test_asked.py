@@ -54,3 +54,9 @@ def test_a_replay_trains_in_full_unless_somebody_set_how() -> None:
 def test_a_replay_goes_by_days(protocol: str, days: int) -> None:
     with pytest.raises(InvalidSettings, match="--protocol P3"):
         Asked(Path(), protocol, TrainSettings(), days)
+
+
+@pytest.mark.parametrize(("days", "changes"), [(0, ["mode=auto"]), (14, []), (14, ["mode=full"])])
+def test_a_comparison_with_nights_in_full_needs_nights_that_are_not(days: int, changes: list[str]) -> None:
+    with pytest.raises(InvalidSettings, match="--set mode=auto"):
+        Asked(Path(), "P3", changed(TrainSettings(), changes), days, beside_full=True)

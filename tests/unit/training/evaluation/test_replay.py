@@ -151,6 +151,22 @@ def test_nights_start_from_the_night_before_until_it_is_time_for_another_from_no
     assert fitted[1].knew_until_us == fitted[0].dataset.bounds_us["fit_end_us"]
 
 
+def test_a_night_in_full_is_fitted_beside_those_that_start_from_the_night_before() -> None:
+    """But where tonight's model started from nothing itself."""
+    models: list[Growing] = []
+
+    def make() -> Growing:
+        models.append(Growing())
+        return models[-1]
+
+    data = data_of(("ann", "a", 8), *(("ann", item, 10.5 + day) for day, item in enumerate("bcdef")))
+    days = Replay(make, 50, lambda _: None, lambda *_: None, full_every_days=3, beside_full=True).run(data, 5)
+    assert [model.age for model in models if hasattr(model, "dataset")] == [0, 1, 0, 2, 0, 0, 1, 0]
+    figures = replay_figures(days, seed=1)
+    assert (figures["full_ndcg_at_10"], figures["full_gain"]) == (figures["ndcg_at_10"], 0.0)
+    assert figures["full_fit_seconds"] == sum(day.full_fit_seconds for day in days)
+
+
 def test_days_without_any_question_are_not_enough() -> None:
     with pytest.raises(NotEnoughData, match="replay more days"):
         replayed(data_of(("ann", "a", 9)), 1)
@@ -183,3 +199,4 @@ def test_figures_are_means_over_questions_with_gains_in_pairs() -> None:
     assert figures["popularity_gain"] == pytest.approx(1.0 - figures["popularity_ndcg_at_10"])
     assert [day["users"] for day in figures["days"]] == [1, 1]
     assert figures["coverage"] == 1.0
+    assert "full_gain" not in figures
