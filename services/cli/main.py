@@ -42,6 +42,7 @@ COMMANDS: Final = (
     Command(
         "evaluate", "services.cli.evaluate", "evaluate", "Measure a model kind on a data set, as published tables do."
     ),
+    Command("runs", "services.cli.runs", "runs", "How training runs go: the present one, and the last ones."),
     Command("models", "services.cli.models", "app", "List, promote and roll back models."),
     Command("schedule", "services.cli.schedule", "app", "See the nightly run, or start one now."),
 )

@@ -10,6 +10,7 @@ from deploy.embedded.services import environment, log_of
 from services.children.speaking import run_speaking
 from services.domain.errors import CatalogDown, MissingDependency, NightjarError, NotEnoughData, TrainingFailed
 from services.domain.ids import ModelVersion
+from services.domain.training_runs import seconds_left
 from services.settings import Settings
 
 TRAINING: Final = (sys.executable, "-m", "services.training", "--trigger", "manual")
@@ -40,7 +41,7 @@ class TrainingProgress:
     @property
     def left_s(self) -> float | None:
         """Seconds until fitting ends at the latest; None while unknown."""
-        return self.elapsed_s / self.epoch * (self.max_epochs - self.epoch) if self.epoch else None
+        return seconds_left(self.epoch, self.max_epochs, self.elapsed_s)
 
     @property
     def sentence(self) -> str:

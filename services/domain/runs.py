@@ -1,7 +1,8 @@
 """Runs: a scheduler's attempts to make a new model, and the book that keeps them, so that two don't run at once.
 
 A run that is kept alive is the only one. One whose process stalls for longer than its lease learns of that at its next
-`keep_alive`; until then another may have begun. What `nightjar train` does is no run and is not in the book.
+`keep_alive`; until then another may have begun. What `nightjar train` does is no run and is not in the book; how
+far any training process is, `domain.training_runs` says.
 """
 
 from collections.abc import Sequence

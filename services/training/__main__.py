@@ -3,7 +3,8 @@
 Says how it goes as JSON lines on standard output: {"event": "stage", "name": ...}, {"event": "epoch", "epoch": 3,
 "max_epochs": 8, "loss": ..., "valid_ndcg_at_10": ..., "examples_per_s": ..., "elapsed_s": ...}, and last either
 {"event": "done", "version": ..., "metrics": {...}} or {"event": "failed", "reason": ..., "message": ...} with exit
-status 1. Logs go to standard error. SIGTERM ends it with status 143 and nothing published.
+status 1. Logs go to standard error; the catalog database has how it goes, too. SIGTERM ends it with status 143 and
+nothing published.
 
 Several processes fit one model under `torchrun --nproc-per-node=2 -m services.training`: each needs the same settings
 and the same folders, and the first one reports, measures and publishes.
@@ -29,7 +30,9 @@ log = structlog.get_logger(__name__)
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m services.training", description=__doc__)
-    parser.add_argument("--trigger", choices=["nightly", "manual"], default="manual", help="who asked, for the log")
+    parser.add_argument(
+        "--trigger", choices=["nightly", "manual"], default="manual", help="who asked, for log and database"
+    )
     parser.add_argument("--as-of", default="", help="train on what happened before this ISO date or time, UTC")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -41,7 +44,7 @@ def main() -> int:
         loaded = settings.load()
         process.begin("training", loaded)
         log.info("training_started", trigger=arguments.trigger, as_of=arguments.as_of)
-        model = _run(loaded, until_us)
+        model = _run(loaded, arguments.trigger, until_us)
     except NightjarError as error:
         log.error("training_failed", reason=error.reason.value, error=str(error))
         _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
@@ -51,7 +54,7 @@ def main() -> int:
     return 0
 
 
-def _run(loaded: settings.Settings, until_us: int | None) -> Model | None:
+def _run(loaded: settings.Settings, trigger: str, until_us: int | None) -> Model | None:
     """The registered model; None for a worker that only assists."""
     try:
         from services.training import wiring
@@ -60,7 +63,7 @@ def _run(loaded: settings.Settings, until_us: int | None) -> Model | None:
             f"Training needs {error.name}; get it with `pip install 'nightjar-server[train]'`."
         ) from error
     if wiring.leads():
-        return wiring.build(loaded, _say).run(until_us)
+        return wiring.recorded(loaded, trigger, _say, lambda report: wiring.build(loaded, report).run(until_us))
     wiring.build(loaded, _say_nothing).assist(until_us)
     return None
 

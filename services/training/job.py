@@ -22,6 +22,7 @@ from services.domain.ids import ItemId, ModelVersion
 from services.domain.item_features import item_features
 from services.domain.models import Model
 from services.domain.ports import BundleStore, Clock, ErasureSource, EventLog, ItemSource, ModelRegistrar
+from services.domain.training_runs import seconds_left
 from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
 from services.training.data.forgotten import without_forgotten
@@ -230,10 +231,16 @@ class TrainingJob:
         self.report({"event": "stage", "name": name, **facts})
 
     def _epoch(self, report: EpochReport) -> None:
+        left_s = seconds_left(report.epoch, report.max_epochs, report.elapsed_s)
+        log.info("training_epoch", **asdict(report), left_s=left_s)
         self.report({"event": "epoch", **asdict(report)})
 
 
 def new_version(now: datetime) -> ModelVersion:
-    """A name that sorts by time, such as 20261123T154500.123Z-9f3c; the end tells apart runs of one millisecond."""
+    return ModelVersion(name_by_time(now))
+
+
+def name_by_time(now: datetime) -> str:
+    """One that sorts by time, such as 20261123T154500.123Z-9f3c; the end tells apart what begins in one millisecond."""
     moment = now.astimezone(UTC)
-    return ModelVersion(f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{secrets.token_hex(2)}")
+    return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{secrets.token_hex(2)}"

@@ -1,6 +1,7 @@
 """Puts a training run together: settings in, a job out."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -8,6 +9,8 @@ from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.delta_log import DeltaEventLog
 from services.adapters.sql.engine import connect
 from services.adapters.sql.item_catalog import SqlItemCatalog
+from services.adapters.sql.migrate import upgrade
+from services.adapters.sql.training_runs import SqlTrainingRuns
 from services.adapters.sql.user_directory import SqlUserDirectory
 from services.domain.clock import SystemClock
 from services.domain.errors import InvalidSettings
@@ -16,6 +19,7 @@ from services.domain.ports import ModelRegistrar
 from services.patience import Patience
 from services.registry.wiring import open_registry
 from services.settings import Settings, TrainSettings
+from services.training import recording
 from services.training.code_version import code_version, library_versions
 from services.training.job import Recipe, Report, TrainingJob
 from services.training.kinds import factory
@@ -51,6 +55,16 @@ def build(settings: Settings, report: Report) -> TrainingJob:
         ),
         checkpoint=settings.home_folder / "run" / "training.safetensors",
     )
+
+
+def recorded(settings: Settings, trigger: str, report: Report, train: Callable[[Report], Model]) -> Model:
+    """Trains and keeps in the catalog database how that goes; in one process a run, the one that leads.
+
+    Raises what `train` does, and CatalogDown when the database is away at the start; later it may be.
+    """
+    upgrade(settings.database_url)
+    runs = SqlTrainingRuns(connect(settings.database_url))
+    return recording.recorded(runs, SystemClock(), settings.train.kind, trigger, report, train)
 
 
 def leads() -> bool:

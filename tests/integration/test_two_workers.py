@@ -10,7 +10,10 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from services.adapters.delta_log import DeltaEventLog
+from services.adapters.sql.engine import connect
+from services.adapters.sql.training_runs import SqlTrainingRuns
 from services.domain.streams import LogBatch
+from services.domain.training_runs import TrainingState
 from services.registry.wiring import open_registry
 from services.settings import load
 from services.training.model import STATE
@@ -61,5 +64,7 @@ def test_two_workers_train_and_publish_one_model(tmp_path: Path) -> None:
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["event"] for line in said].count("done") == 1
     assert [line["epoch"] for line in said if line["event"] == "epoch"] == [1, 2]
+    (run,) = SqlTrainingRuns(connect(settings.database_url)).newest(10)
+    assert (run.state, run.epoch) == (TrainingState.COMPLETED, 2), "the leader alone keeps it"
     (model,) = open_registry(settings).newest(10)
     assert model.version == said[-1]["version"]

@@ -3,7 +3,8 @@
 Sizes: an item about 300 bytes and its description and embedding (4 bytes a number), a user about 100 and their
 attributes, an erasure 100, a model 2 KB (metrics and verdict), an assignment and a run 200 bytes each. Runs are
 bounded by `RUNS_KEPT`; models and assignments grow by one a night. A trial of a search is 500 bytes and 20 an epoch;
-`STUDIES_KEPT` bounds the studies, and --trials the trials of each. APScheduler keeps its own table, `apscheduler_jobs`.
+`STUDIES_KEPT` bounds the studies, and --trials the trials of each. A training run is 250 bytes and the sentence it
+failed with; `TRAINING_RUNS_KEPT` bounds them. APScheduler keeps its own table, `apscheduler_jobs`.
 """
 
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from sqlalchemy import (
 
 RUNS_KEPT: Final = 1_000  # nearly three years of nights
 STUDIES_KEPT: Final = 100  # larger: more rows; smaller: a search begun long ago cannot be resumed
+TRAINING_RUNS_KEPT: Final = 1_000  # larger: each word of a run looks through more rows; smaller: last year is forgotten
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -202,5 +204,27 @@ tuning_trials = Table(
     Column("ndcg_at_10", Float, nullable=True),
     Column("epoch_ndcgs", JSON, nullable=False),
     Column("end_time", UtcTime, nullable=True),
+    Column("detail", Text, nullable=False),
+)
+
+# Written over while a run goes on; nothing is decided by it, so it needs no lock.
+training_runs = Table(
+    "training_runs",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("trigger", String, nullable=False),
+    Column("start_time", UtcTime, nullable=False),
+    Column("update_time", UtcTime, nullable=False),
+    Column("state", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("mode", String, nullable=True),
+    Column("epoch", Integer, nullable=False),
+    Column("max_epochs", Integer, nullable=False),
+    Column("loss", Float, nullable=True),
+    Column("valid_ndcg_at_10", Float, nullable=True),
+    Column("examples_per_s", Float, nullable=True),
+    Column("left_s", Float, nullable=True),
+    Column("version", String, nullable=True),
     Column("detail", Text, nullable=False),
 )

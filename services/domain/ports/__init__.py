@@ -21,6 +21,7 @@ from services.domain.ports.ingest import (
 from services.domain.ports.models import BundleStore, ModelRegistrar, ModelRegistry
 from services.domain.ports.notices import Notice, Notices
 from services.domain.ports.operations import LogHistory, RecordSender, ReplayMemory, StreamCluster, TopicReader
+from services.domain.ports.training import TrainingRuns
 from services.domain.ports.tuning import TuningTrials
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "ResultCache",
     "StreamCluster",
     "TopicReader",
+    "TrainingRuns",
     "TuningTrials",
     "UserDirectory",
     "UserForgetter",
