@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench-ingest fmt proto lock clean
+.PHONY: help setup demo test lint bench-ingest bench-beside fmt proto lock lock-beside clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,18 @@ lint: $(READY) ## format, lint, types, import map, contracts
 bench-ingest: $(READY) ## how fast events get in, and how soon; about 15 minutes
 	$(BIN)/python -m benchmarks.ingest
 
+BESIDE := .venv-beside
+$(BESIDE)/.ready: $(BIN)/uv benchmarks/beside.lock
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BESIDE)
+	$(BIN)/uv pip sync --quiet --python $(BESIDE)/bin/python --require-hashes benchmarks/beside.lock
+	@touch $@
+
+bench-beside: $(READY) $(BESIDE)/.ready ## the encoder beside RecTools' SASRec, iALS beside implicit; about 20 minutes
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.beside_sasrec --set dense --users 1280
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.beside_sasrec --set sparse
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.beside_implicit --set dense
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.beside_implicit --set dense --dim 128
+
 fmt: $(READY) ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -54,5 +66,10 @@ lock: $(BIN)/uv ## resolve the dependencies anew
 	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url - -o requirements/uv.lock
 
+# pm-implicit is a copy of implicit under the same module name, which would overwrite it.
+lock-beside: $(BIN)/uv ## resolve what the benchmarks are held against anew; for Linux
+	$(BIN)/uv pip compile --quiet --python-platform linux --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-package pm-implicit benchmarks/beside.in -o benchmarks/beside.lock
+
 clean: ## remove the environment and every local state folder
-	rm -rf $(VENV) .nightjar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(BESIDE) .nightjar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
