@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import structlog
 
 from services.domain.bundles import MANIFEST, Manifest, sha256_of
+from services.domain.errors import TrainingFailed
 from services.domain.event_types import EventTypes
 from services.domain.ids import ItemId, ModelVersion
 from services.domain.item_features import item_features
@@ -157,13 +158,19 @@ class TrainingJob:
 
     def _publish(self, fitted: "_Fitted", measurement: Measurement, manifest: Manifest) -> str:
         model, dataset = fitted.model, fitted.dataset
-        with tempfile.TemporaryDirectory(prefix="nightjar-draft-") as name:
-            folder = Path(name)
-            self._stage("export")
-            write_draft(folder, model, dataset.vocabulary, most_telling(dataset), self.recipe.max_history)
-            write_report(folder / REPORT, self._told(fitted, measurement, manifest))
-            self._stage("publish")
-            return self.bundles.publish(folder, manifest)
+        try:
+            with tempfile.TemporaryDirectory(prefix="nightjar-draft-") as name:
+                folder = Path(name)
+                self._stage("export")
+                write_draft(folder, model, dataset.vocabulary, most_telling(dataset), self.recipe.max_history)
+                write_report(folder / REPORT, self._told(fitted, measurement, manifest))
+                self._stage("publish")
+                return self.bundles.publish(folder, manifest)
+        except OSError as error:
+            raise TrainingFailed(
+                f"The model cannot be saved ({error}); make room on the disk of the bundles and on that of "
+                f"{tempfile.gettempdir()}, and train again; it goes on from the last checkpoint where there is one."
+            ) from error
 
     def _told(self, fitted: "_Fitted", measurement: Measurement, manifest: Manifest) -> RunReport:
         facts = {
