@@ -41,16 +41,16 @@ class Moments:
         asked, question_of = np.unique(keys, axis=1, return_inverse=True)
         return asked, question_of.ravel()
 
-    def thinned(self, limit: int) -> "Moments":
-        """About `limit` of them, those of evenly spread questions: with all that was chosen of each, or a list would be
-        judged by less than there was to find.
+    def thinned(self, num_questions: int) -> "Moments":
+        """Those of so many questions, spread evenly over the moments, with all that was chosen of each.
+
+        A list that is judged by some of it is judged by less than there was to find.
         """
-        if len(self) <= limit:
-            return self
         _, question_of = self.questions
         firsts = np.sort(np.unique(question_of, return_index=True)[1])  # of each question its first moment
-        wanted = max(1, len(firsts) * limit // len(self))
-        spread = firsts[np.linspace(0, len(firsts) - 1, wanted).astype(np.int64)]
+        if len(firsts) <= num_questions:
+            return self
+        spread = firsts[np.linspace(0, len(firsts) - 1, num_questions).astype(np.int64)]
         is_kept = np.zeros(len(firsts), np.bool_)
         is_kept[question_of[spread]] = True
         return self.chosen(is_kept[question_of])

@@ -16,7 +16,7 @@ from services.training.kinds.popularity import Popularity
 from services.training.model import Floats, TrainableModel
 
 TOP: Final = 10
-MAX_MOMENTS: Final = 50_000  # larger: minutes of measuring; smaller: a wider interval
+MAX_QUESTIONS: Final = 50_000  # larger: minutes of measuring; smaller: a wider interval
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def measured(model: TrainableModel, dataset: Dataset, max_history: int, seed: in
     baseline = Popularity()
     baseline.fit(dataset, lambda _: None)
 
-    moments, popularity = dataset.holdout.thinned(MAX_MOMENTS), baseline.scores
+    moments, popularity = dataset.holdout.thinned(MAX_QUESTIONS), baseline.scores
 
     def ranked_by(score: Score) -> Ranked:
         return rank_targets(score, moments, dataset.histories, popularity, max_history)

@@ -18,7 +18,7 @@ from services.training.model import STATE, Capabilities, EpochReport, FitEnd, Fl
 DAY_US: Final = 86_400_000_000
 WINDOWS_DAYS: Final = (1, 3, 7, 14, 30, 90)
 HALF_LIVES_DAYS: Final = (3, 7, 30)
-MAX_VALIDATION_MOMENTS: Final = 5_000  # larger: slower; smaller: chance chooses
+MAX_VALIDATION_QUESTIONS: Final = 5_000  # larger: slower; smaller: chance chooses
 
 
 class Popularity:
@@ -67,7 +67,7 @@ def most_telling(dataset: Dataset) -> Weights:
     fit_end_us = dataset.bounds_us.get("fit_end_us")
     if fit_end_us is None or not len(dataset.validation):
         return dataset.popularity
-    moments = dataset.validation.thinned(MAX_VALIDATION_MOMENTS)
+    moments = dataset.validation.thinned(MAX_VALIDATION_QUESTIONS)
 
     def worth(share: _Share) -> float:
         scores = _popularity(dataset, share, fit_end_us)

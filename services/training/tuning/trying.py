@@ -11,7 +11,7 @@ from services.training.evaluation.ranking import rank_targets
 from services.training.model import EpochReport, TrainableModel
 
 TOP: Final = 10
-MAX_MOMENTS: Final = 5_000  # larger: trials wait for their measurement; smaller: chance chooses among them
+MAX_QUESTIONS: Final = 5_000  # larger: trials wait for their measurement; smaller: chance chooses among them
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Trying:
         """NDCG@10 on validation of the fitted model; raises what `fit` raises, and whatever on_epoch does."""
         dataset, model = self.dataset, self.make_model(settings)
         model.fit(dataset, on_epoch)
-        moments = dataset.validation.thinned(MAX_MOMENTS)
+        moments = dataset.validation.thinned(MAX_QUESTIONS)
         found = rank_targets(model.score, moments, dataset.histories, dataset.popularity, self.max_history)
         if not len(found):
             raise NotEnoughData("Every validation event repeats an item its user was done with; nothing can be chosen.")

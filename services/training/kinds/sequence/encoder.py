@@ -30,8 +30,8 @@ from services.training.kinds.sequence.warm_start import since, transplant
 from services.training.model import STATE, Capabilities, EarlierModel, EpochReport, FitEnd, Floats, History, Table
 
 SHAPE: Final = "shape.json"
-MAX_VALIDATION_MOMENTS: Final = 5_000  # larger: epochs wait for their measurement; smaller: chance picks the best epoch
-MIN_VALIDATION_MOMENTS: Final = 2_000
+MAX_VALIDATION_QUESTIONS: Final = 5_000  # larger: epochs wait to be measured; smaller: chance picks the best one
+MIN_VALIDATION_QUESTIONS: Final = 2_000
 VALIDATION_SHARE: Final = 0.2  # of the events of an epoch, read again to measure it, between these bounds
 
 
@@ -200,10 +200,10 @@ class SequenceEncoder:
         return states[torch.arange(len(last), device=self._device), last]  # (batch, dim)
 
     def _num_validated(self, sequences: TrainingSequences) -> int:
-        """How many moments are worth their time: a long history costs as much to validate as to learn from."""
+        """How many questions are worth their time: a long history costs as much to validate as to learn from."""
         mean_length = len(sequences.items) / max(1, len(sequences.starts) - 1)
         affordable = VALIDATION_SHARE * len(sequences.items) / max(1.0, min(mean_length, self.options.max_history))
-        return max(MIN_VALIDATION_MOMENTS, min(MAX_VALIDATION_MOMENTS, int(affordable)))
+        return max(MIN_VALIDATION_QUESTIONS, min(MAX_VALIDATION_QUESTIONS, int(affordable)))
 
     def _validate(self, dataset: Dataset) -> float | None:
         """NDCG@10 on the validation part; None when every event of it had to be skipped."""

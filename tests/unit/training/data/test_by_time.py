@@ -270,7 +270,7 @@ def test_thinned_moments_are_spread_over_time() -> None:
 def test_thinned_moments_keep_all_that_was_chosen_of_a_question() -> None:
     """A list that is judged by one of five choices is judged by what nobody meant."""
     users, targets = np.repeat(np.arange(8), 5), np.arange(1, 41)
-    thinned = Moments(users, np.full(40, 7), targets, np.ones(40, np.int64)).thinned(20)
+    thinned = Moments(users, np.full(40, 7), targets, np.ones(40, np.int64)).thinned(4)
     assert np.unique(thinned.user_rows, return_counts=True)[1].tolist() == [5] * 4
 
 
