@@ -9,7 +9,7 @@ padding; the first epoch warms up. Prints each run on stderr, then a table of me
 Where they differ: theirs pads every window on the left to --max-history and scores every place; ours pads to the
 longest of windows of like length and scores what is asked. Theirs has a plain feed-forward layer of the model's width,
 ours a gated one of 8/3 of it, event types and time gaps, so it has more parameters. Theirs computes in float32 unless
-told otherwise, ours in bfloat16 where the processor has it ("auto"): both are shown in both. Drawn negatives are one set
+told otherwise, ours in bfloat16 where the processor has it ("auto"): both are shown in both. Drawn negatives are a set
 for each target in theirs, one for each step in ours. Neither validates.
 """
 
@@ -79,8 +79,8 @@ def sides(path: Path, options: argparse.Namespace, max_history: int) -> dict[str
 
 def show(events: Events, found: dict[str, list[Figures]]) -> None:
     table = Table(title=f"{events.num_users:,} users, {events.num_items:,} items, {len(events):,} events")
+    table.add_column("side", no_wrap=True)
     for column in (
-        "side",
         "examples/s",
         "times theirs",
         "/CPU s",

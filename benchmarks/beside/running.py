@@ -44,7 +44,7 @@ def in_turns(sides: Mapping[str, Sequence[str]], num_rounds: int) -> dict[str, l
 
 
 def median(runs: Sequence[Figures], key: str) -> float:
-    return statistics.median(figures[key] for figures in runs)
+    return float(statistics.median(figures[key] for figures in runs))
 
 
 def need_their_environment() -> None:
