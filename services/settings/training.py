@@ -44,6 +44,9 @@ class TrainSettings(Section):
     """Events in one optimiser step, padding counted. Unset: as many as make some 120 steps an epoch."""
     num_negatives: int = Field(default=1_024, ge=0, le=1_048_576)
     """Items drawn from the catalogue that a step's targets are held against; all of it where it is smaller. 0: all."""
+    shard_items: bool | None = None
+    """Whether item vectors are brought up to date only when a step needs them, each worker keeping its share of them: a
+    step's cost then does not grow with the catalogue. Unset: where a step needs less than a tenth of them."""
     half_life_days: float | None = Field(default=180, gt=0)
     """Days after which a target counts half, where users share a clock; none: all count alike. A shop's fashions want
     weeks, films a year: `nightjar tune` says which."""

@@ -22,13 +22,14 @@ class Average:
         self.values = [each.detach().clone() for each in parameters]
         self.step = 0
 
-    def note(self) -> None:
-        """After each step of the optimiser."""
+    def note(self) -> float:
+        """After each step of the optimiser; returns how much of the weights the average takes, 0 to 1."""
         self.step += 1
         weight = 1.0 - min(self._decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for value, parameter in zip(self.values, self._parameters, strict=True):
                 value.lerp_(parameter, weight)
+        return weight
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -3,22 +3,21 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from services.domain.errors import TrainingFailed
-from services.training import checkpoint
-from services.training.checkpoint import Progress, Resuming, part, prefixed
+from services.training.checkpoint import Progress, Resuming
 from services.training.data.dataset import TrainingSequences
-from services.training.kinds.sequence.averaging import Average
 from services.training.kinds.sequence.batches import Batch, Batcher, plan_epoch, prefetched
 from services.training.kinds.sequence.loss import next_item_loss
 from services.training.kinds.sequence.network import EncoderNetwork
-from services.training.kinds.sequence.optimiser import AdamW, learning_rate_factor
+from services.training.kinds.sequence.optimiser import learning_rate_factor
 from services.training.kinds.sequence.options import EncoderOptions
+from services.training.kinds.sequence.state import FitState
+from services.training.kinds.sequence.step_items import StepItems
 from services.training.model import EpochReport, FitEnd
 from services.training.workers import Workers
 
@@ -44,19 +43,21 @@ class Fitting:
         self._products = torch.autocast(
             self._device.type, torch.bfloat16, enabled=in_bfloat16(options.precision, self._device)
         )
-        self._optimiser = AdamW(network, options.weight_decay)
         self._workers = Workers.of_environment()
         self._chosen_items = torch.from_numpy(np.unique(sequences.items).astype(np.int64)).to(self._device)
+        num_negatives = options.num_negatives or len(self._chosen_items)
+        self._items = StepItems(
+            network.item_table, batch_events + num_negatives, self._workers, shard=options.shard_items
+        )
         num_steps = len(sequences.items) / batch_events * options.max_epochs
-        self._average = Average(self._optimiser.parameters, int(num_steps))
-        self._best = checkpoint.cloned(network.state_dict())
+        self._state = FitState(network, self._items, options.weight_decay, int(num_steps), self._workers)
 
     def run(self, on_epoch: Callable[[EpochReport], None]) -> FitEnd:
         """Fits; the network ends with the averaged weights of the epoch that had the best validation NDCG@10.
 
         Where no validation event can be predicted, it ends with those of the last epoch.
         """
-        options, progress = self._options, self._go_on()
+        options, progress = self._options, self._state.load(self._resuming) if self._resuming else Progress("")
         started, end = time.monotonic() - progress.elapsed_s, FitEnd.COMPLETED
         while progress.epoch < options.max_epochs:
             if progress.epoch - progress.best_epoch >= options.patience:
@@ -68,22 +69,24 @@ class Fitting:
             epoch, epoch_started = progress.epoch + 1, time.monotonic()
             loss = self._run_epoch(epoch)
             examples_per_s = len(self._sequences.items) / (time.monotonic() - epoch_started)
-            with self._average.applied():
-                valid_ndcg = self._validate()
+            self._state.settle()
+            with self._state.averaged():
+                valid_ndcg = self._workers.agree(self._validate() if self._workers.leads else None)
                 is_best = valid_ndcg is None or valid_ndcg > progress.best_ndcg
                 if is_best:
-                    self._best = checkpoint.cloned(self._network.state_dict())
+                    self._state.keep_best()
             progress = replace(
-                progress, epoch=epoch, num_steps=self._average.step, elapsed_s=time.monotonic() - started
+                progress, epoch=epoch, num_steps=self._state.num_steps, elapsed_s=time.monotonic() - started
             )
             if is_best:
                 progress = replace(progress, best_ndcg=valid_ndcg or 0.0, best_epoch=epoch)
+            if self._resuming is not None:
+                self._state.save(self._resuming, progress)
             if self._workers.leads:
-                self._keep(progress)
                 on_epoch(
                     EpochReport(epoch, options.max_epochs, loss, valid_ndcg or 0.0, examples_per_s, progress.elapsed_s)
                 )
-        self._network.load_state_dict(self._best)
+        self._state.end()
         self._network.eval()
         return end
 
@@ -116,9 +119,10 @@ class Fitting:
         total = self._workers.total(weights.sum())
         if float(total) == 0:  # nothing is asked of anybody
             return torch.zeros(2, device=self._device)
+        item_vectors, rows = self._items.vectors(items, targets, negatives, disliked)
         if len(targets):
+            items, targets, negatives, disliked = rows
             with self._products:
-                item_vectors = self._network.item_table()
                 states = self._network(item_vectors, items, types, gaps)[lines, places]  # (num_targets, dim)
                 loss = next_item_loss(
                     states / self._options.temperature,
@@ -130,9 +134,7 @@ class Fitting:
                     self._options.label_smoothing,
                 )
             (loss / total).backward()  # type: ignore[no-untyped-call]
-        self._workers.add_gradients(self._optimiser.parameters)
-        self._optimiser.step(learning_rate)
-        self._average.note()
+        self._state.step(learning_rate)
         return torch.stack((self._workers.total(loss.detach()), total))
 
     def _negatives(self, draws: torch.Generator) -> Tensor:
@@ -142,32 +144,6 @@ class Fitting:
             return self._chosen_items
         drawn = torch.randint(num_known, (wanted,), generator=draws)
         return self._chosen_items[drawn.to(self._device)]
-
-    def _go_on(self) -> Progress:
-        """From the checkpoint of this very run, if there is one."""
-        if self._resuming is None:
-            return Progress("")
-        found = checkpoint.load(self._resuming.path, self._resuming.key)
-        if found is None:
-            return Progress(self._resuming.key)
-        progress, tensors = found
-        self._network.load_state_dict(part("network", tensors))
-        self._optimiser.restore(part("optimiser", tensors))
-        averaged = part("average", tensors)
-        self._average.restore([averaged[str(place)] for place in range(len(averaged))], progress.num_steps)
-        self._best = part("best", tensors)
-        return progress
-
-    def _keep(self, progress: Progress) -> None:
-        if self._resuming is None:
-            return
-        tensors = {
-            **prefixed("network", checkpoint.cloned(self._network.state_dict())),
-            **prefixed("optimiser", checkpoint.cloned(self._optimiser.state())),
-            **prefixed("average", checkpoint.cloned(dict(zip(map(str, count()), self._average.values, strict=False)))),
-            **prefixed("best", self._best),
-        }
-        checkpoint.save(self._resuming.path, progress, tensors)
 
 
 def in_bfloat16(precision: str, device: torch.device) -> bool:

@@ -73,6 +73,24 @@ class ItemTable(nn.Module):
             ids = ids + functional.pad(of_content, (0, 0, 1, 0))
         return functional.normalize(ids, dim=-1)
 
+    def bags(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The features of some rows, one row's after the other's, (num_uses,), and where each row's start, (n + 1,)."""
+        firsts, lasts = self.starts[(rows - 1).clamp(min=0)], self.starts[rows]  # row 0: 0 to 0
+        starts = functional.pad((lasts - firsts).cumsum(0), (1, 0))
+        shifts = torch.repeat_interleave(firsts - starts[:-1], lasts - firsts)
+        return self.features[torch.arange(len(shifts), device=rows.device) + shifts], starts
+
+    def of_some(self, rows: Tensor, ids: Tensor, bags: tuple[Tensor, Tensor], of_features: Tensor) -> Tensor:
+        """What `forward` gives for some rows, (n, dim).
+
+        ids: what stands in the table of ids there, (n, dim); bags: as above, of rows of `of_features`.
+        """
+        ids = ids * self.is_known[rows]
+        if len(bags[0]):
+            features, starts = bags
+            ids = ids + functional.embedding_bag(features, of_features, starts, mode="mean", include_last_offset=True)
+        return functional.normalize(ids, dim=-1)
+
 
 EMBEDDING_STD = 0.02  # larger: vectors turn slowly; smaller: they turn with every batch
 

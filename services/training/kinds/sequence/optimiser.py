@@ -5,6 +5,7 @@ of CPU (docs/experiments.md, 2026-11-23), a fifth of what training the encoder o
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,28 @@ MAX_GRADIENT_NORM = 1.0  # larger: a rare batch can throw the weights; smaller: 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # the values of the paper, arXiv 1412.6980
 
 
+class Table(Protocol):
+    """A parameter that steps by itself, see `delayed`; what is clipped together is clipped with it."""
+
+    @property
+    def parameter(self) -> Tensor: ...
+
+    def collect(self) -> Tensor: ...
+
+    def step(self, learning_rate: float, scale: Tensor) -> None: ...
+
+
 class AdamW:
     """Steps along clipped gradients; Linear weights decay, embeddings and norms do not.
 
     An embedding that is decayed fades towards zero between its few updates, and with it the rare items.
     """
 
-    def __init__(self, network: nn.Module, weight_decay: float) -> None:
+    def __init__(self, network: nn.Module, weight_decay: float, tables: Sequence[Table] = ()) -> None:
         decayed = {id(module.weight) for module in network.modules() if isinstance(module, nn.Linear)}
-        self._parameters = list(network.parameters())
+        elsewhere = {id(table.parameter) for table in tables}
+        self._tables = tables
+        self._parameters = [each for each in network.parameters() if id(each) not in elsewhere]
         self._groups = [
             (_Group([each for each in self._parameters if id(each) in decayed]), weight_decay),
             (_Group([each for each in self._parameters if id(each) not in decayed]), 0.0),
@@ -31,15 +45,29 @@ class AdamW:
 
     @property
     def parameters(self) -> Sequence[nn.Parameter]:
+        """All but the tables."""
         return self._parameters
 
     def step(self, learning_rate: float) -> None:
         """Changes the parameters in place, down their gradients, and forgets these."""
-        nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM)
+        if self._tables:
+            self._step_tables(learning_rate)
+        else:
+            nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM)
         for group, weight_decay in self._groups:
             group.step(learning_rate, weight_decay)
         for parameter in self._parameters:
             parameter.grad = None
+
+    def _step_tables(self, learning_rate: float) -> None:
+        """Cuts all gradients as one, and steps the tables."""
+        gradients = [each.grad for each in self._parameters if each.grad is not None]
+        squares = [gradient.square().sum() for gradient in gradients] + [table.collect() for table in self._tables]
+        scale = (MAX_GRADIENT_NORM / (torch.stack(squares).sum().sqrt() + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(scale)
+        for table in self._tables:
+            table.step(learning_rate, scale)
 
     def state(self) -> dict[str, Tensor]:
         """Moving averages and numbers of steps by name, the tensors themselves."""
@@ -69,23 +97,36 @@ class _Group:
 
     def step(self, learning_rate: float, weight_decay: float) -> None:
         gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in self._parameters]
-        with torch.no_grad():
-            adamw(
-                list(self._parameters),
-                gradients,
-                self._means,
-                self._squares,
-                [],
-                self._steps,
-                fused=True,
-                amsgrad=False,
-                maximize=False,
-                beta1=BETA1,
-                beta2=BETA2,
-                eps=EPSILON,
-                lr=learning_rate,
-                weight_decay=weight_decay,
-            )
+        adamw_step(self._parameters, gradients, self._means, self._squares, self._steps, learning_rate, weight_decay)
+
+
+def adamw_step(
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    means: Sequence[Tensor],
+    squares: Sequence[Tensor],
+    steps: Sequence[Tensor],
+    learning_rate: float,
+    weight_decay: float,
+) -> None:
+    """One step in place, of weights, moving averages and numbers of steps alike."""
+    with torch.no_grad():
+        adamw(
+            list(weights),
+            list(gradients),
+            list(means),
+            list(squares),
+            [],
+            list(steps),
+            fused=True,
+            amsgrad=False,
+            maximize=False,
+            beta1=BETA1,
+            beta2=BETA2,
+            eps=EPSILON,
+            lr=learning_rate,
+            weight_decay=weight_decay,
+        )
 
 
 def learning_rate_factor(progress: float) -> float:

@@ -25,3 +25,4 @@ class EncoderOptions:
     incremental_epochs: int
     max_seconds: float
     seed: int
+    shard_items: bool | None = None

@@ -42,11 +42,12 @@ def noisy(options: EncoderOptions) -> EncoderOptions:
     return replace(options, dropout=0.1, input_dropout=0.2, num_negatives=20, max_epochs=4)
 
 
+@pytest.mark.parametrize("shard_items", [False, True])
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_with_all_that_is_random_a_killed_run_goes_on_to_the_same_numbers(
-    tmp_path: Path, planted: Dataset, noisy: EncoderOptions, epoch: int
+    tmp_path: Path, planted: Dataset, noisy: EncoderOptions, epoch: int, *, shard_items: bool
 ) -> None:
-    path = tmp_path / "run.safetensors"
+    noisy, path = replace(noisy, shard_items=shard_items), tmp_path / "run.safetensors"
     with pytest.raises(Killed):
         encoder(noisy, path).fit(planted, killed_after(epoch))
     told: list[EpochReport] = []
