@@ -3,7 +3,7 @@
 Instead of gathering the vectors of each row's cells, which costs dim^2 a cell to solve exactly, a step is two products
 with the sparse matrix, 4 dim a cell: from where a row was one epoch before, few of them are enough. Source: Takács,
 Pilászy & Tikk, Applications of the conjugate gradient method for implicit feedback collaborative filtering, RecSys
-2011; preconditioned by the diagonal of each row's system, after Jacobi.
+2011; preconditioned by the diagonal that a row's system has on average.
 """
 
 from typing import Final
@@ -49,7 +49,9 @@ def _improve(matrix: SparseMatrix, other: Tensor, diagonal: Tensor, factors: Ten
     cells = matrix.tensor().to(factors.device)
     weights = cells.values()
     has_cells = torch.from_numpy(matrix.row_counts > 0).to(factors.device).unsqueeze(1)
-    scale = (cells @ other**2).add_(diagonal).reciprocal_()  # (rows, dim), as are the next three
+    # As if each cell had the mean square of all vectors: the diagonal itself is a product more, and no better.
+    of_row = torch.from_numpy(matrix.row_sums()).to(other).unsqueeze(1)  # (rows, 1)
+    scale = (diagonal + of_row * (other**2).mean(0)).reciprocal_()  # (rows, dim), as are the next three
     left = _with_values(cells, weights * (1 - _products(cells, factors, other))) @ other
     left.addcmul_(diagonal, factors, value=-1)
     towards = scale * left
