@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from deploy.embedded.state import connected
 from services import logs
 from services.cli.model_kinds import KindOption
-from services.cli.training_run import STAGES, TrainingOutcome, TrainingProgress, run_training
+from services.cli.training_run import STAGES, TRAINING, TrainingOutcome, TrainingProgress, run_training
 from services.domain.models import Verdict
 from services.registry.promotion import gate_and_promote
 from services.registry.wiring import gate_rules, open_notice, open_registry
@@ -45,6 +45,10 @@ def train(
             "model of the past would replace tonight's.",
         ),
     ] = None,
+    ray_workers: Annotated[
+        int,
+        typer.Option(min=0, help="Fit by so many processes under Ray Train, on this machine. 0: by one, without Ray."),
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Trains a model on the log, and makes it live if it passes the gate. Exit status 1 when it does not.
@@ -57,7 +61,7 @@ def train(
     settings = _settings(kind)
     console = Console(stderr=as_json, highlight=False)
     with _bar(console) as show:
-        outcome = run_training(settings, show, as_of)
+        outcome = run_training(settings, show, as_of, (*TRAINING, "--ray-workers", str(ray_workers)))
     verdict = None
     if goes_to_the_gate(promote, as_of):
         registry, notice = open_registry(settings), open_notice(settings)

@@ -8,7 +8,14 @@ from typing import Any, Final
 
 from deploy.embedded.services import environment, log_of
 from services.children.speaking import run_speaking
-from services.domain.errors import CatalogDown, MissingDependency, NightjarError, NotEnoughData, TrainingFailed
+from services.domain.errors import (
+    CatalogDown,
+    MissingDependency,
+    NightjarError,
+    NotEnoughData,
+    StartFailed,
+    TrainingFailed,
+)
 from services.domain.ids import ModelVersion
 from services.domain.training_runs import seconds_left
 from services.settings import Settings
@@ -22,7 +29,7 @@ STAGES: Final[Mapping[str, str]] = {
     "publish": "publishing",
 }
 _ERRORS: Final[Mapping[str, type[NightjarError]]] = {
-    kind.reason.value: kind for kind in (NotEnoughData, CatalogDown, MissingDependency)
+    kind.reason.value: kind for kind in (NotEnoughData, CatalogDown, MissingDependency, StartFailed)
 }
 
 
@@ -73,8 +80,8 @@ def run_training(
 ) -> TrainingOutcome:
     """Trains with exactly these settings and blocks until the model is registered; its log is `logs/training.log`.
 
-    Raises what the run failed of: NotEnoughData, CatalogDown, MissingDependency, or TrainingFailed. Whatever ends it,
-    Ctrl-C included, the child is gone before this returns.
+    Raises what the run failed of: NotEnoughData, CatalogDown, MissingDependency, StartFailed, or TrainingFailed.
+    Whatever ends it, Ctrl-C included, the child is gone before this returns.
     """
     started, progress = time.monotonic(), _Progress(on_progress)
     log_path = log_of(settings, "training")

@@ -55,6 +55,9 @@ class InvalidRequest(NightjarError):
         self.field = field
         self.problem = problem
 
+    def __reduce__(self) -> tuple[type["InvalidRequest"], tuple[str, str]]:
+        return type(self), (self.field, self.problem)  # else it could not be told to another process
+
 
 class InvalidSettings(NightjarError):
     reason = Reason.INVALID_SETTINGS

@@ -7,7 +7,7 @@ status 1. Logs go to standard error; the catalog database has how it goes, too. 
 nothing published.
 
 Several processes fit one model under `torchrun --nproc-per-node=2 -m services.training`: each needs the same settings
-and the same folders, and the first one reports, measures and publishes.
+and the same folders, and the first one reports, measures and publishes. `--ray-workers 2` does it under Ray Train.
 """
 
 import argparse
@@ -15,7 +15,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,7 +35,15 @@ def main() -> int:
         "--trigger", choices=["nightly", "manual"], default="manual", help="who asked, for log and database"
     )
     parser.add_argument("--as-of", default="", help="train on what happened before this ISO date or time, UTC")
+    parser.add_argument(
+        "--ray-workers", type=int, default=0, help="fit by so many processes under Ray Train; 0: without"
+    )
+    parser.add_argument(
+        "--ray-address", default="local", help="of a Ray cluster; local: one of its own, on this machine"
+    )
     arguments = parser.parse_args()
+    if arguments.ray_workers < 0:
+        parser.error("--ray-workers must be 0 or more")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # Threads that wait for one another asleep: spinning, they are 5 times slower on cores shared with other processes.
     # The library reads it when torch is loaded, so torch is imported below and not above.
@@ -44,7 +53,8 @@ def main() -> int:
         loaded = settings.load()
         process.begin("training", loaded)
         log.info("training_started", trigger=arguments.trigger, as_of=arguments.as_of)
-        model = _run(loaded, arguments.trigger, until_us)
+        trigger, num, address = arguments.trigger, arguments.ray_workers, arguments.ray_address
+        model = _under_ray(loaded, trigger, until_us, num, address) if num else _run(loaded, trigger, until_us)
     except NightjarError as error:
         log.error("training_failed", reason=error.reason.value, error=str(error))
         _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
@@ -56,16 +66,31 @@ def main() -> int:
 
 def _run(loaded: settings.Settings, trigger: str, until_us: int | None) -> Model | None:
     """The registered model; None for a worker that only assists."""
-    try:
+    with _that_says_what_it_needs():
         from services.training import wiring
-    except ImportError as error:
-        raise MissingDependency(
-            f"Training needs {error.name}; get it with `pip install 'nightjar-server[train]'`."
-        ) from error
     if wiring.leads():
         return wiring.recorded(loaded, trigger, _say, lambda report: wiring.build(loaded, report).run(until_us))
     wiring.build(loaded, _say_nothing).assist(until_us)
     return None
+
+
+def _under_ray(loaded: settings.Settings, trigger: str, until_us: int | None, num_workers: int, address: str) -> Model:
+    with _that_says_what_it_needs():
+        from services.training import wiring
+        from services.training.ray_launcher import run_under_ray
+    return wiring.recorded(
+        loaded, trigger, _say, lambda report: run_under_ray(loaded, until_us, num_workers, report, address)
+    )
+
+
+@contextmanager
+def _that_says_what_it_needs() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise MissingDependency(
+            f"Training needs {error.name}; get it with `pip install 'nightjar-server[train]'`."
+        ) from error
 
 
 def _say(line: Mapping[str, Any]) -> None:

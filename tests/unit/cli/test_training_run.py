@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from services.cli.training_run import TrainingProgress, run_training
-from services.domain.errors import NightjarError, NotEnoughData, TrainingFailed
+from services.domain.errors import NightjarError, NotEnoughData, StartFailed, TrainingFailed
 from services.settings import Settings, load
 from tests.waiting import wait_until
 
@@ -50,7 +50,12 @@ def test_progress_is_passed_on_with_the_time_left(settings: Settings) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "error"),
-    [("NOT_ENOUGH_DATA", NotEnoughData), ("TRAINING_FAILED", TrainingFailed), ("NEW", TrainingFailed)],
+    [
+        ("NOT_ENOUGH_DATA", NotEnoughData),
+        ("START_FAILED", StartFailed),
+        ("TRAINING_FAILED", TrainingFailed),
+        ("NEW", TrainingFailed),
+    ],
 )
 def test_a_failure_keeps_its_kind_and_its_sentence(settings: Settings, reason: str, error: type[NightjarError]) -> None:
     failed = f'{{"event": "failed", "reason": "{reason}", "message": "Send more events."}}'
