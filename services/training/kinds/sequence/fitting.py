@@ -1,7 +1,7 @@
 """How the network is fitted: epochs over windows, a look at the validation part, and when to stop."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from services.training.kinds.sequence.loss import next_item_loss
 from services.training.kinds.sequence.network import EncoderNetwork
 from services.training.kinds.sequence.optimiser import learning_rate_factor
 from services.training.kinds.sequence.options import EncoderOptions
+from services.training.kinds.sequence.parts import Columns, Room
 from services.training.kinds.sequence.state import FitState
 from services.training.kinds.sequence.step_items import StepItems
 from services.training.model import EpochReport, FitEnd
@@ -49,6 +50,7 @@ class Fitting:
         self._items = StepItems(
             network.item_table, batch_events + num_negatives, self._workers, shard=options.shard_items
         )
+        self._room = Room()
         num_steps = len(sequences.items) / batch_events * options.max_epochs
         self._state = FitState(network, self._items, options.weight_decay, int(num_steps), self._workers)
 
@@ -113,29 +115,44 @@ class Fitting:
 
     def _step(self, batch: Batch, negatives: Tensor, learning_rate: float) -> Tensor:
         """Steps down the gradient of the mean loss of all workers; returns loss times weight, and weight: (2,)."""
-        columns = (torch.from_numpy(column).to(self._device) for column in batch)
-        items, types, gaps, lines, places, targets, disliked, weights = columns
-        loss = torch.zeros((), device=self._device)  # times weight
-        total = self._workers.total(weights.sum())
+        columns = Columns(*(torch.from_numpy(column).to(self._device) for column in batch))
+        total = self._workers.total(columns.weights.sum())
         if float(total) == 0:  # nothing is asked of anybody
             return torch.zeros(2, device=self._device)
-        item_vectors, rows = self._items.vectors(items, targets, negatives, disliked)
+        asked = columns.items, columns.targets, negatives, columns.disliked
+        item_vectors, (items, targets, negatives, disliked) = self._items.vectors(*asked)
+        loss = torch.zeros((), device=self._device)  # times weight
         if len(targets):
-            items, targets, negatives, disliked = rows
+            columns = columns._replace(items=items, targets=targets, disliked=disliked)
+            vectors = item_vectors.detach().requires_grad_()
+            loss = self._room.within(
+                len(items), lambda num_parts: self._backward(columns.parts(num_parts), vectors, negatives, total)
+            )
+            item_vectors.backward(vectors.grad)  # type: ignore[no-untyped-call]
+        self._state.step(learning_rate)
+        return torch.stack((self._workers.total(loss), total))
+
+    def _backward(self, parts: Iterable[Columns], item_vectors: Tensor, negatives: Tensor, total: Tensor) -> Tensor:
+        """Leaves the gradient of loss / total in the network and in item_vectors; returns the loss, times weight."""
+        item_vectors.grad = None
+        for parameter in self._network.parameters():
+            parameter.grad = None
+        sum_of_losses = torch.zeros((), device=self._device)
+        for part in parts:
             with self._products:
-                states = self._network(item_vectors, items, types, gaps)[lines, places]  # (num_targets, dim)
+                states = self._network(item_vectors, part.items, part.types, part.gaps)[part.lines, part.places]
                 loss = next_item_loss(
-                    states / self._options.temperature,
+                    states / self._options.temperature,  # (num_targets, dim)
                     item_vectors,
-                    targets,
+                    part.targets,
                     negatives,
-                    disliked,
-                    weights,
+                    part.disliked,
+                    part.weights,
                     self._options.label_smoothing,
                 )
             (loss / total).backward()  # type: ignore[no-untyped-call]
-        self._state.step(learning_rate)
-        return torch.stack((self._workers.total(loss.detach()), total))
+            sum_of_losses += loss.detach()
+        return sum_of_losses
 
     def _negatives(self, draws: torch.Generator) -> Tensor:
         """All chosen items while they are few, else so many of them, drawn evenly; the same for every worker."""
