@@ -47,8 +47,8 @@ $(BESIDE)/.ready: $(BIN)/uv benchmarks/beside.lock
 	@touch $@
 
 bench-beside: $(READY) $(BESIDE)/.ready ## the encoder beside RecTools' SASRec, iALS beside implicit; about 20 minutes
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.beside_sasrec --set dense --users 1280
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.beside_sasrec --set sparse
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.beside_sasrec --set dense --users 768
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.beside_sasrec --set sparse --users 1920
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.beside_implicit --set dense
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.beside_implicit --set dense --dim 128
 

@@ -107,7 +107,7 @@ def show(events: Events, found: dict[str, list[Figures]]) -> None:
             f"{median(runs, 'fit_s'):.1f}",
             f"{median(runs, 'parameters'):,.0f}",
         )
-    Console(width=120).print(table)
+    Console(width=132).print(table)
 
 
 if __name__ == "__main__":
