@@ -18,6 +18,11 @@ def item_features(item: Item) -> tuple[str, ...]:
     return tuple(found)[:MAX_FEATURES]
 
 
+def item_text(item: Item) -> str:
+    """What a sentence encoder reads of an item; empty for one without title and description."""
+    return "\n".join(filter(None, (item.title.strip(), item.description.strip())))
+
+
 def words(name: str, text: str) -> Iterator[str]:
     """One feature for each word, in lower case."""
     yield from (f"{name}={word}" for word in _WORD.findall(text.lower()))

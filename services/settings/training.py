@@ -1,5 +1,6 @@
 """The night: training, the gate, and when it happens."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -71,6 +72,9 @@ class TrainSettings(Section):
     """With auto: days after which a model that came about incrementally is built from nothing again."""
     incremental_epochs: int = Field(default=4, ge=1, le=10_000)
     """Epochs of an incremental training."""
+    sentence_encoder: Path | None = None
+    """Folder of a sentence encoder exported to ONNX (tokenizer.json, model.onnx): what titles and descriptions mean is
+    then part of an item's vector. Unset: only the words themselves. Needs the `text` extra."""
     holdout_fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the events, the last in time, that are held out to measure the model."""
     validation_fraction: float = Field(default=0.05, gt=0, lt=0.9)

@@ -20,13 +20,14 @@ from services.domain.bundles import MANIFEST, Manifest, sha256_of
 from services.domain.errors import TrainingFailed
 from services.domain.event_types import EventTypes
 from services.domain.ids import ItemId, ModelVersion
-from services.domain.item_features import item_features
+from services.domain.item_features import item_features, item_text
 from services.domain.models import Model
-from services.domain.ports import BundleStore, Clock, ErasureSource, EventLog, ItemSource, ModelRegistrar
+from services.domain.ports import BundleStore, Clock, ErasureSource, EventLog, ItemSource, ModelRegistrar, TextEncoder
 from services.domain.training_runs import seconds_left
 from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
 from services.training.data.forgotten import without_forgotten
+from services.training.data.texts import vectors_of
 from services.training.evaluation.holdout import Measurement, measured
 from services.training.export import write_draft
 from services.training.kinds.popularity import most_telling
@@ -81,6 +82,8 @@ class TrainingJob:
     recipe: Recipe
     report: Report
     starting: Starting
+    text_encoder: TextEncoder | None = None
+    """Reads titles and descriptions, for a kind that knows content; None: their words alone count."""
     checkpoint: Path | None = None
     """Where a run keeps how far it is, for one that is killed; None: nowhere."""
 
@@ -107,7 +110,7 @@ class TrainingJob:
         model = recipe.model()
         knows_content = model.capabilities.new_items
         wishes = self.erasures.erasures()
-        content, titles = self._catalog()
+        content, titles, texts = self._catalog()
         dataset = build_dataset(
             without_forgotten(self.events.read(data_version, until_us), wishes),
             recipe.event_types,
@@ -116,6 +119,7 @@ class TrainingJob:
             min_item_events=recipe.min_item_events,
             features_of=content if knows_content else {},
             with_new_items=knows_content,
+            text_vectors=vectors_of(texts, self.text_encoder if knows_content else None),
         )
         workers.must_share("data", dataset.fingerprint() if workers.size > 1 else "")
         start = self.starting.begin(model, dataset, wishes, self.clock.now())
@@ -146,15 +150,17 @@ class TrainingJob:
         )
         return f"{dataset.fingerprint()}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
-    def _catalog(self) -> tuple[Mapping[ItemId, Sequence[str]], Mapping[ItemId, str]]:
-        """The features of the items that have any, and the titles of those that have one."""
-        features, titles = {}, {}
+    def _catalog(self) -> tuple[Mapping[ItemId, Sequence[str]], Mapping[ItemId, str], Mapping[ItemId, str]]:
+        """Features, titles, and what a sentence encoder reads, each of the items that have any."""
+        features, titles, texts = {}, {}, {}
         for item in self.items.each():
             if found := item_features(item):
                 features[item.item_id] = found
             if item.title:
                 titles[item.item_id] = item.title
-        return features, titles
+            if text := item_text(item):
+                texts[item.item_id] = text
+        return features, titles, texts
 
     def _publish(self, fitted: "_Fitted", measurement: Measurement, manifest: Manifest) -> str:
         model, dataset = fitted.model, fitted.dataset
@@ -226,6 +232,7 @@ class TrainingJob:
             configuration={
                 **self.recipe.configuration,
                 "until_us": until_us,
+                "text_encoder": dataset.content.text_encoder,
                 **dataset.bounds_us,
                 "fit_end": fitted.fit_end.value,
                 **fitted.start.facts(),

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.delta_log import DeltaEventLog
+from services.adapters.kept_vectors import KeptTextEncoder
+from services.adapters.sentence_encoder import OnnxSentenceEncoder
 from services.adapters.sql.engine import connect
 from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.adapters.sql.migrate import upgrade
@@ -15,7 +17,7 @@ from services.adapters.sql.user_directory import SqlUserDirectory
 from services.domain.clock import SystemClock
 from services.domain.errors import InvalidSettings
 from services.domain.models import Model
-from services.domain.ports import ModelRegistrar
+from services.domain.ports import ModelRegistrar, TextEncoder
 from services.patience import Patience
 from services.registry.wiring import open_registry
 from services.settings import Settings, TrainSettings
@@ -53,6 +55,7 @@ def build(settings: Settings, report: Report) -> TrainingJob:
             mode=settings.train.mode,
             full_every=timedelta(days=settings.train.full_every_days),
         ),
+        text_encoder=text_encoder(settings),
         checkpoint=settings.home_folder / "run" / "training.safetensors",
     )
 
@@ -65,6 +68,15 @@ def recorded(settings: Settings, trigger: str, report: Report, train: Callable[[
     upgrade(settings.database_url)
     runs = SqlTrainingRuns(connect(settings.database_url))
     return recording.recorded(runs, SystemClock(), settings.train.kind, trigger, report, train)
+
+
+def text_encoder(settings: Settings) -> TextEncoder | None:
+    """The one that the settings name, which keeps its vectors from night to night; raises InvalidSettings."""
+    if settings.train.sentence_encoder is None:
+        return None
+    return KeptTextEncoder(
+        OnnxSentenceEncoder(settings.train.sentence_encoder), settings.home_folder / "run" / "texts.safetensors"
+    )
 
 
 def leads() -> bool:

@@ -21,7 +21,7 @@ from services.domain.ports.ingest import (
 from services.domain.ports.models import BundleStore, ModelRegistrar, ModelRegistry
 from services.domain.ports.notices import Notice, Notices
 from services.domain.ports.operations import LogHistory, RecordSender, ReplayMemory, StreamCluster, TopicReader
-from services.domain.ports.training import TrainingRuns
+from services.domain.ports.training import TextEncoder, TrainingRuns
 from services.domain.ports.tuning import TuningTrials
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "ReplayMemory",
     "ResultCache",
     "StreamCluster",
+    "TextEncoder",
     "TopicReader",
     "TrainingRuns",
     "TuningTrials",

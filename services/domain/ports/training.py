@@ -1,7 +1,10 @@
-"""Training: how its runs go."""
+"""Training: how its runs go, and what it reads texts with."""
 
 from collections.abc import Sequence
 from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from services.domain.training_runs import TrainingRun
 
@@ -18,4 +21,17 @@ class TrainingRuns(Protocol):
 
     def newest(self, limit: int) -> Sequence[TrainingRun]:
         """Those that began last, first."""
+        ...
+
+
+class TextEncoder(Protocol):
+    """Makes vectors of texts, near where they mean alike."""
+
+    @property
+    def name(self) -> str:
+        """Of another name, other vectors."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(len(texts), dim), each of length 1; blocks, for milliseconds each."""
         ...

@@ -14,7 +14,7 @@ from services.domain.event_types import EventTypes, Role
 from services.domain.ids import ItemId
 from services.domain.vocabulary import Vocabulary, input_types
 from services.features.history import Histories, ItemRows, Rows, event_type_rows_of
-from services.training.data.content import ItemContent
+from services.training.data.content import ItemContent, TextVectors
 from services.training.data.dataset import SORTED_EVENTS, CountedEvents, Dataset, Moments, TrainingSequences
 
 Flags = npt.NDArray[np.bool_]
@@ -50,6 +50,7 @@ def assemble(
     min_item_events: int = 1,
     item_parts: Part = Part.FIT,
     with_new_items: bool = False,
+    text_vectors: TextVectors | None = None,
 ) -> Dataset:
     """Numbers the items and cuts the parts; raises NotEnoughData with what is missing.
 
@@ -81,13 +82,14 @@ def assemble(
         columns = (events.users.codes[chosen], split.asked_at_us[chosen], items[chosen], types[chosen])
         return Moments(*(column.astype(np.int64) for column in columns))
 
+    content = ItemContent.of(vocabulary.item_ids, features_of)
     counted = np.flatnonzero((split.parts < Part.HOLDOUT) & (items > 0))
     counted_events = CountedEvents(
         events.users.codes[counted], items[counted], says.weights[types[counted]], events.event_times_us[counted]
     )
     return Dataset(
         vocabulary=vocabulary,
-        content=ItemContent.of(vocabulary.item_ids, features_of),
+        content=content if text_vectors is None else content.with_texts(vocabulary.item_ids, text_vectors),
         sequences=_training_sequences(histories, fit, says),
         counted=counted_events,
         popularity=counted_events.latest().by_item(len(vocabulary.item_ids)),

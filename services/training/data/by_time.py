@@ -17,6 +17,7 @@ from services.domain.event_types import EventTypes
 from services.domain.ids import ItemId
 from services.features.history import Rows
 from services.training.data.assembly import Part, Split, assemble
+from services.training.data.content import TextVectors
 from services.training.data.dataset import Dataset
 
 NO_FEATURES: Mapping[ItemId, Iterable[str]] = {}
@@ -31,6 +32,7 @@ def build_dataset(
     min_item_events: int,
     features_of: Mapping[ItemId, Iterable[str]] = NO_FEATURES,
     with_new_items: bool = False,
+    text_vectors: TextVectors | None = None,
 ) -> Dataset:
     """Splits by time and numbers the items; raises NotEnoughData with what is missing.
 
@@ -47,6 +49,7 @@ def build_dataset(
         features_of,
         min_item_events=min_item_events,
         with_new_items=with_new_items,
+        text_vectors=text_vectors,
     )
     for name, moments in {"validation": dataset.validation, "holdout": dataset.holdout}.items():
         if not len(moments):

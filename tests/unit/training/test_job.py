@@ -1,12 +1,13 @@
 """The run over its ports: what is measured is published and registered, and a failure publishes nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from services.domain.bundles import MANIFEST, Manifest, read_manifest, sha256_of
@@ -120,6 +121,35 @@ def test_a_report_for_people_lies_beside_the_bundle(tmp_path: Path, quick: Calla
     assert model.version in page
     assert "The title" in page
     assert "user-" not in page
+
+
+class Reading:
+    """A sentence encoder that remembers what it read."""
+
+    name = "lengths"
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        self.read += texts
+        return np.array([[1.0, len(text)] for text in texts], np.float32)
+
+
+def test_titles_and_descriptions_are_read_where_there_is_an_encoder_and_a_kind_that_knows_content(
+    tmp_path: Path, quick: Callable[[], TrainableModel]
+) -> None:
+    for kind, expected in ((quick, ["A title", "Of a new one\nSaid at length"]), (Popularity, [])):
+        folder, encoder = tmp_path / str(len(expected)), Reading()
+        folder.mkdir()
+        run = Run(folder, kind)
+        run.items.upsert([Item(ItemId("item-3-1"), "A title"), Item(ItemId("item-3-2"))])
+        run.items.upsert([Item(ItemId("new"), " Of a new one", description="Said at length")])
+        model = replace(run.job, text_encoder=encoder).run()
+        manifest = read_manifest(run.bundles.fetch(model.location))
+        assert sorted(encoder.read) == expected
+        assert manifest.configuration["text_encoder"] == ("lengths" if expected else "")
+        load_serving_model(run.bundles.fetch(model.location))
 
 
 def test_popularity_gains_nothing_over_itself(tmp_path: Path) -> None:

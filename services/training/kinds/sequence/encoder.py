@@ -49,6 +49,7 @@ class SequenceEncoder:
         self._resuming: Resuming | None = None
         self._earlier: tuple[EarlierModel, _Stored] | None = None
         self._features: tuple[str, ...] = ()
+        self._text_encoder = ""
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network: EncoderNetwork | None = None
         self._item_vectors = torch.empty(0)
@@ -87,7 +88,7 @@ class SequenceEncoder:
             )
         torch.set_num_threads(num_cores())
         torch.manual_seed(self.options.seed)
-        self._features = dataset.content.names
+        self._features, self._text_encoder = dataset.content.names, dataset.content.text_encoder
         options = self.options
         sequences = recent(dataset.sequences, dataset.bounds_us.get("fit_end_us"), options.half_life_days)
         sizes = sizes_for(options, sequences, dataset.num_items)
@@ -97,7 +98,9 @@ class SequenceEncoder:
         if self._earlier is not None:
             earlier, stored = self._earlier
             words = earlier.vocabulary
-            transplant(network, dataset, stored.tensors, words.item_ids, words.event_type_labels, stored.features)
+            same_texts = stored.text_encoder == dataset.content.text_encoder
+            labels = words.event_type_labels
+            transplant(network, dataset, stored.tensors, words.item_ids, labels, stored.features, same_texts=same_texts)
             sequences = since(sequences, earlier.fit_end_us, np.random.default_rng(options.seed))
             options = replace(
                 options,
@@ -154,7 +157,8 @@ class SequenceEncoder:
 
     def save(self, folder: Path) -> None:
         save_file(cloned(self.network.state_dict()), folder / STATE)
-        written = {"shape": asdict(self.network.shape), "features": self._features}
+        shape = asdict(self.network.shape)
+        written = {"shape": shape, "features": self._features, "text_encoder": self._text_encoder}
         (folder / SHAPE).write_text(json.dumps(written, ensure_ascii=False), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
@@ -164,7 +168,7 @@ class SequenceEncoder:
             network.load_state_dict(stored.tensors)
         except (KeyError, RuntimeError) as error:
             raise BundleBroken(f"the fitted encoder in {folder} does not fit together: {error}") from error
-        self._features = stored.features
+        self._features, self._text_encoder = stored.features, stored.text_encoder
         self._network = network.to(self._device).eval()
         self._freeze()
 
@@ -179,6 +183,7 @@ class SequenceEncoder:
             num_blocks=sizes.num_blocks,
             num_heads=options.num_heads,
             max_history=options.max_history,
+            text_dim=dataset.content.text_dim,
         )
         network = EncoderNetwork(shape, Dropouts(sizes.input_dropout, options.dropout), dataset.content)
         vectors = cooccurrence_vectors(dataset.sequences, dataset.num_items, options.dim, options.seed)
@@ -220,19 +225,22 @@ class _Stored:
     shape: NetworkShape
     features: tuple[str, ...]
     tensors: Mapping[str, Tensor]
+    text_encoder: str
 
     @classmethod
     def read(cls, folder: Path) -> "_Stored":
         try:
             written = json.loads((folder / SHAPE).read_text(encoding="utf-8"))
-            return cls(NetworkShape(**written["shape"]), tuple(written["features"]), load_file(folder / STATE))
+            shape, texts = NetworkShape(**written["shape"]), written.get("text_encoder", "")
+            return cls(shape, tuple(written["features"]), load_file(folder / STATE), texts)
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
             raise BundleBroken(f"the fitted encoder in {folder} cannot be read: {error}") from error
 
     @property
     def content(self) -> ItemContent:
-        rows = (self.tensors[f"item_table.{name}"].numpy() for name in ("features", "starts"))
-        return ItemContent(self.features, *rows)
+        features, starts = (self.tensors[f"item_table.{name}"].numpy() for name in ("features", "starts"))
+        texts = self.tensors.get("item_table.texts", torch.empty((self.shape.num_items + 1, 0)))
+        return ItemContent(self.features, features, starts, texts[1:].numpy())
 
 
 INCREMENTAL_RATE: Final = 0.5  # of the learning rate. Larger: what was known is overwritten; smaller: little is learned

@@ -27,6 +27,8 @@ class NetworkShape:
     num_blocks: int
     num_heads: int
     max_history: int
+    text_dim: int = 0
+    """Of the vectors of texts that items come with."""
 
     @property
     def head_dim(self) -> int:
@@ -54,13 +56,18 @@ class ItemTable(nn.Module):
     features: Tensor
     starts: Tensor
     is_known: Tensor
+    texts: Tensor
 
     def __init__(self, shape: NetworkShape, content: ItemContent) -> None:
         super().__init__()
         self.ids = nn.Embedding(shape.num_items + 1, shape.dim)
         self.content = nn.EmbeddingBag(shape.num_features + 1, shape.dim, mode="mean", include_last_offset=True)
+        self.of_text = nn.Linear(shape.text_dim, shape.dim, bias=False) if shape.text_dim else None
         for table in (self.ids, self.content):
             nn.init.normal_(table.weight, std=EMBEDDING_STD)
+        if self.of_text is not None:
+            nn.init.normal_(self.of_text.weight, std=EMBEDDING_STD)
+            self.register_buffer("texts", functional.pad(torch.from_numpy(content.texts), (0, 0, 1, 0)))
         self.register_buffer("features", torch.from_numpy(content.features))
         self.register_buffer("starts", torch.from_numpy(content.starts))
         self.register_buffer("is_known", torch.ones(shape.num_items + 1, 1))
@@ -71,6 +78,8 @@ class ItemTable(nn.Module):
         if len(self.features):
             of_content = self.content(self.features, self.starts)  # (num_items, dim)
             ids = ids + functional.pad(of_content, (0, 0, 1, 0))
+        if self.of_text is not None:
+            ids = ids + self.of_text(self.texts)
         return functional.normalize(ids, dim=-1)
 
     def bags(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,6 +98,8 @@ class ItemTable(nn.Module):
         if len(bags[0]):
             features, starts = bags
             ids = ids + functional.embedding_bag(features, of_features, starts, mode="mean", include_last_offset=True)
+        if self.of_text is not None:
+            ids = ids + self.of_text(self.texts[rows])
         return functional.normalize(ids, dim=-1)
 
 

@@ -21,6 +21,7 @@ REHEARSED: Final = 1.0  # old targets for each new one. Larger: slower; smaller:
 
 IDS: Final = "item_table.ids.weight"
 CONTENT: Final = "item_table.content.weight"
+TEXTS: Final = "item_table.of_text.weight"
 TYPES: Final = "types.weight"
 
 
@@ -31,11 +32,13 @@ def transplant(
     item_ids: Sequence[str],
     type_labels: Sequence[str],
     features: Sequence[str],
+    *,
+    same_texts: bool,
 ) -> None:
     """Copies an earlier network's tensors into a new one, row by row where rows mean words.
 
     item_ids, type_labels, features: the earlier network's words in the order of their rows, from 1. What is new keeps
-    the random start it has in `network`, but items, see above.
+    the random start it has in `network`, but items, see above. same_texts: whether the vectors of texts mean the same.
     """
     words = dataset.vocabulary
     with torch.no_grad():
@@ -45,6 +48,8 @@ def transplant(
         table = network.item_table
         known = _copy_rows(table.ids.weight, words.item_ids, earlier[IDS], item_ids)
         _copy_rows(table.content.weight, dataset.content.names, earlier[CONTENT], features)
+        if table.of_text is not None and same_texts and TEXTS in earlier:
+            table.of_text.weight.copy_(earlier[TEXTS])
         _copy_rows(network.types.weight, words.event_type_labels, earlier[TYPES], type_labels)
         near = company(dataset.sequences, dataset.num_items + 1)
         placed = torch.sparse.mm(near, table.ids.weight * known[:, None])  # (num_items + 1, dim)

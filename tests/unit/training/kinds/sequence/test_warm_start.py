@@ -66,7 +66,7 @@ def test_what_both_know_is_where_it_was_and_the_rest_is_placed_by_its_company(
     assert isinstance(network, EncoderNetwork)
     tensors = fitted.network.state_dict()
     labels = planted.vocabulary.event_type_labels
-    transplant(network, dataset, tensors, planted.vocabulary.item_ids, labels, ())
+    transplant(network, dataset, tensors, planted.vocabulary.item_ids, labels, (), same_texts=True)
     now, before = network.item_table().detach().numpy(), fitted.item_vectors()
     rows, old_rows = dataset.vocabulary.item_rows, planted.vocabulary.item_rows
     kept = rows.keys() & old_rows.keys()
