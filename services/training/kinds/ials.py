@@ -5,7 +5,8 @@ The loss, of the cells c of the matrix and with V and W the vectors of all items
     sum c (w.v - 1)^2  +  unobserved sum over all pairs (w.v)^2  +  sum of ridge |w|^2 and |v|^2,
     ridge = regularisation (num_cells of the row + unobserved num_rows of the other side)^exponent.
 
-Sources: Rendle et al., RecSys 2022 (arXiv 2110.14037, the scaled regularisation) and arXiv 2110.14044 (iALS++).
+Sources: Rendle et al., RecSys 2022 (arXiv 2110.14037, the scaled regularisation) and arXiv 2110.14044 (iALS++, for who
+names a block_dim); else conjugate gradients, see their module.
 A user has no parameters: serving folds a history in, as training does to measure.
 """
 
@@ -25,6 +26,7 @@ from services.domain.errors import BundleBroken, TrainingFailed, UnfitToStartFro
 from services.training import checkpoint
 from services.training.checkpoint import Progress, Resuming
 from services.training.data.dataset import Dataset
+from services.training.kinds.conjugate_gradients import improve_rows, observed_products
 from services.training.kinds.interaction_matrix import (
     HALF_LIFE_DAYS,
     SparseMatrix,
@@ -40,7 +42,6 @@ UNOBSERVED: Final = 15.0  # see IalsOptions.unobserved_weight
 USERS: Final = "users"
 ITEMS: Final = "items"
 CURE: Final = "raise `regularisation` in NIGHTJAR_TRAIN__OPTIONS and train again."
-LOSS_CELLS: Final = 50_000  # at a time. Larger: more memory; smaller: slower
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,11 @@ class IalsOptions:
     regularisation: float = 0.005  # larger: all users look alike; smaller: chance is learned
     frequency_exponent: float = 1.0
     """1: who has many interactions is held back as much more; 0: all alike."""
-    block_dim: int = 64
-    """Dimensions that long rows solve at once. Larger: fewer epochs of more work."""
+    num_steps: int = 3  # larger: epochs take longer; smaller: more of them are needed
+    """Of conjugate gradients, for all rows in each half of an epoch."""
+    block_dim: int | None = None
+    """Instead of those, short rows are solved exactly and long ones in blocks of so many dimensions, which reaches the
+    same loss in several times the time. Larger: fewer epochs of more work."""
     num_epochs: int = 12
     max_seconds: float = 3600.0
     half_life_days: float | None = HALF_LIFE_DAYS
@@ -215,12 +219,11 @@ class Ials:
 
     def _run_epoch(self, sides: "_Sides", users: Tensor, items: Tensor, epoch: int) -> tuple[Tensor, Tensor, float]:
         """Users from items, then items from users; returns both and the loss. Raises TrainingFailed."""
-        block_dim = self.options.block_dim
         try:
             items, users, spectrum = rotated(items, users)
-            solve_rows(sides.by_user, items, spectrum, users, sides.user_ridge, self._unobserved, block_dim)
+            self._move(sides.by_user, items, spectrum, users, sides.user_ridge)
             users, items, spectrum = rotated(users, items)
-            solve_rows(sides.by_item, users, spectrum, items, sides.item_ridge, self._unobserved, block_dim)
+            self._move(sides.by_item, users, spectrum, items, sides.item_ridge)
             loss = self._loss(sides, users, items)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             raise TrainingFailed(f"iALS cannot solve for its vectors in epoch {epoch} ({error}); {CURE}") from error
@@ -228,17 +231,20 @@ class Ials:
             raise TrainingFailed(f"The loss of iALS became {loss} in epoch {epoch}; {CURE}")
         return users, items, loss
 
+    def _move(self, matrix: SparseMatrix, other: Tensor, spectrum: Tensor, factors: Tensor, ridge: Tensor) -> None:
+        """One side towards what the other wants."""
+        block_dim, num_steps = self.options.block_dim, self.options.num_steps
+        if block_dim is None:
+            improve_rows(matrix, other, spectrum, factors, ridge, self._unobserved, num_steps)
+        else:
+            solve_rows(matrix, other, spectrum, factors, ridge, self._unobserved, block_dim)
+
     def _loss(self, sides: "_Sides", users: Tensor, items: Tensor) -> float:
-        matrix = sides.by_user
-        owners, columns = (torch.from_numpy(part.astype(np.int64)) for part in (matrix.row_of_cell, matrix.indices))
-        values, observed = torch.from_numpy(matrix.values).to(self._device), 0.0
-        for first in range(0, len(owners), LOSS_CELLS):
-            cells = slice(first, first + LOSS_CELLS)
-            products = (users[owners[cells]] * items[columns[cells]]).sum(1)  # (cells,)
-            observed += float((values[cells] * (products - 1) ** 2).sum())
+        values = torch.from_numpy(sides.by_user.values).to(self._device)
+        observed = float((values * (observed_products(sides.by_user, users, items) - 1) ** 2).sum())
         everywhere = float(((users.T @ users) * (items.T @ items)).sum())
         held_back = float((sides.user_ridge * (users**2).sum(1)).sum() + (sides.item_ridge * (items**2).sum(1)).sum())
-        return (observed + self._unobserved * everywhere + held_back) / len(owners)
+        return (observed + self._unobserved * everywhere + held_back) / len(values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,9 @@ def solved_in_numpy(matrix: Doubles, items: Doubles, options: IalsOptions) -> Do
     return users
 
 
-@pytest.mark.parametrize("block_dim", [3, 10])
-def test_the_loss_never_rises(block_dim: int) -> None:
-    """Whether a long row is solved in one block or in several."""
+@pytest.mark.parametrize("block_dim", [3, 10, None])
+def test_the_loss_never_rises(block_dim: int | None) -> None:
+    """Whether a long row is solved in one block or in several, or by conjugate gradients."""
     dataset, _ = random_dataset(60, 40, 0.3)
     reports: list[EpochReport] = []
     options = IalsOptions(dim=10, num_epochs=15, block_dim=block_dim, unobserved_weight=0.1)

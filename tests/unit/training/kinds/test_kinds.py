@@ -34,7 +34,7 @@ class TestGraphFilter(ModelSuite):
 
 class TestIals(ModelSuite):
     def make(self, options: EncoderOptions) -> TrainableModel:
-        return make_model("ials", dim=12, num_epochs=5, block_dim=4)
+        return make_model("ials", dim=12, num_epochs=5)
 
 
 def test_every_kind_that_can_be_served_without_a_graph_has_a_maker() -> None:
