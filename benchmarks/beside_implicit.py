@@ -20,13 +20,12 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.beside.events import Events, of_folder, planted
+from benchmarks.beside import making
+from benchmarks.beside.making import SETS
 from benchmarks.beside.running import OURS, THEIRS, Figures, in_turns, median, need_their_environment, run
-from benchmarks.beside_sasrec import SETS
 
 HELD_OUT: Final = 0.2
 NEAR: Final = 0.99  # of the lesser of both sides' best quality is as good
@@ -35,14 +34,11 @@ UNOBSERVED: Final = 15.0  # times the density: how our kind chooses its weight w
 
 def main(options: argparse.Namespace) -> None:
     need_their_environment()
-    events = of_folder(options.data) if options.data else planted(**SETS[options.set])
-    held = np.random.default_rng(2).random(len(events)) < HELD_OUT
-    learned, held_out = events.chosen(~held), events.chosen(held)
-    unobserved = options.unobserved or min(1.0, UNOBSERVED * len(learned) / (learned.num_users * learned.num_items))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        learned.save(folder / "learned.npz")
-        held_out.save(folder / "held_out.npz")
+        made = run(making.command(folder, set=options.set, data=options.data, hold_out=HELD_OUT))
+        density = made["events"] / (made["users"] * made["items"])
+        unobserved = options.unobserved or min(1.0, UNOBSERVED * density)
         settings = {
             "dim": options.dim,
             "threads": options.threads,
@@ -74,7 +70,7 @@ def main(options: argparse.Namespace) -> None:
     reached = {
         side: next(point for point in points if point["ndcg_at_10"] >= NEAR * both) for side, points in curves.items()
     }
-    show(learned, curves, reached, found)
+    show(made, curves, reached, found)
     told = {name: value for name, value in vars(options).items() if name != "data"}
     line = {
         "benchmark": "beside_implicit",
@@ -100,12 +96,12 @@ def curve(side: str, runs: list[Figures], quality: Figures) -> list[dict[str, An
 
 
 def show(
-    learned: Events,
+    made: Figures,
     curves: dict[str, list[dict[str, Any]]],
     reached: dict[str, dict[str, Any]],
     found: dict[str, list[Figures]],
 ) -> None:
-    table = Table(title=f"{learned.num_users:,} users, {learned.num_items:,} items, {len(learned):,} pairs")
+    table = Table(title=f"{made['users']:,} users, {made['items']:,} items, {made['events']:,} pairs")
     for column in ("side", "sweeps", "fit s", "CPU s", "NDCG@10", "Recall@20", "reached", "peak MiB", "before fitting"):
         table.add_column(column, justify="right")
     for side, points in curves.items():

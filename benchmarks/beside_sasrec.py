@@ -24,28 +24,23 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.beside.events import Events, of_folder, planted
-from benchmarks.beside.running import OURS, THEIRS, Figures, in_turns, median, need_their_environment
+from benchmarks.beside import making
+from benchmarks.beside.making import SETS
+from benchmarks.beside.running import OURS, THEIRS, Figures, in_turns, median, need_their_environment, run
 
-SETS: Final = {
-    "dense": {"num_users": 6_000, "num_items": 3_500, "mean_length": 165, "shortest": 20},
-    "sparse": {"num_users": 22_000, "num_items": 12_000, "mean_length": 9, "shortest": 5},
-}
 MAX_HISTORY: Final = {"dense": 200, "sparse": 50}
 FIRST_THEIRS: Final = "RecTools float32"
 
 
 def main(options: argparse.Namespace) -> None:
     need_their_environment()
-    events = of_folder(options.data) if options.data else planted(**SETS[options.set])
     max_history = options.max_history or MAX_HISTORY[options.set]
-    events = events.first_users(options.users or events.num_users)
-    events = events.chosen(events.places_from_end < max_history)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "events.npz"
-        events.save(path)
-        found = in_turns(sides(path, options, max_history), options.rounds)
-    show(events, found)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = {"set": options.set, "data": options.data, "users": options.users, "newest": max_history}
+        made = run(making.command(folder, **data))
+        found = in_turns(sides(folder / "learned.npz", options, max_history), options.rounds)
+    show(made, found)
     told = {name: value for name, value in vars(options).items() if name != "data"}
     figures = {name: {key: median(runs, key) for key in SHOWN} for name, runs in found.items()}
     line = {"benchmark": "beside_sasrec", **told, "data": options.data and options.data.name, "figures": figures}
@@ -77,8 +72,8 @@ def sides(path: Path, options: argparse.Namespace, max_history: int) -> dict[str
     return {name: command for name, command in every.items() if options.only in name}
 
 
-def show(events: Events, found: dict[str, list[Figures]]) -> None:
-    table = Table(title=f"{events.num_users:,} users, {events.num_items:,} items, {len(events):,} events")
+def show(made: Figures, found: dict[str, list[Figures]]) -> None:
+    table = Table(title=f"{made['users']:,} users, {made['items']:,} items, {made['events']:,} events")
     table.add_column("side", no_wrap=True)
     for column in (
         "examples/s",
