@@ -55,6 +55,7 @@ def measure(num_items: int, shard_items: bool | None) -> dict[str, Any]:
         tuple(map(str, range(NUM_FEATURES))),
         random.integers(1, NUM_FEATURES + 1, num_items * FEATURES_AN_ITEM),
         np.arange(0, num_items * FEATURES_AN_ITEM + 1, FEATURES_AN_ITEM),
+        np.empty((num_items, 0), np.float32),
     )
     options = EncoderOptions(
         dim=128, num_blocks=1, num_heads=2, dropout=0.2, input_dropout=0.5, temperature=0.08, max_history=HISTORY,

@@ -80,6 +80,17 @@ def load(path: Path, key: str) -> tuple[Progress, dict[str, Tensor]] | None:
     return progress, tensors
 
 
+def of_worker(path: Path, rank: int, epoch: int) -> Path:
+    """Where a worker beside the leader keeps what is its alone: two files in turn, see `kinds.sequence.state`."""
+    return path.with_name(f"{path.stem}.worker{rank}-{epoch % 2}{path.suffix}")
+
+
+def remove(path: Path) -> None:
+    """The checkpoint and what workers have beside it, if there are any."""
+    for each in (path, *path.parent.glob(f"{path.stem}.worker*{path.suffix}")):
+        each.unlink(missing_ok=True)
+
+
 def cloned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies on the CPU, in memory of their own, as the file format asks."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}

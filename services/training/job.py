@@ -24,6 +24,7 @@ from services.domain.item_features import item_features, item_text
 from services.domain.models import Model
 from services.domain.ports import BundleStore, Clock, ErasureSource, EventLog, ItemSource, ModelRegistrar, TextEncoder
 from services.domain.training_runs import seconds_left
+from services.training import checkpoint
 from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
 from services.training.data.forgotten import without_forgotten
@@ -96,7 +97,7 @@ class TrainingJob:
         fitted = self._fitted(until_us)
         registered = self._registered(fitted, until_us)
         if self.checkpoint is not None:
-            self.checkpoint.unlink(missing_ok=True)
+            checkpoint.remove(self.checkpoint)
         return registered
 
     def assist(self, until_us: int | None = None) -> None:

@@ -3,6 +3,7 @@
 Under `torchrun` or Ray Train the environment says who is who; alone there is one worker, and nothing is sent.
 """
 
+import atexit
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ class Workers:
             if int(os.environ.get("WORLD_SIZE", "1")) < 2:
                 return cls()
             distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            # Else its threads outlive the interpreter, and one process in ten is aborted though all its work is done.
+            atexit.register(distributed.destroy_process_group)
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property

@@ -7,7 +7,6 @@ beside it, two in turn: what they wrote before the leader's file was replaced is
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -27,6 +26,7 @@ class FitState:
     ) -> None:
         """num_steps: of the whole fit, about."""
         self._network, self._workers = network, workers
+        self._device = next(network.parameters()).device
         self._tables = items.delayed
         self._delayed = {id(table.parameter) for table in self._tables}
         self.optimiser = AdamW(network, weight_decay, self._tables)
@@ -73,10 +73,10 @@ class FitState:
 
     def save(self, resuming: Resuming, progress: Progress) -> None:
         """Every worker calls it; raises TrainingFailed when the disk has no room, and the old one stays."""
-        rows = self._rows()
+        rows, rank = self._rows(), self._workers.rank
         if not self._workers.leads and rows:
-            checkpoint.save(self._beside(resuming.path, progress.epoch), progress, rows)
-        self._workers.total(torch.zeros(1))  # all have written
+            checkpoint.save(checkpoint.of_worker(resuming.path, rank, progress.epoch), progress, rows)
+        self._workers.total(torch.zeros(1, device=self._device))  # all have written
         if self._workers.leads:
             common = {
                 **prefixed("network", cloned(self._common())),
@@ -91,9 +91,10 @@ class FitState:
         found = checkpoint.load(resuming.path, resuming.key)
         rows = found
         if found is not None and self._tables and not self._workers.leads:
-            rows = checkpoint.load(self._beside(resuming.path, found[0].epoch), resuming.key)
+            beside = checkpoint.of_worker(resuming.path, self._workers.rank, found[0].epoch)
+            rows = checkpoint.load(beside, resuming.key)
         usable = found is not None and rows is not None and self._fits(rows[1]) and rows[0].epoch == found[0].epoch
-        num_usable = self._workers.total(torch.tensor(float(usable)))
+        num_usable = self._workers.total(torch.tensor(float(usable), device=self._device))
         if found is None or rows is None or int(num_usable) < self._workers.size:
             return Progress(resuming.key)
         progress, tensors = found
@@ -107,9 +108,8 @@ class FitState:
         return progress
 
     def _common(self) -> dict[str, Tensor]:
-        """The network's tensors but those of delayed tables."""
-        named = {name for name, each in self._network.named_parameters() if id(each) in self._delayed}
-        return {name: tensor for name, tensor in self._network.state_dict().items() if name not in named}
+        """The parameters that all workers have alike. Content does not change, and comes with the data."""
+        return {name: each for name, each in self._network.named_parameters() if id(each) not in self._delayed}
 
     def _rows(self) -> dict[str, Tensor]:
         return {
@@ -120,6 +120,3 @@ class FitState:
 
     def _fits(self, tensors: dict[str, Tensor]) -> bool:
         return all(table.fits(part(f"table{number}", tensors)) for number, table in enumerate(self._tables))
-
-    def _beside(self, path: Path, epoch: int) -> Path:
-        return path.with_name(f"{path.stem}.worker{self._workers.rank}-{epoch % 2}{path.suffix}")

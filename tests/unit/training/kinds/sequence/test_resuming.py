@@ -113,3 +113,14 @@ def test_a_disk_without_room_says_so_and_keeps_the_checkpoint_before(tmp_path: P
     found = checkpoint.load(path, "key")
     assert found is not None
     assert found[0].epoch == 3
+
+
+def test_what_workers_kept_beside_a_checkpoint_goes_with_it(tmp_path: Path) -> None:
+    path, other = tmp_path / "training.safetensors", tmp_path / "another.safetensors"
+    files = [path, *(checkpoint.of_worker(path, rank, epoch) for rank in (1, 2) for epoch in (3, 4))]
+    for each in (*files, other):
+        checkpoint.save(each, Progress("tonight"), TENSORS)
+    assert len(set(files)) == 5
+    checkpoint.remove(path)
+    assert list(tmp_path.iterdir()) == [other]
+    checkpoint.remove(path)  # a run that never kept anything
