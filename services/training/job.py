@@ -20,12 +20,12 @@ from services.domain.bundles import MANIFEST, Manifest, sha256_of
 from services.domain.errors import TrainingFailed
 from services.domain.event_types import EventTypes
 from services.domain.ids import ItemId, ModelVersion
-from services.domain.item_features import item_features, item_text
 from services.domain.models import Model
 from services.domain.ports import BundleStore, Clock, ErasureSource, EventLog, ItemSource, ModelRegistrar, TextEncoder
 from services.domain.training_runs import seconds_left
 from services.training import checkpoint
 from services.training.data.by_time import build_dataset
+from services.training.data.catalog import CatalogContent
 from services.training.data.dataset import Dataset
 from services.training.data.forgotten import without_forgotten
 from services.training.data.texts import vectors_of
@@ -111,16 +111,16 @@ class TrainingJob:
         model = recipe.model()
         knows_content = model.capabilities.new_items
         wishes = self.erasures.erasures()
-        content, titles, texts = self._catalog()
+        content = CatalogContent.of(self.items)
         dataset = build_dataset(
             without_forgotten(self.events.read(data_version, until_us), wishes),
             recipe.event_types,
             holdout_fraction=recipe.holdout_fraction,
             validation_fraction=recipe.validation_fraction,
             min_item_events=recipe.min_item_events,
-            features_of=content if knows_content else {},
+            features_of=content.features if knows_content else {},
             with_new_items=knows_content,
-            text_vectors=vectors_of(texts, self.text_encoder if knows_content else None),
+            text_vectors=vectors_of(content.texts, self.text_encoder if knows_content else None),
         )
         workers.must_share("data", dataset.fingerprint() if workers.size > 1 else "")
         start = self.starting.begin(model, dataset, wishes, self.clock.now())
@@ -135,7 +135,7 @@ class TrainingJob:
             self._epoch(report)
 
         fit_end = model.fit(dataset, epoch)
-        return _Fitted(model, dataset, data_version, fit_end, time.monotonic() - started, start, epochs, titles)
+        return _Fitted(model, dataset, data_version, fit_end, time.monotonic() - started, start, epochs, content.titles)
 
     def _registered(self, fitted: "_Fitted", until_us: int | None) -> Model:
         model, dataset, recipe = fitted.model, fitted.dataset, self.recipe
@@ -150,18 +150,6 @@ class TrainingJob:
             [self.recipe.configuration, self.recipe.code_version, start.started_from], sort_keys=True, default=str
         )
         return f"{dataset.fingerprint()}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
-
-    def _catalog(self) -> tuple[Mapping[ItemId, Sequence[str]], Mapping[ItemId, str], Mapping[ItemId, str]]:
-        """Features, titles, and what a sentence encoder reads, each of the items that have any."""
-        features, titles, texts = {}, {}, {}
-        for item in self.items.each():
-            if found := item_features(item):
-                features[item.item_id] = found
-            if item.title:
-                titles[item.item_id] = item.title
-            if text := item_text(item):
-                texts[item.item_id] = text
-        return features, titles, texts
 
     def _publish(self, fitted: "_Fitted", measurement: Measurement, manifest: Manifest) -> str:
         model, dataset = fitted.model, fitted.dataset

@@ -10,6 +10,7 @@ from services.features.history import Rows
 from services.training.data import by_time
 from services.training.data.assembly import assemble
 from services.training.data.by_time import NO_FEATURES, split_at
+from services.training.data.content import TextVectors
 from services.training.data.dataset import Dataset
 
 
@@ -31,6 +32,7 @@ def before_the_holdout(
     min_item_events: int,
     features_of: Mapping[ItemId, Iterable[str]] = NO_FEATURES,
     with_new_items: bool = False,
+    text_vectors: TextVectors | None = None,
 ) -> Dataset:
     """The nightly dataset, of events before cut_us alone: its holdout is empty. Raises NotEnoughData."""
     if len(events) and events.event_times_us[-1] >= cut_us:
@@ -42,6 +44,7 @@ def before_the_holdout(
         features_of,
         min_item_events=min_item_events,
         with_new_items=with_new_items,
+        text_vectors=text_vectors,
     )
     if not len(dataset.validation):
         raise NotEnoughData("The validation part of the log has no positive events; collect more before searching.")

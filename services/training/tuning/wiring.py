@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,15 +16,15 @@ from services.adapters.sql.tuning_trials import SqlTuningTrials
 from services.adapters.sql.user_directory import SqlUserDirectory
 from services.domain.clock import SystemClock
 from services.domain.errors import InvalidRequest
-from services.domain.ids import ItemId
-from services.domain.item_features import item_features
 from services.domain.ports import EventLog, ItemSource, TuningTrials
 from services.domain.tuning import Study, Trial, TunedSettings
 from services.domain.users import Erasure
 from services.patience import Patience
 from services.settings import Settings
+from services.training.data.catalog import CatalogContent
 from services.training.data.dataset import Dataset
 from services.training.data.forgotten import without_forgotten
+from services.training.data.texts import vectors_of
 from services.training.model import TrainableModel
 from services.training.tuning.data import before_the_holdout, ends
 from services.training.tuning.present import fixed_settings, model_of, present_settings
@@ -32,7 +32,7 @@ from services.training.tuning.search import Report, Search
 from services.training.tuning.space import SPACES
 from services.training.tuning.study import opened
 from services.training.tuning.trying import Trying
-from services.training.wiring import make_model
+from services.training.wiring import make_model, text_encoder
 
 LEAST_LIMIT_S: Final = 600.0  # larger: a dead worker is noticed late; smaller: reading and measuring alone take longer
 
@@ -94,14 +94,16 @@ class _Data:
 
     def of(self, study: Study, items: ItemSource) -> Dataset:
         knows_content = self.model(present_settings(self.settings.train)).capabilities.new_items
+        content = CatalogContent.of(items)
         return before_the_holdout(
             without_forgotten(self.events.read(study.data_version, study.cut_us), self.wishes),
             self.settings.declared_event_types(),
             study.fit_end_us,
             study.cut_us,
             min_item_events=self.settings.train.min_item_events,
-            features_of=_features(items) if knows_content else {},
+            features_of=content.features if knows_content else {},
             with_new_items=knows_content,
+            text_vectors=vectors_of(content.texts, text_encoder(self.settings) if knows_content else None),
         )
 
     def model(self, tried: TunedSettings) -> TrainableModel:
@@ -134,8 +136,3 @@ class PatientTrials:
 def _sleep(seconds: float) -> bool:
     time.sleep(seconds)  # SIGTERM ends this process from within
     return False
-
-
-def _features(items: ItemSource) -> Mapping[ItemId, Sequence[str]]:
-    found = {item.item_id: item_features(item) for item in items.each()}
-    return {item_id: features for item_id, features in found.items() if features}

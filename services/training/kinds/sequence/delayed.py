@@ -71,9 +71,8 @@ class Rows(NamedTuple):
     def bring_up_to_date(self, missed: tuple[Tensor, Tensor, Tensor, Tensor], num_steps: int) -> None:
         """In place, after so many steps in all; missed: as `Missed.since` says."""
         waited, moved, kept, behind = missed
-        epsilon = (
-            EPSILON * (1 - BETA2 ** max(num_steps, 1)) ** 0.5
-        )  # the squares are not corrected for their start at 0
+        # The squares are not corrected for their start at 0, so epsilon is.
+        epsilon = EPSILON * (1 - BETA2 ** max(num_steps, 1)) ** 0.5
         direction = self.mean / (self.square.sqrt() + epsilon)
         self.average.mul_(kept).addcmul_(self.weight, 1 - kept).addcmul_(direction, behind, value=-1)
         self.weight.addcmul_(direction, moved, value=-1)

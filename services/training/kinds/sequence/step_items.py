@@ -11,10 +11,9 @@ from services.training.kinds.sequence.delayed import DelayedTable
 from services.training.kinds.sequence.network import ItemTable
 from services.training.workers import Workers
 
-MANY_ROWS: Final = (
-    10  # for each that a step touches. Larger: rows are updated that nobody looks at; smaller: looking up
-)
-# which rows are meant costs more than it saves. Measured in docs/experiments.md, 2026-11-25
+MANY_ROWS: Final = 10
+"""For each that a step touches. Larger: rows are updated that nobody looks at; smaller: looking up which rows are meant
+costs more than it saves. Measured in docs/experiments.md, 2026-11-25."""
 
 
 class StepItems:
