@@ -24,11 +24,11 @@ from benchmarks.dataset import write_log
 from benchmarks.gpu_card import conditions, peaks
 from services.adapters.evaluation_folder import read_folder
 from services.settings import TrainSettings, load
+from services.training.configured import configured_model
 from services.training.evaluation.protocol_figures import figures_of
 from services.training.evaluation.protocols import Protocol, cut
 from services.training.export import write_draft
 from services.training.kinds.popularity import most_telling
-from services.training.wiring import make_model
 
 
 def of_folder(folder: Path, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def of_folder(folder: Path, fields: Mapping[str, str]) -> dict[str, Any]:
         times.append((stage, time.monotonic() - started))
 
     begins("read")
-    data, model = read_folder(folder), make_model(train)
+    data, model = read_folder(folder), configured_model(train)
     figures = figures_of(data, Protocol.NEXT_ITEM, model, train.max_history, print, begins)
     begins("export")
     dataset = cut(data, Protocol.NEXT_ITEM, validates=model.capabilities.validates).dataset

@@ -16,12 +16,12 @@ import torch
 from benchmarks.gpu_card import ceiling, conditions, peaks, synthetic
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.settings import TrainSettings
+from services.training.configured import configured_model
 from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
 from services.training.kinds.sequence.encoder import SequenceEncoder
 from services.training.kinds.sequence.fitting import in_bfloat16
 from services.training.model import EpochReport
-from services.training.wiring import make_model
 
 
 def flops_per_event(model: SequenceEncoder, dataset: Dataset, num_negatives: int) -> float:
@@ -44,7 +44,7 @@ def main(num_events: int, num_epochs: int, overrides: dict[str, str]) -> None:
         reports.append(report)
         print(f"epoch {report.epoch}  loss {report.loss:.4f}  {report.examples_per_s:,.0f} events/s", flush=True)
 
-    model = make_model(train)
+    model = configured_model(train)
     assert isinstance(model, SequenceEncoder)  # noqa: S101 - the default kind
     started = time.monotonic()
     model.fit(dataset, on_epoch)

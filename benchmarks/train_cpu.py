@@ -15,18 +15,18 @@ from datetime import UTC, datetime
 
 from services.cli.datasets import movielens
 from services.settings import TrainSettings, load
+from services.training.configured import configured_model
 from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
 from services.training.evaluation.holdout import measure
 from services.training.model import EpochReport
-from services.training.wiring import make_model
 from tests.fakes.event_log import columns_of
 
 
 def main(overrides: Sequence[str], *, holdout: bool) -> None:
     train = TrainSettings.model_validate(dict(override.split("=", 1) for override in overrides))
     dataset = _dataset(train)
-    model, reports = make_model(train), list[EpochReport]()
+    model, reports = configured_model(train), list[EpochReport]()
 
     def on_epoch(report: EpochReport) -> None:
         reports.append(report)

@@ -11,8 +11,8 @@ import torch
 from benchmarks.beside.dataset import codes_of, dataset_of
 from benchmarks.beside.events import Events
 from services.settings import TrainSettings
+from services.training.configured import configured_model
 from services.training.evaluation.protocol_figures import peak_rss_mib
-from services.training.wiring import make_model
 
 EVERYTHING = 1_000_000  # events of a history
 
@@ -22,7 +22,7 @@ def main(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     dataset, fits = dataset_of(events), []
     for num_sweeps in options.sweeps:
-        model = make_model(
+        model = configured_model(
             TrainSettings(
                 kind="ials",
                 options={

@@ -12,10 +12,10 @@ import torch
 from benchmarks.beside.dataset import dataset_of
 from benchmarks.beside.events import Events
 from services.settings import TrainSettings
+from services.training.configured import configured_model
 from services.training.evaluation.protocol_figures import peak_rss_mib
 from services.training.kinds.sequence.encoder import SequenceEncoder
 from services.training.model import EpochReport
-from services.training.wiring import make_model
 
 
 def main(path: Path, num_epochs: int, batch_users: int, overrides: dict[str, str]) -> None:
@@ -24,7 +24,7 @@ def main(path: Path, num_epochs: int, batch_users: int, overrides: dict[str, str
     # As many events a step as the other side's batch of users has: what we pad is at most a tenth.
     batch_events = batch_users * len(events) // events.num_users
     settings = {"max_epochs": num_epochs, "patience": num_epochs, "batch_events": batch_events, **overrides}
-    model, reports = make_model(TrainSettings.model_validate(settings)), list[EpochReport]()
+    model, reports = configured_model(TrainSettings.model_validate(settings)), list[EpochReport]()
     cpu_s: list[float] = []
 
     def on_epoch(report: EpochReport) -> None:

@@ -15,20 +15,15 @@ from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.training_runs import SqlTrainingRuns
 from services.adapters.sql.user_directory import SqlUserDirectory
 from services.domain.clock import SystemClock
-from services.domain.errors import InvalidSettings
 from services.domain.models import Model
 from services.domain.ports import ModelRegistrar, TextEncoder
 from services.patience import Patience
 from services.registry.wiring import open_registry
-from services.settings import Settings, TrainSettings
+from services.settings import Settings
 from services.training import recording
 from services.training.code_version import code_version, library_versions
+from services.training.configured import configured_model
 from services.training.job import Recipe, Report, TrainingJob
-from services.training.kinds import factory
-from services.training.kinds.factory import SEEDED
-from services.training.kinds.sequence.encoder import SequenceEncoder
-from services.training.kinds.sequence.options import EncoderOptions
-from services.training.model import TrainableModel
 from services.training.start import Starting
 from services.training.workers import Workers
 
@@ -103,7 +98,7 @@ def _sleep(seconds: float) -> bool:
 def recipe(settings: Settings) -> Recipe:
     train = settings.train
     return Recipe(
-        model=lambda: make_model(train),
+        model=lambda: configured_model(train),
         event_types=settings.declared_event_types(),
         max_history=train.max_history,
         holdout_fraction=train.holdout_fraction,
@@ -117,13 +112,3 @@ def recipe(settings: Settings) -> Recipe:
             "libraries": library_versions(),
         },
     )
-
-
-def make_model(train: TrainSettings) -> TrainableModel:
-    """The kind that the settings name, not fitted yet."""
-    if train.kind != SequenceEncoder.kind:
-        seeded = {"seed": train.seed} if train.kind in SEEDED else {}
-        return factory.make_model(train.kind, **{**seeded, **train.options})
-    if train.options:
-        raise InvalidSettings(f"train.options are of other kinds; {train.kind} has settings of their own names.")
-    return SequenceEncoder(EncoderOptions(**{name: getattr(train, name) for name in EncoderOptions.__slots__}))

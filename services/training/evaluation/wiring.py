@@ -8,6 +8,7 @@ from typing import Any
 from services.adapters.evaluation_folder import read_folder
 from services.domain.evaluation_data import EvaluationData
 from services.settings import TrainSettings
+from services.training.configured import configured_model
 from services.training.evaluation.asked import Asked
 from services.training.evaluation.history_length import fitting_length
 from services.training.evaluation.protocol_figures import OnEpoch, figures_of
@@ -15,7 +16,6 @@ from services.training.evaluation.protocols import Protocol
 from services.training.evaluation.replay import Answered, Replay
 from services.training.evaluation.replay_figures import day_figures, replay_figures
 from services.training.model import EpochReport
-from services.training.wiring import make_model
 
 Say = Callable[[Mapping[str, Any]], object]
 """Is told of every stage, epoch and replayed day; `python -m services.training.evaluation` says it as JSON lines."""
@@ -25,7 +25,7 @@ def evaluate(asked: Asked, say: Say) -> dict[str, Any]:
     """The figures as they are shown; raises BadData, NotEnoughData, TrainingFailed."""
     say({"event": "stage", "name": "read"})
     data = read_folder(asked.folder)
-    ordered = make_model(asked.train).capabilities.ordered
+    ordered = configured_model(asked.train).capabilities.ordered
     train = asked.train.model_copy(update={"max_history": asked.max_history or fitting_length(data, ordered=ordered)})
     run = _table if asked.replay_days == 0 else _replay
     return {
@@ -41,7 +41,7 @@ def _table(asked: Asked, train: TrainSettings, data: EvaluationData, say: Say) -
     def stage(name: str) -> None:
         say({"event": "stage", "name": name})
 
-    protocol, model = Protocol(asked.protocol), make_model(train)
+    protocol, model = Protocol(asked.protocol), configured_model(train)
     return asdict(figures_of(data, protocol, model, train.max_history, _epochs(say), stage, seed=train.seed))
 
 
@@ -52,7 +52,9 @@ def _replay(asked: Asked, train: TrainSettings, data: EvaluationData, say: Say) 
 
     say({"event": "stage", "name": "replay"})
     full_every = {"full": 0.0, "incremental": math.inf, "auto": train.full_every_days}[asked.mode]
-    replay = Replay(lambda: make_model(train), train.max_history, _epochs(say), day, full_every, asked.beside_full)
+    replay = Replay(
+        lambda: configured_model(train), train.max_history, _epochs(say), day, full_every, asked.beside_full
+    )
     return {"mode": asked.mode, **replay_figures(replay.run(data, asked.replay_days), train.seed)}
 
 

@@ -1,4 +1,4 @@
-"""Which kind a name means, for the kinds without a network; `services.training.wiring` adds the sequence encoder."""
+"""Which kind a name means, but for the one with a network, which `services.training.configured` adds."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

@@ -21,6 +21,7 @@ from services.domain.tuning import Study, Trial, TunedSettings
 from services.domain.users import Erasure
 from services.patience import Patience
 from services.settings import Settings
+from services.training.configured import configured_model
 from services.training.data.catalog import CatalogContent
 from services.training.data.dataset import Dataset
 from services.training.data.forgotten import without_forgotten
@@ -32,7 +33,7 @@ from services.training.tuning.search import Report, Search
 from services.training.tuning.space import SPACES
 from services.training.tuning.study import opened
 from services.training.tuning.trying import Trying
-from services.training.wiring import make_model, text_encoder
+from services.training.wiring import text_encoder
 
 LEAST_LIMIT_S: Final = 600.0  # larger: a dead worker is noticed late; smaller: reading and measuring alone take longer
 
@@ -107,7 +108,7 @@ class _Data:
         )
 
     def model(self, tried: TunedSettings) -> TrainableModel:
-        return model_of(self.settings.train, tried, make_model)
+        return model_of(self.settings.train, tried, configured_model)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import pytest
 from services.cli.model_kinds import KINDS
 from services.domain.errors import InvalidSettings
 from services.settings import TrainSettings
+from services.training.configured import configured_model
 from services.training.kinds.ease import Ease
 from services.training.kinds.interaction_matrix import HALF_LIFE_DAYS
 from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import TrainableModel
 from services.training.tuning.present import fixed_settings, model_of, present_settings
 from services.training.tuning.space import SPACES, Between, OneOf, Value, around
-from services.training.wiring import make_model
 
 
 def train_of(kind: str) -> TrainSettings:
@@ -21,7 +21,7 @@ def train_of(kind: str) -> TrainSettings:
 
 
 def made(kind: str, **changes: Value) -> TrainableModel:
-    return model_of(train_of(kind), {**present_settings(train_of(kind)), **changes}, make_model)
+    return model_of(train_of(kind), {**present_settings(train_of(kind)), **changes}, configured_model)
 
 
 def ends_of(bounds: Between | OneOf) -> list[Value]:
@@ -55,7 +55,7 @@ def test_options_are_the_present_settings_of_the_other_kinds() -> None:
     train = TrainSettings(kind="ease", options={"l2": 300.0, "num_neighbours": 50})
     assert present_settings(train) == {"l2": 300.0, "half_life_days": HALF_LIFE_DAYS}
     assert fixed_settings(train)["options"] == {"num_neighbours": 50}
-    model = model_of(train, {"l2": 7.0, "half_life_days": None}, make_model)
+    model = model_of(train, {"l2": 7.0, "half_life_days": None}, configured_model)
     assert isinstance(model, Ease)
     assert (model.options.l2, model.options.half_life_days, model.options.num_neighbours) == (7.0, None, 50)
 
