@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-MAX_CELLS: Final = 2_097_152  # scores at a time, with some 50 bytes each. Larger: more memory, and slower once they
+MAX_CELLS: Final = 2_097_152  # scores at a time, with some 10 bytes each. Larger: more memory, and slower once they
 # leave the cache; smaller: products too small to be fast. Measured in docs/experiments.md, 2026-11-25
 MAX_CELLS_GPU: Final = 33_554_432  # likewise; smaller: kernels are launched more than they work. Not measured yet
 
@@ -37,9 +37,7 @@ def next_item_loss(
     if max_cells is None:
         max_cells = MAX_CELLS if states.device.type == "cpu" else MAX_CELLS_GPU
     chunk = max(1, max_cells // max(1, len(negatives)))
-    if chunk >= len(targets):
-        return _loss(states, of_targets, of_negatives, of_disliked, asked)
-    loss: Tensor = _InChunks.apply(states, of_targets, of_negatives, of_disliked, asked, chunk)
+    loss: Tensor = _Softmax.apply(states, of_targets, of_negatives, of_disliked, asked, chunk)
     return loss
 
 
@@ -56,25 +54,7 @@ class Asked(NamedTuple):
         return self._replace(targets=self.targets[which], disliked=self.disliked[which], weights=self.weights[which])
 
 
-def _loss(states: Tensor, of_targets: Tensor, of_negatives: Tensor, of_disliked: Tensor, asked: Asked) -> Tensor:
-    """The vectors are of the targets (n, dim), the negatives (num_negatives, dim) and the disliked items (n, dim)."""
-    targets, disliked = asked.targets[:, None], asked.disliked[:, None]
-    wanted = (states * of_targets).sum(dim=1, keepdim=True)  # (n, 1)
-    others = states @ of_negatives.T  # (n, num_negatives)
-    columns = [wanted, others.masked_fill(targets == asked.negatives, -torch.inf)]
-    if bool(disliked.any()):
-        against = (states * of_disliked).sum(dim=1, keepdim=True)
-        columns.append(against.masked_fill((disliked == 0) | (disliked == targets), -torch.inf))
-    log_shares = functional.log_softmax(torch.cat(columns, dim=1), dim=1)
-    losses = -log_shares[:, 0]
-    if asked.label_smoothing:
-        is_there = torch.isfinite(log_shares)
-        even = -log_shares.masked_fill(~is_there, 0.0).sum(dim=1) / is_there.sum(dim=1)
-        losses = (1 - asked.label_smoothing) * losses + asked.label_smoothing * even
-    return (losses * asked.weights).sum()
-
-
-class _InChunks(torch.autograd.Function):
+class _Softmax(torch.autograd.Function):
     """The loss with its gradients worked out on the way, some targets at a time, so that no scores need be kept.
 
     As a scalar is what comes out, all that backward has to do is to scale them: nothing is computed twice.
@@ -93,17 +73,17 @@ class _InChunks(torch.autograd.Function):
         loss = torch.zeros((), device=states.device)
         to_states, to_targets, to_disliked = (torch.empty_like(each) for each in (states, of_targets, of_disliked))
         to_negatives = torch.zeros_like(of_negatives)
-        negatives = of_negatives.detach().requires_grad_()
         for first in range(0, len(states), chunk):
             which = slice(first, first + chunk)
-            leaves = [each[which].detach().requires_grad_() for each in (states, of_targets, of_disliked)]
-            with torch.enable_grad():
-                of_chunk = _loss(leaves[0], leaves[1], negatives, leaves[2], asked.part(which))
-            gradients = torch.autograd.grad(of_chunk, (*leaves, negatives), allow_unused=True)
-            for into, gradient in zip((to_states, to_targets, to_disliked), gradients, strict=False):
-                into[which] = 0.0 if gradient is None else gradient
-            to_negatives += gradients[-1]
-            loss += of_chunk.detach()
+            of_chunk, slopes = _slopes(
+                states[which], of_targets[which], of_negatives, of_disliked[which], asked.part(which)
+            )
+            loss += of_chunk
+            to_targets[which] = slopes.wanted * states[which]
+            to_disliked[which] = slopes.against * states[which]
+            to_states[which] = slopes.others @ of_negatives
+            to_states[which] += slopes.wanted * of_targets[which] + slopes.against * of_disliked[which]
+            to_negatives += slopes.others.T @ states[which]
         ctx.save_for_backward(to_states, to_targets, to_negatives, to_disliked)
         return loss
 
@@ -111,3 +91,55 @@ class _InChunks(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         (scale,) = upstream
         return (*(scale * each for each in ctx.saved_tensors), None, None)
+
+
+class _Slopes(NamedTuple):
+    """The loss's derivatives by the scores."""
+
+    wanted: Tensor
+    """(n, 1), of the targets."""
+    others: Tensor
+    """(n, num_negatives), in the type that products are computed in."""
+    against: Tensor
+    """(n, 1), of the disliked items; 0 where there is none."""
+
+
+def _slopes(
+    states: Tensor, of_targets: Tensor, of_negatives: Tensor, of_disliked: Tensor, asked: Asked
+) -> tuple[Tensor, _Slopes]:
+    """The loss, a scalar, and its slopes: of a cross-entropy they are each share, less 1 for what was chosen.
+
+    The one large matrix is written over from scores to shares to slopes; as operations that autograd keeps track of,
+    it would stand in memory six times.
+    """
+    targets, disliked, smoothing = asked.targets[:, None], asked.disliked[:, None], asked.label_smoothing
+    products = states @ of_negatives.T
+    others = products.float()  # (n, num_negatives): scores
+    others.masked_fill_(targets == asked.negatives, -torch.inf)
+    wanted = (states * of_targets).sum(dim=1, keepdim=True)  # (n, 1)
+    against = (states * of_disliked).sum(dim=1, keepdim=True)  # (n, 1)
+    against.masked_fill_((disliked == 0) | (disliked == targets), -torch.inf)
+    num_there, sum_of_scores = torch.ones_like(wanted), torch.zeros_like(wanted)
+    if smoothing:
+        num_there += torch.isfinite(against) + torch.isfinite(others).sum(dim=1, keepdim=True)
+        sum_of_scores = wanted + _finite(against) + _finite(others).sum(dim=1, keepdim=True)
+    highest = torch.maximum(torch.maximum(wanted, against), others.amax(dim=1, keepdim=True))
+    others.sub_(highest).exp_()
+    of_wanted, of_against = (wanted - highest).exp(), (against - highest).exp()
+    total = others.sum(dim=1, keepdim=True) + of_wanted + of_against
+    log_total = highest + total.log()
+    losses = log_total - (1 - smoothing) * wanted - smoothing * sum_of_scores / num_there
+    weights = asked.weights[:, None]
+    others.mul_(weights / total)  # shares, and with that slopes, but for what smoothing takes
+    even = smoothing * weights / num_there
+    if smoothing:
+        others.sub_(even * (targets != asked.negatives))
+    return (losses * weights).sum(), _Slopes(
+        wanted=weights * of_wanted / total - (1 - smoothing) * weights - even,
+        others=others.to(products.dtype),
+        against=(weights * of_against / total - even).masked_fill(torch.isinf(against), 0.0),
+    )
+
+
+def _finite(scores: Tensor) -> Tensor:
+    return scores.masked_fill(torch.isinf(scores), 0.0)

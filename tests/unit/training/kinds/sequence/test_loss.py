@@ -54,3 +54,34 @@ def test_in_chunks_it_is_the_same_with_the_same_gradients(label_smoothing: float
         outcomes.append([loss.detach(), states.grad, vectors.grad])
     for at_once, in_chunks in zip(*outcomes, strict=True):
         torch.testing.assert_close(in_chunks, at_once)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+def test_its_gradients_are_those_that_autograd_finds_for_the_plain_formula(label_smoothing: float) -> None:
+    random = torch.Generator().manual_seed(2)
+    targets, disliked = torch.randint(1, 40, (2, 30), generator=random)
+    disliked[:10] = 0
+    disliked[10] = targets[10]  # a mind changed: not held against itself
+    negatives, weights = torch.randperm(39, generator=random)[:25] + 1, torch.rand(30, generator=random)
+    states, vectors = torch.randn(30, 8, generator=random), torch.randn(40, 8, generator=random)
+
+    def plain(states: Tensor, vectors: Tensor) -> Tensor:
+        losses = []
+        for state, target, against, weight in zip(states, targets, disliked, weights, strict=True):
+            others = [row for row in negatives if row != target]
+            rows = torch.stack([target, *others, *([against] if against not in (0, target) else [])])
+            log_shares = torch.log_softmax(vectors[rows] @ state, dim=0)
+            even = -log_shares.mean()
+            losses.append(weight * ((1 - label_smoothing) * -log_shares[0] + label_smoothing * even))
+        return torch.stack(losses).sum()
+
+    def ours(states: Tensor, vectors: Tensor) -> Tensor:
+        return next_item_loss(states, vectors, targets, negatives, disliked, weights, label_smoothing)
+
+    outcomes = []
+    for loss_of in (plain, ours):
+        leaves = [each.clone().requires_grad_() for each in (states, vectors)]
+        loss = loss_of(*leaves)
+        outcomes.append([loss.detach(), *torch.autograd.grad(loss, leaves)])
+    for expected, found in zip(*outcomes, strict=True):
+        torch.testing.assert_close(found, expected)
