@@ -21,6 +21,7 @@ from services.domain.errors import StartFailed
 
 POLL_S = 0.05  # larger: a start is seen later; smaller: idle CPU
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+_ASKER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="asker")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,10 @@ class Child:
         """Negative: the signal that ended it. None: it runs."""
         return self.popen.poll()
 
+    def is_ready(self) -> bool:
+        """Asks in a thread, where no Ctrl-C comes: one that comes while a client is taken down is lost there."""
+        return _ASKER.submit(self.program.is_ready).result()
+
     def explain_death(self) -> StartFailed:
         """The error for a child that ended, or took too long, before it was ready."""
         status = self.exit_status()
@@ -111,7 +116,7 @@ def wait_until_ready(children: Sequence[Child], on_ready: Callable[[Child], None
             # Death first: the port of a child that could not have it may answer for another program.
             if child.exit_status() is not None:
                 raise child.explain_death()
-            if child.program.is_ready():
+            if child.is_ready():
                 waiting.remove(child)
                 if on_ready is not None:
                     on_ready(child)

@@ -194,7 +194,7 @@ class Stack:
                 plan.started()
                 restarted = processes.start(child.program, self._register)
                 log.info("part_restarted", name=name, pid=restarted.identity.pid, num_restarts=plan.num_restarts)
-            elif self._conditions[name] == "starting" and child.program.is_ready():
+            elif self._conditions[name] == "starting" and child.is_ready():
                 self._note_ready(child)
 
     def _write_state(self) -> None:
