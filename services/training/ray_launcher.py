@@ -190,3 +190,6 @@ def _heard(report: Report) -> Iterator[Callable[[Mapping[str, Any]], None]]:
             with suppress(RayError):
                 lines.put(None)
             listener.join(LAST_LINES_S)
+        with suppress(RayError):
+            lines.shutdown(force=True)  # whoever still waits for a line of a Ray that is gone has its process ended
+        listener.join(LAST_LINES_S)

@@ -1,12 +1,15 @@
 """What the launcher decides by itself; that two workers fit as one, `tests/integration` shows with a real Ray."""
 
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.domain.errors import MissingDependency, NotEnoughData, StartFailed, TrainingFailed
 from services.settings import load
+from services.training import ray_launcher
 from services.training.ray_launcher import gives_gpus, run_under_ray, told
 
 SET_BY_THE_LAUNCHER = (
@@ -51,3 +54,31 @@ def test_without_ray_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv(f"RAY_{name}", "")  # so that it is taken back
     with pytest.raises(MissingDependency, match=r"nightjar-server\[train,ray\]"):
         run_under_ray(load(home=tmp_path), None, 2, lambda _: None)
+
+
+def test_nobody_listens_to_ray_any_more_when_a_run_was_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would end the process of whoever does, with a status of its own."""
+    queue = pytest.importorskip("ray.util.queue")
+    exceptions = pytest.importorskip("ray.exceptions")
+
+    class Queue:
+        """Ray's, as far as it is used: what waits for a line fails when it is shut down by force."""
+
+        def __init__(self, **_: Any) -> None:
+            self._ended = threading.Event()
+
+        def get(self) -> None:
+            self._ended.wait()
+            raise exceptions.RayActorError
+
+        def put(self, line: object) -> None:
+            raise AssertionError(f"put {line}: whoever was told to stop does not wait")
+
+        def shutdown(self, *, force: bool) -> None:
+            assert force
+            self._ended.set()
+
+    monkeypatch.setattr(queue, "Queue", Queue)
+    with pytest.raises(SystemExit), ray_launcher._heard(lambda _: None):
+        raise SystemExit(143)
+    assert "ray-lines" not in {thread.name for thread in threading.enumerate()}
