@@ -67,7 +67,8 @@ class TrainSettings(Section):
     """Epochs without a better validation NDCG@10 before training stops."""
     mode: Literal["full", "incremental", "auto"] = "auto"
     """How tonight's model comes about. full: from nothing. incremental: from the newest model, learning what happened
-    since. auto: incremental, but full every full_every_days, and where there is nothing to start from."""
+    since. auto: incremental, but full every full_every_days, and where there is nothing to start from. Full is better
+    and takes about three times as long (docs/experiments.md): choose it where a night has the time."""
     full_every_days: float = Field(default=7, gt=0, le=3_650)
     """With auto: days after which a model that came about incrementally is built from nothing again."""
     incremental_epochs: int = Field(default=4, ge=1, le=10_000)
