@@ -7,8 +7,9 @@ from typing import Any, Literal, Self
 from pydantic import ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from services.domain.errors import InvalidSettings
+from services.domain.errors import InvalidRequest, InvalidSettings
 from services.domain.event_types import DEFAULT_EVENT_TYPES, EventTypes
+from services.settings import challengers
 from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
 from services.settings.log import LogSettings
@@ -65,6 +66,17 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _challengers_can_be_trained(self) -> Self:
+        """Else a night finds out hours after somebody could have mended it."""
+        found = challengers.problems(self.schedule.challengers, self.train, fixed=("holdout_fraction",))
+        for each in self.schedule.challengers if not found else ():
+            if each.over(self.train).max_history > self.redis.max_history:
+                found.append(f"schedule.challengers: {each.name!r}: max_history is larger than redis.max_history")
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -112,6 +124,14 @@ class Settings(BaseSettings):
         if self.database.url is not None:
             return self.database.url.get_secret_value()
         return f"sqlite:///{self.home_folder / 'catalog.db'}"
+
+    def of_challenger(self, name: str) -> Self:
+        """These settings with the changes of a challenger in `train`; raises InvalidRequest without such a one."""
+        for each in self.schedule.challengers:
+            if each.name == name:
+                return self.model_copy(update={"train": each.over(self.train)})
+        there_are = ", ".join(each.name for each in self.schedule.challengers)
+        raise InvalidRequest("--challenger", f"must be one of {there_are}, not {name!r}; see schedule.challengers")
 
     def declared_event_types(self) -> EventTypes:
         return EventTypes(kind.declared() for kind in self.event_types)

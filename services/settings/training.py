@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
+from services.settings.challengers import NIGHTLY, ChallengerSettings, named_apart
 from services.settings.section import Section
 
 
@@ -112,5 +113,10 @@ class ScheduleSettings(Section):
     """The time zone of these cron expressions."""
     misfire_grace_s: int = Field(default=3_600, ge=1)
     """A run missed by at most this many seconds still starts, e.g. after a restart; several missed start one."""
+    challengers: Annotated[tuple[ChallengerSettings, ...], AfterValidator(named_apart)] = Field(
+        default=(NIGHTLY,), min_length=1, max_length=20
+    )
+    """The models that a night trains: a name each, and what it changes of the `train` section, as JSON or TOML tables:
+    NIGHTJAR_SCHEDULE__CHALLENGERS='[{"name": "warm", "mode": "incremental"}, {"name": "ease", "kind": "ease"}]'."""
     train_timeout_s: int = Field(default=6 * 3_600, ge=1)
     """Seconds after which a training process is ended, with everything it started."""

@@ -1,4 +1,4 @@
-"""`python -m services.training [--trigger nightly|manual] [--as-of ISO]`: one training run.
+"""`python -m services.training [--challenger NAME] [--data-version N] [--origin TEXT]`: one training run. See --help.
 
 Says how it goes as JSON lines on standard output: {"event": "stage", "name": ...}, {"event": "epoch", "epoch": 3,
 "max_epochs": 8, "loss": ..., "valid_ndcg_at_10": ..., "examples_per_s": ..., "elapsed_s": ...}, and last either
@@ -17,6 +17,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ import structlog
 from services import process, settings
 from services.domain.errors import InvalidRequest, MissingDependency, NightjarError
 from services.domain.models import Model
+from services.training.asked import Asked
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +37,8 @@ def main() -> int:
         "--trigger", choices=["nightly", "manual"], default="manual", help="who asked, for log and database"
     )
     parser.add_argument("--as-of", default="", help="train on what happened before this ISO date or time, UTC")
+    parser.add_argument("--data-version", type=int, help="train on exactly this version of the log; unset: the newest")
+    parser.add_argument("--challenger", default="", help="train as this one of NIGHTJAR_SCHEDULE__CHALLENGERS says")
     parser.add_argument(
         "--ray-workers", type=int, default=0, help="fit by so many processes under Ray Train; 0: without"
     )
@@ -49,12 +53,14 @@ def main() -> int:
     # The library reads it when torch is loaded, so torch is imported below and not above.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        until_us = _microseconds(arguments.as_of) if arguments.as_of else None
+        asked = _asked(arguments)
         loaded = settings.load()
+        if asked.challenger:
+            loaded = loaded.of_challenger(asked.challenger)
         process.begin("training", loaded)
-        log.info("training_started", trigger=arguments.trigger, as_of=arguments.as_of)
+        log.info("training_started", trigger=arguments.trigger, **asdict(asked))
         trigger, num, address = arguments.trigger, arguments.ray_workers, arguments.ray_address
-        model = _under_ray(loaded, trigger, until_us, num, address) if num else _run(loaded, trigger, until_us)
+        model = _under_ray(loaded, trigger, asked, num, address) if num else _run(loaded, trigger, asked)
     except NightjarError as error:
         log.error("training_failed", reason=error.reason.value, error=str(error))
         _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
@@ -64,22 +70,29 @@ def main() -> int:
     return 0
 
 
-def _run(loaded: settings.Settings, trigger: str, until_us: int | None) -> Model | None:
+def _asked(arguments: argparse.Namespace) -> Asked:
+    until_us = _microseconds(arguments.as_of) if arguments.as_of else None
+    return Asked(until_us, arguments.data_version, arguments.challenger)
+
+
+def _run(loaded: settings.Settings, trigger: str, asked: Asked) -> Model | None:
     """The registered model; None for a worker that only assists."""
     with _that_says_what_it_needs():
         from services.training import wiring
     if wiring.leads():
-        return wiring.recorded(loaded, trigger, _say, lambda report: wiring.build(loaded, report).run(until_us))
-    wiring.build(loaded, _say_nothing).assist(until_us)
+        return wiring.recorded(
+            loaded, trigger, _say, lambda report: wiring.build(loaded, report, asked).run(asked.until_us)
+        )
+    wiring.build(loaded, _say_nothing, asked).assist(asked.until_us)
     return None
 
 
-def _under_ray(loaded: settings.Settings, trigger: str, until_us: int | None, num_workers: int, address: str) -> Model:
+def _under_ray(loaded: settings.Settings, trigger: str, asked: Asked, num_workers: int, address: str) -> Model:
     with _that_says_what_it_needs():
         from services.training import wiring
         from services.training.ray_launcher import run_under_ray
     return wiring.recorded(
-        loaded, trigger, _say, lambda report: run_under_ray(loaded, until_us, num_workers, report, address)
+        loaded, trigger, _say, lambda report: run_under_ray(loaded, asked, num_workers, report, address)
     )
 
 

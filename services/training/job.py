@@ -87,12 +87,15 @@ class TrainingJob:
     """Reads titles and descriptions, for a kind that knows content; None: their words alone count."""
     checkpoint: Path | None = None
     """Where a run keeps how far it is, for one that is killed; None: nowhere."""
+    data_version: int | None = None
+    """The version of the log to train on; None: the newest."""
 
     def run(self, until_us: int | None = None) -> Model:
         """Trains on the events before `until_us`, or on all; blocks, and returns what was registered.
 
-        Raises NotEnoughData and TrainingFailed; then nothing was published. Also raises CatalogDown, and then a
-        published bundle may be left that nobody knows of: harmless, since only registered versions serve.
+        Raises NotEnoughData, TrainingFailed and UnknownVersion (of the log); then nothing was published. Also raises
+        CatalogDown, and then a published bundle may be left that nobody knows of: harmless, since only registered
+        versions serve.
         """
         fitted = self._fitted(until_us)
         registered = self._registered(fitted, until_us)
@@ -107,7 +110,7 @@ class TrainingJob:
     def _fitted(self, until_us: int | None) -> "_Fitted":
         recipe, workers = self.recipe, Workers.of_environment()
         self._stage("read")
-        data_version = workers.agree(self.events.version())
+        data_version = workers.agree(self.events.version() if self.data_version is None else self.data_version)
         model = recipe.model()
         knows_content = model.capabilities.new_items
         wishes = self.erasures.erasures()

@@ -19,6 +19,7 @@ from services import logs
 from services.domain.errors import MissingDependency, NightjarError, StartFailed, TrainingFailed
 from services.domain.models import Model
 from services.settings import Settings
+from services.training.asked import Asked
 from services.training.job import Report
 
 OWN: Final = "local"
@@ -31,9 +32,7 @@ START_TIMEOUT_S: Final = 300  # larger: a worker that cannot start is noticed la
 LAST_LINES_S: Final = 5.0  # larger: slow to stop when Ray has died; smaller: the last lines of a busy machine are lost
 
 
-def run_under_ray(
-    settings: Settings, until_us: int | None, num_workers: int, report: Report, address: str = OWN
-) -> Model:
+def run_under_ray(settings: Settings, asked: Asked, num_workers: int, report: Report, address: str = OWN) -> Model:
     """Trains as `TrainingJob.run` does, by so many workers; blocks, and returns what their leader registered.
 
     The workers need the same code and the same folders and servers as this process. Raises what a worker raised,
@@ -55,7 +54,7 @@ def run_under_ray(
         _heard(report) as tell,
     ):
         trainer = TorchTrainer(
-            lambda: _work(settings, until_us, tell),
+            lambda: _work(settings, asked, tell),
             scaling_config=train.ScalingConfig(num_workers=num_workers, use_gpu=use_gpu),
             run_config=train.RunConfig(
                 name="training",
@@ -75,15 +74,15 @@ def run_under_ray(
     return model
 
 
-def _work(settings: Settings, until_us: int | None, tell: Report) -> Model | None:
+def _work(settings: Settings, asked: Asked, tell: Report) -> Model | None:
     """What each worker does, in a process of Ray's; the leader's model is what the run returns."""
     with redirect_stderr(_LogLines(tell)):
         logs.configure(settings.log_level, "training")
         from services.training import wiring
 
         if wiring.leads():
-            return wiring.build(settings, tell).run(until_us)
-        wiring.build(settings, lambda _: None).assist(until_us)
+            return wiring.build(settings, tell, asked).run(asked.until_us)
+        wiring.build(settings, lambda _: None, asked).assist(asked.until_us)
         return None
 
 

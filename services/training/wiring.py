@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.delta_log import DeltaEventLog
@@ -21,6 +22,7 @@ from services.patience import Patience
 from services.registry.wiring import open_registry
 from services.settings import Settings
 from services.training import recording
+from services.training.asked import Asked
 from services.training.code_version import code_version, library_versions
 from services.training.configured import configured_model
 from services.training.job import Recipe, Report, TrainingJob
@@ -28,7 +30,7 @@ from services.training.start import Starting
 from services.training.workers import Workers
 
 
-def build(settings: Settings, report: Report) -> TrainingJob:
+def build(settings: Settings, report: Report, asked: Asked) -> TrainingJob:
     """The job on the log, the bundles and the registry that the settings name; raises CatalogDown."""
     clock = SystemClock()
     with Workers.of_environment().in_turn():  # one of them brings the tables up to date, for all
@@ -51,8 +53,14 @@ def build(settings: Settings, report: Report) -> TrainingJob:
             full_every=timedelta(days=settings.train.full_every_days),
         ),
         text_encoder=text_encoder(settings),
-        checkpoint=settings.home_folder / "run" / "training.safetensors",
+        checkpoint=checkpoint_file(settings.home_folder, asked.challenger),
+        data_version=asked.data_version,
     )
+
+
+def checkpoint_file(home: Path, challenger: str) -> Path:
+    """Each challenger's own, so that those of a night neither mix nor write over one another's."""
+    return home / "run" / (f"challenger-{challenger}.safetensors" if challenger else "training.safetensors")
 
 
 def recorded(settings: Settings, trigger: str, report: Report, train: Callable[[Report], Model]) -> Model:

@@ -11,12 +11,13 @@ import numpy.typing as npt
 import pytest
 
 from services.domain.bundles import MANIFEST, Manifest, read_manifest, sha256_of
-from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed, UnfitToStartFrom
+from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed, UnfitToStartFrom, UnknownVersion
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.history_input import HistoryRows
 from services.domain.ids import ItemId, UserId
 from services.domain.items import Item
 from services.domain.models import Finding, Model, Verdict
+from services.domain.streams import LogBatch
 from services.domain.users import Erasure
 from services.inference.serving_model import load_serving_model
 from services.training.job import Recipe, TrainingJob, new_version
@@ -185,6 +186,20 @@ def test_events_after_the_as_of_time_change_nothing(tmp_path: Path, quick: Calla
     short, long = FakeEventLog([each for each in events if each.event_time_us < until_us]), FakeEventLog(events)
     figures = [Run(tmp_path, quick, log).job.run(until_us).metrics for log in (short, long)]
     assert {**figures[0], "fit_s": 0.0} == {**figures[1], "fit_s": 0.0}
+
+
+def test_a_pinned_version_of_the_log_is_what_is_trained_on(tmp_path: Path) -> None:
+    """Whatever was stored since, and a version that there is not is said."""
+    log = FakeEventLog(planted_events(60, 20))
+    before = Run(tmp_path, Popularity, log).job.run()
+    log.append(LogBatch(planted_events(60, 25)[1_200:]))
+    pinned = replace(Run(tmp_path, Popularity, log).job, data_version=0).run()
+    newest = Run(tmp_path, Popularity, log).job.run()
+    assert (pinned.data_version, newest.data_version) == (0, 1)
+    assert {**pinned.metrics, "fit_s": 0.0} == {**before.metrics, "fit_s": 0.0}
+    assert {**newest.metrics, "fit_s": 0.0} != {**before.metrics, "fit_s": 0.0}
+    with pytest.raises(UnknownVersion):
+        replace(Run(tmp_path, Popularity, log).job, data_version=7).run()
 
 
 class Broken(Popularity):

@@ -10,6 +10,7 @@ import pytest
 from services.domain.errors import MissingDependency, NotEnoughData, StartFailed, TrainingFailed
 from services.settings import load
 from services.training import ray_launcher
+from services.training.asked import Asked
 from services.training.ray_launcher import gives_gpus, run_under_ray, told
 
 SET_BY_THE_LAUNCHER = (
@@ -53,7 +54,7 @@ def test_without_ray_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.M
     for name in SET_BY_THE_LAUNCHER:
         monkeypatch.setenv(f"RAY_{name}", "")  # so that it is taken back
     with pytest.raises(MissingDependency, match=r"nightjar-server\[train,ray\]"):
-        run_under_ray(load(home=tmp_path), None, 2, lambda _: None)
+        run_under_ray(load(home=tmp_path), Asked(), 2, lambda _: None)
 
 
 def test_nobody_listens_to_ray_any_more_when_a_run_was_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,18 @@
 """What stands between a training run and the systems it writes to."""
 
+from pathlib import Path
+
 import pytest
 
-from services.domain.errors import CatalogDown, InvalidSettings
+from services.domain.errors import CatalogDown, InvalidRequest, InvalidSettings
 from services.domain.models import Model
 from services.patience import Patience
-from services.settings import TrainSettings
+from services.settings import TrainSettings, load
+from services.training.asked import Asked
 from services.training.configured import configured_model
 from services.training.kinds.ease import Ease
 from services.training.kinds.ials import Ials
-from services.training.wiring import PatientRegistrar
+from services.training.wiring import PatientRegistrar, build
 from tests.fakes.clock import FakeClock
 from tests.fakes.model_registry import FakeModelRegistry, model
 
@@ -52,3 +55,21 @@ def test_the_runs_seed_is_that_of_a_kind_which_has_one() -> None:
     made = configured_model(TrainSettings(kind="ials", seed=7))
     assert isinstance(made, Ials)
     assert made.options.seed == 7
+
+
+def test_challengers_keep_checkpoints_of_their_own(tmp_path: Path) -> None:
+    """So that one that was killed goes on from its own, whatever another of the same night has left."""
+    jobs = [build(load(home=tmp_path), lambda _: None, Asked(challenger=name)) for name in ("", "warm", "ease")]
+    files = [job.checkpoint for job in jobs]
+    assert [file.name for file in files if file] == [
+        "training.safetensors", "challenger-warm.safetensors", "challenger-ease.safetensors",
+    ]  # fmt: skip
+
+
+def test_a_data_version_that_cannot_be_and_a_long_origin_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="--data-version"):
+        Asked(data_version=-1)
+    with pytest.raises(InvalidRequest, match="--origin"):
+        Asked(origin="n" * 201)
+    with pytest.raises(InvalidRequest, match="--origin"):
+        Asked(origin="night\n12")
