@@ -4,7 +4,8 @@ Sizes: an item about 300 bytes and its description and embedding (4 bytes a numb
 attributes, an erasure 100, a model 2 KB (metrics and verdict), an assignment and a run 200 bytes each. Runs are
 bounded by `RUNS_KEPT`; models and assignments grow by one a night. A trial of a search is 500 bytes and 20 an epoch;
 `STUDIES_KEPT` bounds the studies, and --trials the trials of each. A training run is 250 bytes and the sentence it
-failed with; `TRAINING_RUNS_KEPT` bounds them. APScheduler keeps its own table, `apscheduler_jobs`.
+failed with; `TRAINING_RUNS_KEPT` bounds them. A serving worker is 300 bytes, forgotten ten minutes after its last
+word; preparations are one row. APScheduler keeps its own table, `apscheduler_jobs`.
 """
 
 from datetime import UTC, datetime
@@ -227,4 +228,30 @@ training_runs = Table(
     Column("left_s", Float, nullable=True),
     Column("version", String, nullable=True),
     Column("detail", Text, nullable=False),
+)
+
+# Who serves, by what each worker said last.
+serving_workers = Table(
+    "serving_workers",
+    metadata,
+    Column("worker_id", String, primary_key=True),
+    Column("replica", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("alive_time", UtcTime, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("held", JSON, nullable=False),
+    Column("answered", Integer, nullable=False),
+    Column("problem", Text, nullable=False),
+)
+
+# One row, written by the migration: the last preparation, and whether it is open.
+preparations = Table(
+    "preparations",
+    metadata,
+    Column("row_id", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+    Column("version", String, nullable=False),
+    Column("expected_generation", Integer, nullable=False),
+    Column("deadline", UtcTime, nullable=False),
+    Column("is_open", Boolean, nullable=False),
 )

@@ -11,6 +11,7 @@ from services.domain.ports.features import (
     ResultCache,
     UserForgetter,
 )
+from services.domain.ports.fleet import Fleet
 from services.domain.ports.ingest import (
     DeadLetters,
     EventLog,
@@ -34,6 +35,7 @@ __all__ = [
     "ErasureSource",
     "EventLog",
     "EventsByOffset",
+    "Fleet",
     "HistoryReader",
     "HistoryWriter",
     "ItemCatalog",
