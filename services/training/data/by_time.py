@@ -33,15 +33,17 @@ def build_dataset(
     features_of: Mapping[ItemId, Iterable[str]] = NO_FEATURES,
     with_new_items: bool = False,
     text_vectors: TextVectors | None = None,
+    least_cut_us: int | None = None,
 ) -> Dataset:
     """Splits by time and numbers the items; raises NotEnoughData with what is missing.
 
-    Fractions are shares of the events in time order; that of validation is of what the holdout leaves.
+    Fractions are shares of the events in time order; that of validation is of what the holdout leaves. least_cut_us:
+    the holdout does not begin before this moment.
     """
     times_us = events.event_times_us
     if len(times_us) == 0:
         raise NotEnoughData("The log holds no events in this range; send some, or choose a later --as-of.")
-    fit_end_us, cut_us = ends(times_us, holdout_fraction, validation_fraction)
+    fit_end_us, cut_us = ends(times_us, holdout_fraction, validation_fraction, least_cut_us)
     dataset = assemble(
         events,
         event_types,
@@ -57,9 +59,12 @@ def build_dataset(
     return dataset
 
 
-def ends(times_us: Rows, holdout_fraction: float, validation_fraction: float) -> tuple[int, int]:
+def ends(
+    times_us: Rows, holdout_fraction: float, validation_fraction: float, least_cut_us: int | None = None
+) -> tuple[int, int]:
     """(fit_end_us, cut_us) of events in time order, at least one; the same where nothing is left before the holdout."""
     cut_us = _start_of_last(times_us, holdout_fraction)
+    cut_us = cut_us if least_cut_us is None else max(cut_us, least_cut_us)
     before = times_us[times_us < cut_us]
     return (_start_of_last(before, validation_fraction) if len(before) else cut_us), cut_us
 

@@ -6,11 +6,11 @@ from typing import Final
 import numpy as np
 
 from services.domain.errors import NotEnoughData
-from services.training.data.dataset import Dataset
-from services.training.evaluation.comparison import gain
+from services.training.data.dataset import Dataset, Moments
+from services.training.evaluation.comparison import Gain, gain
 from services.training.evaluation.exposure import gini, novelty, self_information
 from services.training.evaluation.metrics import coverage
-from services.training.evaluation.ranking import NOTHING, Ranked, Score, rank_targets
+from services.training.evaluation.ranking import NOTHING, Ranked, rank_targets
 from services.training.evaluation.slices import Slice, slices
 from services.training.kinds.popularity import Popularity
 from services.training.model import Floats, TrainableModel
@@ -41,15 +41,28 @@ def measured(model: TrainableModel, dataset: Dataset, max_history: int, seed: in
     The gain's interval (95%, paired, resampling users) is of the same events for both. Raises NotEnoughData when every
     held-out event had to be skipped, and TrainingFailed for scores that are no numbers.
     """
+    moments, popularity = asked(dataset), fitted_popularity(dataset)
+    found, popular = (
+        rank_targets(score, moments, dataset.histories, popularity.scores, max_history)
+        for score in (model.score, popularity.score)
+    )
+    return measurement(found, popular, dataset, seed, num_bad_vectors(model.item_vectors()))
+
+
+def asked(dataset: Dataset) -> Moments:
+    """What of the holdout is asked for."""
+    return dataset.holdout.thinned(MAX_QUESTIONS)
+
+
+def fitted_popularity(dataset: Dataset) -> Popularity:
+    """The baseline."""
     baseline = Popularity()
     baseline.fit(dataset, lambda _: None)
+    return baseline
 
-    moments, popularity = dataset.holdout.thinned(MAX_QUESTIONS), baseline.scores
 
-    def ranked_by(score: Score) -> Ranked:
-        return rank_targets(score, moments, dataset.histories, popularity, max_history)
-
-    found, popular = ranked_by(model.score), ranked_by(baseline.score)
+def measurement(found: Ranked, popular: Ranked, dataset: Dataset, seed: int, num_bad_vectors: int) -> Measurement:
+    """What answers say, beside those of popularity to the same questions; raises NotEnoughData when there are none."""
     if not len(found):
         raise NotEnoughData("Every held-out event repeats an item its user was done with; there is nothing to predict.")
     judged = found.by_moment
@@ -57,16 +70,19 @@ def measured(model: TrainableModel, dataset: Dataset, max_history: int, seed: in
     figures = {
         **_figures(found, dataset),
         **{f"popularity_{name}": figure for name, figure in _figures(popular, dataset).items()},
-        "ndcg_gain_at_10": better.mean,
-        "ndcg_gain_at_10_low": better.interval.low,
-        "ndcg_gain_at_10_high": better.interval.high,
+        **told("ndcg_gain_at_10", better),
         "num_holdout_events": float(len(found)),
         "num_holdout_users": float(len(np.unique(judged.user_rows))),
         "num_holdout_skipped": float(found.num_skipped),
-        "num_holdout_unknown_items": float(np.count_nonzero(moments.targets == 0)),
-        "num_bad_vectors": float(num_bad_vectors(model.item_vectors())),
+        "num_holdout_unknown_items": float(np.count_nonzero(found.targets == 0)),  # no such target is ever skipped
+        "num_bad_vectors": float(num_bad_vectors),
     }
     return Measurement(figures, slices(found, dataset, seed), found)
+
+
+def told(name: str, better: Gain) -> dict[str, float]:
+    """A difference and the ends of its interval."""
+    return {name: better.mean, f"{name}_low": better.interval.low, f"{name}_high": better.interval.high}
 
 
 def num_bad_vectors(vectors: Floats) -> int:

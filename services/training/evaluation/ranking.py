@@ -12,18 +12,32 @@ strictly before it, and every item of the vocabulary is ranked:
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import torch
 
 from services.domain.errors import TrainingFailed
-from services.features.history import Histories, Rows
+from services.domain.history_input import HistoryRows
+from services.features.history import Rows
 from services.training.data.dataset import Moments
 from services.training.evaluation.metrics import MISS, Judged
 from services.training.model import Floats, History
 
 Score = Callable[[Sequence[History]], Floats]
+
+
+class Histories(Protocol):
+    """What is read of the past; `features.history.Histories` is one."""
+
+    def as_of(self, user_row: int, time_us: int, max_history: int) -> HistoryRows:
+        """The model's input just before a moment, in rows of its own vocabulary."""
+        ...
+
+    def consumed_as_of(self, user_row: int, time_us: int) -> Rows:
+        """The rows of the items that the user was done with just before a moment, in those of the targets."""
+        ...
+
 
 LIST_LENGTH: Final = 20  # larger: slower; smaller: no metric at 20
 BATCH_CELLS: Final = 8_000_000  # scores at a time. Larger: more memory (4 bytes each, a few times); smaller: slower
@@ -84,6 +98,9 @@ class Ranked:
         return len(self.ranks)
 
 
+_NONE: Final = np.empty(0, np.int64)
+
+
 def rank_targets(
     score: Score,
     moments: Moments,
@@ -92,10 +109,12 @@ def rank_targets(
     max_history: int,
     *,
     repeats: Repeats = Repeats.SKIPPED,
+    unknown: Rows = _NONE,
 ) -> Ranked:
     """Ranks every moment's target among all items; scores each distinct (user, moment) once, in batches.
 
-    popularity: (num_items,), what a user without history gets.
+    popularity: (num_items,), what a user without history gets. unknown: the rows of items that the model has none of:
+    whatever they score, they are in no list.
     Raises TrainingFailed for a score that is no number.
     """
     asked, question_of = moments.questions  # asked: (2, num_questions)
@@ -110,6 +129,7 @@ def rank_targets(
     batch = max(1, BATCH_CELLS // len(popularity))
     for questions in (order[first : first + batch] for first in range(0, len(order), batch)):
         scores = _scores(score, [inputs[question] for question in questions], popularity)  # (batch, num_items)
+        scores[:, unknown - 1] = -np.inf
         for line, question in enumerate(questions):
             scores[line, done[question] - 1] = -np.inf
         lists[questions] = top_lists(scores, LIST_LENGTH)
@@ -127,9 +147,6 @@ def rank_targets(
         event_types=kept.event_types,
         num_skipped=int(skipped.sum()),
     )
-
-
-_NONE: Final = np.empty(0, np.int64)
 
 
 def _ranks(lists: Rows, targets: Rows) -> Rows:

@@ -46,17 +46,29 @@ def head_items(dataset: Dataset) -> Flags:
     return head
 
 
+def cold_users(ranked: Ranked, dataset: Dataset) -> Flags:
+    """(num_moments,) whether fewer than MANY_EVENTS events of its user are known at the moment."""
+    questions = zip(ranked.question_users.tolist(), ranked.question_times_us.tolist(), strict=True)
+    known = [len(dataset.histories.as_of(user, time_us, MANY_EVENTS).items) for user, time_us in questions]
+    cold: Flags = np.array(known, np.int64)[ranked.questions] < MANY_EVENTS
+    return cold
+
+
+def tail_items(ranked: Ranked, dataset: Dataset) -> Flags:
+    """(num_moments,) whether the target is of the many items that share the last fifth of the interactions."""
+    in_head = np.concatenate(([False], head_items(dataset)))[ranked.targets]
+    tail: Flags = ~in_head & (ranked.targets > 0)
+    return tail
+
+
 def _names(ranked: Ranked, dataset: Dataset) -> Iterator[tuple[str, Flags]]:
     """Each slice with the moments, (num_moments,), that belong to it."""
     yield "all", np.ones(len(ranked), np.bool_)
-    questions = zip(ranked.question_users.tolist(), ranked.question_times_us.tolist(), strict=True)
-    known = [len(dataset.histories.as_of(user, time_us, MANY_EVENTS).items) for user, time_us in questions]
-    has_many = np.array(known, np.int64)[ranked.questions] >= MANY_EVENTS
-    yield f"users with {MANY_EVENTS} events or more", has_many
-    yield f"users with fewer than {MANY_EVENTS} events", ~has_many
-    in_head = np.concatenate(([False], head_items(dataset)))[ranked.targets]
-    yield "head items", in_head
-    yield "tail items", ~in_head & (ranked.targets > 0)
+    cold, tail = cold_users(ranked, dataset), tail_items(ranked, dataset)
+    yield f"users with {MANY_EVENTS} events or more", ~cold
+    yield f"users with fewer than {MANY_EVENTS} events", cold
+    yield "head items", ~tail & (ranked.targets > 0)
+    yield "tail items", tail
     yield "items never seen", ranked.targets == 0
     labels = dataset.vocabulary.event_type_labels
     rows = np.unique(ranked.event_types).tolist()

@@ -78,6 +78,14 @@ def most_telling(dataset: Dataset) -> Weights:
     return _popularity(dataset, best, dataset.bounds_us["cut_us"])
 
 
+def of_last_days(dataset: Dataset, days: float) -> Weights:
+    """The scores (num_items,) by the last days before the holdout; ever where users share no clock."""
+    cut_us = dataset.bounds_us.get("cut_us")
+    if cut_us is None:
+        return dataset.popularity
+    return _popularity(dataset, lambda age: np.where(age <= days, 1.0, 0.0), cut_us)
+
+
 _Share = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 """What an event of an age in days counts, from 0 to 1."""
 

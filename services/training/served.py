@@ -1,0 +1,109 @@
+"""A bundle's files scoring as serving does: what is proved before a bundle is published, and judged of one that was."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import onnxruntime
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from services.domain.bundle_tables import TableSizes, check_tables
+from services.domain.bundles import ENCODER, TABLES, Scoring, scoring_of
+from services.domain.errors import BundleBroken
+from services.domain.scoring import FoldIn, Neighbours, Tables
+from services.domain.vocabulary import Vocabulary
+from services.training.model import Floats, History
+
+BATCH: Final = 256  # histories that are encoded at once. Larger: more memory; smaller: slower
+
+_Scores: TypeAlias = Callable[[Sequence[History]], Floats]
+"""The scores of all items, (len(histories), num_items)."""
+
+
+class Served:
+    """Scores by the tables and the graph alone, on the CPU. No history may be empty."""
+
+    def __init__(self, folder: Path, kind: str, dim: int, vocabulary: Vocabulary) -> None:
+        """Reads the files but the manifest, no sum compared; raises BundleBroken."""
+        scoring = scoring_of(kind)
+        try:
+            self.tables: Tables = load_file(folder / TABLES)
+        except (OSError, SafetensorError) as error:
+            raise BundleBroken(f"{TABLES} in {folder} cannot be read: {error}") from error
+        check_tables(self.tables, scoring, TableSizes(len(vocabulary.item_ids), dim, len(vocabulary.event_type_labels)))
+        self.score: _Scores = _SCORES[scoring](folder, self.tables)
+
+    @property
+    def popularity(self) -> Floats:
+        """(num_items,), what a user without history gets."""
+        popularity: Floats = self.tables["popularity"]
+        return popularity
+
+    @property
+    def item_vectors(self) -> Floats:
+        """(num_items, dim); without a dimension for a kind that has none."""
+        return self.tables.get("item_vectors", np.empty((len(self.popularity), 0), np.float32))
+
+
+def _encoded(folder: Path, tables: Tables) -> _Scores:
+    try:
+        session = onnxruntime.InferenceSession(folder / ENCODER, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no root of their own
+        raise BundleBroken(f"ONNX Runtime cannot load {ENCODER} in {folder}: {error}") from error
+
+    def scores(histories: Sequence[History]) -> Floats:
+        users = np.empty((len(histories), tables["item_vectors"].shape[1]), np.float32)
+        for places in _of_like_length(histories):
+            alike = [histories[place] for place in places]
+            feeds = {
+                "items": np.stack([each.items for each in alike]),  # (batch, length), and so the others
+                "event_types": np.stack([each.types for each in alike]),
+                "gaps": np.stack([each.gaps for each in alike]),
+            }
+            try:
+                users[places] = session.run(["user_vectors"], feeds)[0]
+            except Exception as error:
+                raise BundleBroken(
+                    f"the encoder failed on histories of length {len(alike[0].items)}: {error}"
+                ) from error
+        found: Floats = users @ tables["item_vectors"].T
+        return found
+
+    return scores
+
+
+def _of_like_length(histories: Sequence[History]) -> Iterator[list[int]]:
+    """The places of at most BATCH histories at a time, all of one length: the graph knows no padding."""
+    lengths = np.array([len(history.items) for history in histories])
+    for length in np.unique(lengths):
+        places = np.flatnonzero(lengths == length).tolist()
+        yield from (places[first : first + BATCH] for first in range(0, len(places), BATCH))
+
+
+def _folded_in(_: Path, tables: Tables) -> _Scores:
+    fold_in = FoldIn.of(tables)
+
+    def scores(histories: Sequence[History]) -> Floats:
+        found: Floats = np.stack([fold_in.encode(history) for history in histories]) @ tables["item_vectors"].T
+        return found
+
+    return scores
+
+
+def _by_neighbours(_: Path, tables: Tables) -> _Scores:
+    neighbours = Neighbours.of(tables)
+    return lambda histories: np.stack([neighbours.scores(history) for history in histories])
+
+
+def _popular(_: Path, tables: Tables) -> _Scores:
+    return lambda histories: np.broadcast_to(tables["popularity"], (len(histories), len(tables["popularity"])))
+
+
+_SCORES: Final[Mapping[Scoring, Callable[[Path, Tables], _Scores]]] = {
+    Scoring.POPULAR: _popular,
+    Scoring.ENCODED: _encoded,
+    Scoring.FOLDED_IN: _folded_in,
+    Scoring.NEIGHBOURS: _by_neighbours,
+}
