@@ -11,6 +11,8 @@ from services.domain.ids import EventId
 from services.domain.interactions import Interaction
 from services.domain.streams import LogBatch, Partition, Progress
 
+STREAMED_ROWS = 50_000
+
 
 def each_source(batch: LogBatch) -> Sequence[tuple[Partition, int]]:
     """Of each interaction; empty when they came from elsewhere."""
@@ -82,6 +84,15 @@ class FakeEventLog:
     def scan(self, version: int, selection: Selection = EVERYTHING) -> Iterator[LoggedEvents]:
         ordered = sorted(self._selected(version, selection), key=lambda row: (row.event_time_us, row.event_id))
         yield LoggedEvents(ordered, [self._sources.get(row.event_id) for row in ordered])
+
+    def stream(self, version: int, selection: Selection = EVERYTHING) -> Iterator[EventColumns]:
+        rows = tuple(self._selected(version, selection))
+        for start in range(0, len(rows), STREAMED_ROWS):
+            yield columns_of(rows[start : start + STREAMED_ROWS])
+
+    def newest_time_us(self, version: int, until_us: int | None = None) -> int | None:
+        times_us = (row.event_time_us for row in self._selected(version, Selection(until_us=until_us)))
+        return max(times_us, default=None)
 
     def _selected(self, version: int, selection: Selection) -> Iterator[Interaction]:
         if version >= len(self._versions):

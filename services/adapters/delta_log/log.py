@@ -21,6 +21,7 @@ from services.adapters.delta_log.ids import ID_COLUMNS, files_added, newest_ids
 from services.adapters.delta_log.interactions import BATCH_ROWS, to_logged_events
 from services.adapters.delta_log.reading import scan
 from services.adapters.delta_log.rows import SCHEMA, to_arrow
+from services.adapters.delta_log.streaming import newest_time_us, stream
 from services.domain.errors import EventLogConflict, EventLogDown, EventLogMoved
 from services.domain.event_columns import EventColumns
 from services.domain.event_selection import EVERYTHING, LoggedEvents, Selection
@@ -161,6 +162,13 @@ class DeltaEventLog:
         for batch in scan(self._folder, version, selection):
             for start in range(0, len(batch), BATCH_ROWS):
                 yield to_logged_events(batch.slice(start, BATCH_ROWS))
+
+    def stream(self, version: int, selection: Selection = EVERYTHING) -> Iterator[EventColumns]:
+        for batch in stream(self._folder, version, selection, COLUMNS_READ):
+            yield to_columns([batch])
+
+    def newest_time_us(self, version: int, until_us: int | None = None) -> int | None:
+        return newest_time_us(self._folder, version, until_us)
 
     def _create(self) -> DeltaTable:
         try:

@@ -129,7 +129,7 @@ def time_between(since_us: int | None, until_us: int | None) -> pc.Expression:
 def _batches(
     dataset: ds.Dataset, sizes: Mapping[str, _Size], selection: Selection, schema: pa.Schema, bound: _Size
 ) -> Iterator[pa.RecordBatch]:
-    wanted = _condition(selection)
+    wanted = condition(selection)
     read = list(dict.fromkeys((*ORDER, *schema.names)))
     for part, within in _parts(dataset, sizes, selection, bound):
         try:
@@ -162,19 +162,19 @@ def _parts(
     together: list[ds.Fragment] = []
     held = _NOTHING
     for day, fragments in fragments_by_day(dataset).items():
-        if not _touches(day, selection):
+        if not touches(day, selection):
             continue
         size = reduce(_Size.and_also, (sizes[fragment.path] for fragment in fragments), _NOTHING)
         if together and held.and_also(size).exceeds(bound):
-            yield _dataset(dataset, together), pc.scalar(True)
+            yield dataset_of(dataset, together), pc.scalar(True)
             together, held = [], _NOTHING
         if size.exceeds(bound):
-            large, num_rows = _dataset(dataset, fragments), size.rows_within(bound)
+            large, num_rows = dataset_of(dataset, fragments), size.rows_within(bound)
             yield from ((large, within) for within in _slices(large, day * DAY_US, (day + 1) * DAY_US, num_rows))
         else:
             together, held = together + fragments, held.and_also(size)
     if together:
-        yield _dataset(dataset, together), pc.scalar(True)
+        yield dataset_of(dataset, together), pc.scalar(True)
 
 
 def _slices(dataset: ds.Dataset, since_us: int, until_us: int, sort_rows: int) -> Iterator[pc.Expression]:
@@ -188,21 +188,24 @@ def _slices(dataset: ds.Dataset, since_us: int, until_us: int, sort_rows: int) -
     yield from _slices(dataset, middle_us, until_us, sort_rows)
 
 
-def _dataset(whole: ds.Dataset, fragments: list[ds.Fragment]) -> ds.Dataset:
+def dataset_of(whole: ds.Dataset, fragments: list[ds.Fragment]) -> ds.Dataset:
+    """These files of the whole alone."""
     return ds.FileSystemDataset(fragments, whole.schema, whole.format, whole.filesystem)
 
 
-def _touches(day: int, selection: Selection) -> bool:
+def touches(day: int, selection: Selection) -> bool:
+    """Whether a date, as days since the epoch, may hold selected events."""
     since_us, until_us = selection.since_us, selection.until_us
     return (since_us is None or since_us < (day + 1) * DAY_US) and (until_us is None or until_us > day * DAY_US)
 
 
-def _condition(selection: Selection) -> pc.Expression:
-    condition = time_between(selection.since_us, selection.until_us)
+def condition(selection: Selection) -> pc.Expression:
+    """The selection as a filter on rows."""
+    wanted = time_between(selection.since_us, selection.until_us)
     for column, words in (("event_type", selection.event_types), ("user_id", selection.user_ids)):
         if words is not None:
-            condition &= pc.field(column).isin(pa.array(sorted(words), pa.string()))
-    return condition
+            wanted &= pc.field(column).isin(pa.array(sorted(words), pa.string()))
+    return wanted
 
 
 def _sizes(table: DeltaTable) -> dict[str, _Size]:
