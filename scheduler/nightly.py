@@ -17,6 +17,7 @@ from services.domain.runs import Run, RunBook, RunState
 from services.patience import Patience
 from services.registry.gate import GateRules
 from services.registry.promotion import gate_and_promote
+from services.registry.rollout import Rollout
 
 KIND: Final = "night"
 ACTOR: Final = "scheduler"
@@ -67,6 +68,8 @@ class Night:
     clock: Clock
     stopping: Callable[[], bool]
     pause: Callable[[float], bool]
+    rollout: Rollout | None = None
+    """How the workers get ready for a promotion; None: each loads when it sees the change."""
     _busy: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def run(self, trigger: str) -> None:
@@ -132,7 +135,7 @@ class Night:
             # The lease first, each time: it has run out in an outage, and lives again unless somebody took over.
             if not lease.renew():
                 return None
-            return gate_and_promote(self.registry, self.notice, version, self.rules, ACTOR)
+            return gate_and_promote(self.registry, self.notice, version, self.rules, ACTOR, rollout=self.rollout)
 
         return self._patience.outlast(once)
 

@@ -17,7 +17,7 @@ from services.adapters.sql.run_book import SqlRunBook
 from services.domain.clock import SystemClock
 from services.domain.runs import RunBook
 from services.housekeeping import wiring as housekeeping
-from services.registry.wiring import gate_rules, open_notice, open_registry
+from services.registry.wiring import gate_rules, open_notice, open_registry, open_rollout
 from services.settings import Settings
 
 TRAINING: Final = (sys.executable, "-m", "services.training", "--trigger", "nightly")
@@ -52,6 +52,7 @@ def scheduler_process(
         clock=clock,
         stopping=stopping.is_set,
         pause=stopping.wait,
+        rollout=open_rollout(settings, stopping.wait),
     )
     job.install(night.run, housekeeping.build(settings, stopping.is_set).run)
     with timetable.opened(engine, settings.schedule) as table:

@@ -76,6 +76,8 @@ def promote_model(
 
     Example: nightjar models promote VERSION --dry-run
     """
+    from services.registry.wiring import open_rollout
+
     settings = _settings()
     registry, notice = _opened(settings)
     before = registry.live()
@@ -84,7 +86,7 @@ def promote_model(
         if before is None or before.version != version:
             needs_override(model, override_reason)
         return _report(settings, before, model.version, as_json=as_json)
-    after = promote(registry, notice, ModelVersion(version), _actor(), override_reason)
+    after = promote(registry, notice, ModelVersion(version), _actor(), override_reason, rollout=open_rollout(settings))
     return _report(settings, before, after.version, after, as_json=as_json)
 
 
@@ -98,12 +100,14 @@ def roll_back(
 
     Example: nightjar models rollback --dry-run
     """
+    from services.registry.wiring import open_rollout
+
     settings = _settings()
     registry, notice = _opened(settings)
     before = registry.live()
     if dry_run:
         return _report(settings, before, rollback_target(registry).version, as_json=as_json)
-    after = rollback(registry, notice, _actor(), reason)
+    after = rollback(registry, notice, _actor(), reason, rollout=open_rollout(settings))
     return _report(settings, before, after.version, after, as_json=as_json)
 
 

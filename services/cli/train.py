@@ -18,7 +18,7 @@ from services.cli.model_kinds import KindOption
 from services.cli.training_run import STAGES, TRAINING, TrainingOutcome, TrainingProgress, run_training
 from services.domain.models import Verdict
 from services.registry.promotion import gate_and_promote
-from services.registry.wiring import gate_rules, open_notice, open_registry
+from services.registry.wiring import gate_rules, open_notice, open_registry, open_rollout
 from services.settings import Settings, load
 
 
@@ -66,7 +66,12 @@ def train(
     if goes_to_the_gate(promote, as_of):
         registry, notice = open_registry(settings), open_notice(settings)
         verdict = gate_and_promote(
-            registry, notice, outcome.version, gate_rules(settings), f"train by uid {os.getuid()}"
+            registry,
+            notice,
+            outcome.version,
+            gate_rules(settings),
+            f"train by uid {os.getuid()}",
+            rollout=open_rollout(settings),
         )
     if as_json:
         typer.echo(json.dumps(_document(outcome, verdict)))

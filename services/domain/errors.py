@@ -18,6 +18,8 @@ class Reason(StrEnum):
     UNKNOWN_VERSION = "UNKNOWN_VERSION"
     NOTHING_TO_ROLL_BACK = "NOTHING_TO_ROLL_BACK"
     GATE_NOT_PASSED = "GATE_NOT_PASSED"
+    WORKERS_NOT_READY = "WORKERS_NOT_READY"
+    SWAP_UNDER_WAY = "SWAP_UNDER_WAY"
     BUNDLE_BROKEN = "BUNDLE_BROKEN"
     FEATURE_STORE_DOWN = "FEATURE_STORE_DOWN"
     CATALOG_DOWN = "CATALOG_DOWN"
@@ -104,6 +106,18 @@ class GateNotPassed(NightjarError):
     """Promotion of a version without a passing verdict, and without an override reason."""
 
     reason = Reason.GATE_NOT_PASSED
+
+
+class WorkersNotReady(NightjarError):
+    """Too few serving workers could get a version ready; nothing changed. The message says which said what."""
+
+    reason = Reason.WORKERS_NOT_READY
+
+
+class SwapUnderWay(NightjarError):
+    """Another version is being prepared, or a rollback took the place of this preparation; nothing changed."""
+
+    reason = Reason.SWAP_UNDER_WAY
 
 
 class BundleBroken(NightjarError):

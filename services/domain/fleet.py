@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Final
 
 from services.domain.ids import ModelVersion
@@ -57,3 +58,8 @@ class Preparation:
     def is_over(self, now: datetime) -> bool:
         """Whether whoever opened it must be gone, since they would have closed it long before."""
         return now > self.deadline + GRACE
+
+
+def is_enough(num_ready: int, num_workers: int, min_ready: float) -> bool:
+    """Whether so many ready workers can serve for all. min_ready: their share, above 0 up to 1; at least one."""
+    return num_ready >= max(1, ceil(min_ready * num_workers - 1e-9))  # a share such as 0.1 is not exact

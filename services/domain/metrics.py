@@ -24,6 +24,9 @@ REQUESTS = Metric("nightjar_requests_total", Kind.COUNTER, "gRPC calls answered"
 REQUEST_SECONDS = Metric("nightjar_request_seconds", Kind.HISTOGRAM, "time to answer a gRPC call", ("method",))
 CACHE_LOOKUPS = Metric("nightjar_cache_lookups_total", Kind.COUNTER, "result cache look-ups", ("outcome",))
 MODEL_SWAPS = Metric("nightjar_model_swaps_total", Kind.COUNTER, "model swaps tried by a worker", ("outcome",))
+MODEL_PREPARATIONS = Metric(
+    "nightjar_model_preparations_total", Kind.COUNTER, "models that a worker was asked to get ready", ("outcome",)
+)
 MODEL_GENERATION = Metric("nightjar_model_generation", Kind.GAUGE, "the generation this worker serves")
 PUBLISHED_EVENTS = Metric("nightjar_published_events_total", Kind.COUNTER, "events that came over gRPC", ("status",))
 
@@ -33,5 +36,6 @@ CATALOGUE = (
     PUBLISHED_EVENTS,
     CACHE_LOOKUPS,
     MODEL_SWAPS,
+    MODEL_PREPARATIONS,
     MODEL_GENERATION,
 )

@@ -7,15 +7,25 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from services.domain.ids import ModelVersion
-from services.domain.models import Assignment
-from services.domain.ports import ModelRegistry
 from services.inference.remembered import exclusively, replace_file
 
 log = structlog.get_logger(__name__)
+
+
+class BundleAddress(Protocol):
+    """Where the bundle of a version lies; a registered model is one, too."""
+
+    @property
+    def version(self) -> ModelVersion: ...
+    @property
+    def location(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +39,9 @@ class LiveBundle:
     digest: str
     """SHA-256 of the manifest, hexadecimal, as registered."""
 
-
-def locate(registry: ModelRegistry, assignment: Assignment) -> LiveBundle:
-    """The bundle of an assignment; blocks. Raises UnknownVersion and CatalogDown."""
-    registered = registry.get(assignment.version)
-    return LiveBundle(
-        assignment.generation, assignment.change_time, registered.version, registered.location, registered.digest
-    )
+    @classmethod
+    def of(cls, address: BundleAddress, generation: int, change_time: datetime) -> "LiveBundle":
+        return cls(generation, change_time, address.version, address.location, address.digest)
 
 
 class LiveBundleFile:

@@ -1,44 +1,67 @@
-"""The model slot: the one reference behind which the live model changes (law 3)."""
+"""The model slot: the one reference behind which the live model changes (law 3), and what else could serve at once."""
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from services.domain.bundles import MANIFEST, sha256_of
 from services.domain.errors import BundleBroken, ModelNotReady
 from services.domain.ids import ModelVersion
-from services.domain.ports import BundleStore
-from services.inference.live_bundle import LiveBundle
+from services.domain.models import Assignment
+from services.domain.ports import BundleStore, Clock
+from services.inference.live_bundle import BundleAddress, LiveBundle
 from services.inference.serving_model import ServingModel, load_serving_model
 
 
 @dataclass(frozen=True, slots=True)
-class LiveModel:
-    """A model and the generation of the assignment that made it live."""
+class HeldModel:
+    """A loaded model, where it came from, and until when it stays though it does not serve."""
 
     model: ServingModel
-    generation: int
+    address: BundleAddress
+    until_time: datetime
 
 
 class ModelSlot:
-    """Holds the live model. A swap is one assignment; the old model is freed by the last request that uses it.
+    """Holds the live model, the one before it for a while, and one that was loaded to serve next: three at most.
 
+    A swap is one assignment, of a model that is loaded. What the slot lets go of is freed by the last request on it.
     load: gives the model of a bundle, verified and warmed up; blocks, so it runs in a thread.
+    before_flip: given a model that is about to serve, in a thread.
     """
 
-    def __init__(self, load: Callable[[LiveBundle], ServingModel]) -> None:
+    def __init__(
+        self,
+        load: Callable[[BundleAddress], ServingModel],
+        clock: Clock,
+        rollback_window: timedelta,
+        before_flip: Callable[[ServingModel], object] = lambda _: None,
+    ) -> None:
         self._load = load
-        self._live: LiveModel | None = None
+        self._clock = clock
+        self._rollback_window = rollback_window
+        self._before_flip = before_flip
+        self._generation = 0
+        self._live: HeldModel | None = None
+        self._before: HeldModel | None = None
+        self._next: HeldModel | None = None
+        self._loads: dict[ModelVersion, asyncio.Task[ServingModel]] = {}
 
     @property
     def generation(self) -> int:
         """The generation that serves; 0 before the first model."""
-        return 0 if self._live is None else self._live.generation
+        return self._generation
 
     @property
     def version(self) -> ModelVersion | None:
         """The version that serves; None before the first model."""
         return None if self._live is None else self._live.model.version
+
+    @property
+    def held(self) -> tuple[ModelVersion, ...]:
+        """The versions that can serve without a load, ascending."""
+        return tuple(sorted(each.model.version for each in self._all()))
 
     def model(self) -> ServingModel:
         """The model to answer a request with, taken once at its start; raises ModelNotReady before the first."""
@@ -46,17 +69,80 @@ class ModelSlot:
             raise ModelNotReady("No model is loaded yet; train and promote one, or try again in a few seconds.")
         return self._live.model
 
+    async def hold(self, bundle: BundleAddress, until_time: datetime) -> HeldModel:
+        """Makes a version ready to serve until then, beside the one that does; instead of another that was next.
+
+        Whoever asks for a version that is being loaded waits for that load. Whatever `load` raises changes nothing.
+        """
+        held = self._find(bundle.version)
+        if held is None:
+            model = await self._loaded(bundle)
+            held = self._find(bundle.version)  # somebody else may have waited for the same load
+            if held is None:
+                self._next = held = HeldModel(model, bundle, until_time)
+        if held is self._next:
+            self._next = held = _kept_until(held, until_time)
+        elif held is self._before:
+            self._before = held = _kept_until(held, until_time)
+        return held
+
+    async def flip(self, assignment: Assignment) -> LiveBundle | None:
+        """Makes an assignment's version serve, without a load; None, and nothing changed, when it is not held."""
+        held = self._find(assignment.version)
+        if held is None:
+            return None
+        await self._serve(held, assignment.generation)
+        return LiveBundle.of(held.address, assignment.generation, assignment.change_time)
+
     async def swap_to(self, bundle: LiveBundle) -> None:
-        """Makes the bundle's version serve. Whatever `load` raises leaves the present model serving."""
-        live = self._live
-        if live is not None and live.model.version == bundle.version:
-            model = live.model  # promoted anew: what is loaded is what is asked for
-        else:
-            model = await asyncio.to_thread(self._load, bundle)
-        self._live = LiveModel(model, bundle.generation)
+        """Makes the bundle's version serve, loaded first where it must be. What is raised leaves the present model."""
+        await self._serve(await self.hold(bundle, self._clock.now()), bundle.generation)
+
+    def let_go(self) -> None:
+        """Lets go of what need not be held any longer."""
+        now = self._clock.now()
+        if self._before is not None and now >= self._before.until_time:
+            self._before = None
+        if self._next is not None and now >= self._next.until_time:
+            self._next = None
+
+    async def _serve(self, held: HeldModel, generation: int) -> None:
+        if self._live is None or held.model is not self._live.model:
+            await asyncio.to_thread(self._before_flip, held.model)
+            self._take(held)
+        self._generation = generation
+
+    def _take(self, held: HeldModel) -> None:
+        old, self._live = self._live, held  # from here on requests begin on another model
+        if self._next is not None and self._next.model is held.model:
+            self._next = None
+        self._before = None if old is None else replace(old, until_time=self._clock.now() + self._rollback_window)
+        self.let_go()
+
+    async def _loaded(self, bundle: BundleAddress) -> ServingModel:
+        task = self._loads.get(bundle.version)
+        if task is None:
+            task = self._loads[bundle.version] = asyncio.create_task(asyncio.to_thread(self._load, bundle))
+            task.add_done_callback(lambda done: self._load_ended(bundle.version, done))
+        return await asyncio.shield(task)
+
+    def _load_ended(self, version: ModelVersion, task: asyncio.Task[ServingModel]) -> None:
+        del self._loads[version]
+        if not task.cancelled():
+            task.exception()  # whoever waited has it, or went away
+
+    def _find(self, version: ModelVersion) -> HeldModel | None:
+        return next((each for each in self._all() if each.model.version == version), None)
+
+    def _all(self) -> list[HeldModel]:
+        return [each for each in (self._live, self._before, self._next) if each is not None]
 
 
-def load_bundle(bundles: BundleStore, bundle: LiveBundle) -> ServingModel:
+def _kept_until(held: HeldModel, until_time: datetime) -> HeldModel:
+    return replace(held, until_time=max(held.until_time, until_time))
+
+
+def load_bundle(bundles: BundleStore, bundle: BundleAddress) -> ServingModel:
     """Fetches, verifies and warms up a bundle; blocks. Raises BundleBroken, also when it is not the registered one."""
     folder = bundles.fetch(bundle.location)  # compares every file with its sum
     if sha256_of(folder / MANIFEST) != bundle.digest:

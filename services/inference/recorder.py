@@ -5,10 +5,11 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-from services.domain.metrics import CACHE_LOOKUPS, MODEL_GENERATION, MODEL_SWAPS
+from services.domain.metrics import CACHE_LOOKUPS, MODEL_GENERATION, MODEL_PREPARATIONS, MODEL_SWAPS
 from services.rpc.recorder import CallRecorder
 
 _CACHE_OUTCOMES: Final[Mapping[bool, str]] = {True: "hit", False: "miss"}
+_PREPARATION_OUTCOMES: Final[Mapping[bool, str]] = {True: "ready", False: "failed"}
 _SWAP_OUTCOMES: Final[Mapping[bool, str]] = {True: "swapped", False: "failed"}
 
 
@@ -20,6 +21,9 @@ class Recorder(CallRecorder):
         on = self.registry
         self._lookups = Counter(CACHE_LOOKUPS.name, CACHE_LOOKUPS.meaning, CACHE_LOOKUPS.labels, registry=on)
         self._swaps = Counter(MODEL_SWAPS.name, MODEL_SWAPS.meaning, MODEL_SWAPS.labels, registry=on)
+        self._preparations = Counter(
+            MODEL_PREPARATIONS.name, MODEL_PREPARATIONS.meaning, MODEL_PREPARATIONS.labels, registry=on
+        )
         self._generation = Gauge(MODEL_GENERATION.name, MODEL_GENERATION.meaning, registry=on)
 
     def cache_lookup(self, *, hit: bool) -> None:
@@ -27,6 +31,9 @@ class Recorder(CallRecorder):
 
     def model_swap(self, *, succeeded: bool) -> None:
         self._swaps.labels(_SWAP_OUTCOMES[succeeded]).inc()
+
+    def model_preparation(self, *, succeeded: bool) -> None:
+        self._preparations.labels(_PREPARATION_OUTCOMES[succeeded]).inc()
 
     def model_generation(self, generation: int) -> None:
         self._generation.set(generation)

@@ -1,8 +1,13 @@
 """Puts one serving worker together: settings in, parts out. The only module of serving that sees adapters."""
 
+import os
+import socket
+import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Final
+from uuid import uuid4
 
 from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.redis_store import (
@@ -10,9 +15,12 @@ from services.adapters.redis_store import (
     RedisHistoryReader,
     RedisLiveModelNotice,
     RedisLiveModelNotices,
+    RedisPreparationNotice,
+    RedisPreparationNotices,
     RedisResultCache,
 )
 from services.adapters.sql.engine import connect
+from services.adapters.sql.fleet import SqlFleet
 from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.adapters.sql.model_registry import SqlModelRegistry
 from services.domain.clock import SystemClock
@@ -22,16 +30,20 @@ from services.inference.availability_file import AvailabilityFile
 from services.inference.availability_follower import AvailabilityFollower
 from services.inference.background import BackgroundTasks
 from services.inference.catalog_follower import CatalogFollower
+from services.inference.fleet_member import FleetMember, Identity
 from services.inference.follower import Follower
-from services.inference.live_bundle import LiveBundle, LiveBundleFile
+from services.inference.live_bundle import BundleAddress, LiveBundleFile
 from services.inference.model_slot import ModelSlot, load_bundle
+from services.inference.recent_histories import RecentHistories, replay
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
 from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.inference.rpc.server import Health
 from services.inference.serving_model import ServingModel
+from services.inference.standing import Standing
 from services.registry import promotion
+from services.registry.rollout import Rollout
 from services.settings import Settings
 
 MAX_CACHE_WRITES: Final = 256  # at once; larger: memory while Redis is slow; smaller: bursts go uncached
@@ -48,15 +60,29 @@ class Parts:
     followers: tuple[CatalogFollower, ...]
     recorder: Recorder
     background: BackgroundTasks
-    connections: tuple[RedisHistoryReader | RedisResultCache | RedisLiveModelNotices | RedisAvailabilityNotices, ...]
-    notice: RedisLiveModelNotice
+    connections: tuple[
+        RedisHistoryReader
+        | RedisResultCache
+        | RedisLiveModelNotices
+        | RedisPreparationNotices
+        | RedisAvailabilityNotices,
+        ...,
+    ]
+    notices: tuple[RedisLiveModelNotice | RedisPreparationNotice, ...]
+    member: FleetMember
+    stopping: threading.Event
+    """Set when changes of the live model that wait for workers must be given up."""
 
     async def close(self) -> None:
-        """Finishes what runs beside the requests, then closes every connection."""
+        """Leaves the fleet, finishes what runs beside the requests, then closes every connection."""
+        self.stopping.set()
+        self.models.close()
+        await self.member.leave()
         await self.background.drain(DRAIN_WRITES_S)
         for connection in self.connections:
             await connection.aclose()
-        self.notice.close()
+        for notice in self.notices:
+            notice.close()
 
 
 def build(settings: Settings) -> Parts:
@@ -66,39 +92,58 @@ def build(settings: Settings) -> Parts:
     database without them counts as one without a live model.
     """
     url, timeout_s = redis_url(settings), settings.redis.timeout_s
-    histories = RedisHistoryReader(url, timeout_s)
     cache = RedisResultCache(url, timeout_s, settings.redis.cache_ttl_s)
     notices, notice = RedisLiveModelNotices(url), RedisLiveModelNotice(url, timeout_s)
+    preparations, preparation = RedisPreparationNotices(url), RedisPreparationNotice(url, timeout_s)
     availability_notices = RedisAvailabilityNotices(url)
-    engine, clock = connect(settings.database_url), SystemClock()
-    registry = SqlModelRegistry(engine, clock)
+    engine, clock, stopping = connect(settings.database_url), SystemClock(), threading.Event()
+    registry, fleet = SqlModelRegistry(engine, clock), SqlFleet(engine, clock)
     recorder, background, health = Recorder(), BackgroundTasks(MAX_CACHE_WRITES), Health()
     availability, availability_file = AvailabilitySlot(clock), AvailabilityFile(settings.availability_file)
-    slot = ModelSlot(partial(_load, FolderBundleStore(settings.bundle_folder), availability))
-    remembered = LiveBundleFile(settings.live_bundle_file)
+    reader = RedisHistoryReader(url, timeout_s)
+    histories = RecentHistories(reader, clock)
+    slot = ModelSlot(
+        partial(_load, FolderBundleStore(settings.bundle_folder), histories),
+        clock,
+        timedelta(seconds=settings.swap.rollback_window_s),
+        availability.prepare,  # no request may wait for what is unavailable to be worked out
+    )
+    identity, swap = _identity(), settings.swap
+    timeout = timedelta(seconds=swap.prepare_timeout_s)
+    rollout = Rollout(fleet, preparation, clock, stopping.wait, timeout, swap.min_ready)
+    standing = Standing(fleet, identity.worker_id, clock, swap.min_ready, health.tell)
+    member = FleetMember(identity, slot, registry, fleet, preparations, clock, histories, recorder)
     return Parts(
         recommender=RecommenderServicer(Recommender(slot.model, availability, histories, cache, background, recorder)),
         models=ModelServicer(
             registry,
-            promote=partial(promotion.promote, registry, notice),
-            rollback=partial(promotion.rollback, registry, notice),
+            promote=partial(promotion.promote, registry, notice, rollout=rollout),
+            rollback=partial(promotion.rollback, registry, notice, rollout=rollout),
         ),
         health=health,
         followers=(
-            Follower(slot, registry, notices, clock, recorder, remembered, health.model_loaded),
+            Follower(slot, registry, notices, clock, recorder, LiveBundleFile(settings.live_bundle_file), standing),
+            member,
             AvailabilityFollower(
                 availability, SqlItemCatalog(engine), availability_notices, clock, availability_file, slot.model
             ),
         ),
         recorder=recorder,
         background=background,
-        connections=(histories, cache, notices, availability_notices),
-        notice=notice,
+        connections=(reader, cache, notices, preparations, availability_notices),
+        notices=(notice, preparation),
+        member=member,
+        stopping=stopping,
     )
 
 
-def _load(bundles: FolderBundleStore, availability: AvailabilitySlot, bundle: LiveBundle) -> ServingModel:
-    """Before the swap, since no request may wait for it: the model, and which of its items are unavailable."""
+def _identity() -> Identity:
+    """The supervisor is the replica; of two on one host, each has a process id of its own."""
+    return Identity(uuid4().hex, f"{socket.gethostname()}/{os.getppid()}", os.getpid())
+
+
+def _load(bundles: FolderBundleStore, recent: RecentHistories, bundle: BundleAddress) -> ServingModel:
+    """The model, tried on what users asked for a moment ago."""
     model = load_bundle(bundles, bundle)
-    availability.prepare(model)
+    replay(model, recent.histories())
     return model

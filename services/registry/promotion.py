@@ -1,5 +1,10 @@
-"""Promotion and rollback: the only ways the live model changes. Every change is one line of the audit log."""
+"""Promotion and rollback: the only ways the live model changes. Every change is one line of the audit log.
 
+Each has two phases: the workers get the version ready (`rollout`), then the assignment is written and all follow it at
+once. Without a rollout there is the second alone, and each worker loads when it sees the change.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import structlog
@@ -10,6 +15,7 @@ from services.domain.models import Assignment, Model, Verdict
 from services.domain.ports import ModelRegistry, Notice
 from services.registry.gate import GateRules, judge
 from services.registry.history import rollback_target
+from services.registry.rollout import Rollout
 
 ATTEMPTS: Final = 5  # races lost in a row that are still chance; more means that two programs fight
 MAX_REASON_BYTES: Final = 1_024  # a sentence, not a document: people read the audit log
@@ -18,12 +24,19 @@ log = structlog.get_logger(__name__)
 
 
 def promote(
-    registry: ModelRegistry, notice: Notice, version: ModelVersion, actor: str, override_reason: str = ""
+    registry: ModelRegistry,
+    notice: Notice,
+    version: ModelVersion,
+    actor: str,
+    override_reason: str = "",
+    *,
+    rollout: Rollout | None = None,
 ) -> Assignment:
-    """Makes a version live and records who did; the version that is live already is returned as it is.
+    """Makes a version live and records who did; the version that is live already is returned as it is. Blocks.
 
     Raises UnknownVersion; GateNotPassed when the gate did not pass it and there is no override reason; InvalidRequest
-    for a bad actor or reason; CatalogDown also when others keep changing the live model meanwhile.
+    for a bad actor or reason; WorkersNotReady and SwapUnderWay; CatalogDown also when others keep changing the live
+    model meanwhile.
     """
     _check_actor(actor)
     reason = _checked_reason("override_reason", override_reason)
@@ -32,25 +45,30 @@ def promote(
         live = registry.live()
         if live is not None and live.version == version:
             return live
-        assigned = registry.assign(
-            version,
-            actor=actor,
-            reason=reason or "passed the gate",
-            override=needs_override(model, reason),
-            expected_generation=0 if live is None else live.generation,
-        )
-        if assigned is not None:
-            _announce(notice, assigned)
-            return assigned
+        override = needs_override(model, reason)
+        generation = 0 if live is None else live.generation
+        with _prepared(rollout, version, generation):
+            assigned = registry.assign(
+                version,
+                actor=actor,
+                reason=reason or "passed the gate",
+                override=override,
+                expected_generation=generation,
+            )
+            if assigned is not None:
+                _announce(notice, assigned)
+                return assigned
     raise _contended()
 
 
-def rollback(registry: ModelRegistry, notice: Notice, actor: str, reason: str = "") -> Assignment:
-    """Makes the version live that served before the present one (`rollback_target`) and records who did.
+def rollback(
+    registry: ModelRegistry, notice: Notice, actor: str, reason: str = "", *, rollout: Rollout | None = None
+) -> Assignment:
+    """Makes the version live that served before the present one (`rollback_target`) and records who did. Blocks.
 
     When somebody else's change comes first, so that the present version is no longer live, their change is returned:
-    what was to be taken back is gone, and nobody asked to take back theirs. Raises NothingToRollBack, InvalidRequest,
-    and CatalogDown like `promote`.
+    what was to be taken back is gone, and nobody asked to take back theirs. A promotion that is being prepared gives
+    way to a rollback. Raises NothingToRollBack, InvalidRequest, and the errors of `promote`.
     """
     _check_actor(actor)
     reason = _checked_reason("reason", reason)
@@ -61,31 +79,39 @@ def rollback(registry: ModelRegistry, notice: Notice, actor: str, reason: str = 
             return live
         target = rollback_target(registry)
         unwanted = None if live is None else live.version
-        assigned = registry.assign(
-            target.version,
-            actor=actor,
-            reason=reason or f"rolled back from {unwanted}",
-            override=target.override,
-            expected_generation=0 if live is None else live.generation,
-            restores=target.generation,
-        )
-        if assigned is not None:
-            _announce(notice, assigned)
-            return assigned
+        generation = 0 if live is None else live.generation
+        with _prepared(rollout, target.version, generation, is_urgent=True):
+            assigned = registry.assign(
+                target.version,
+                actor=actor,
+                reason=reason or f"rolled back from {unwanted}",
+                override=target.override,
+                expected_generation=generation,
+                restores=target.generation,
+            )
+            if assigned is not None:
+                _announce(notice, assigned)
+                return assigned
     raise _contended()
 
 
 def gate_and_promote(
-    registry: ModelRegistry, notice: Notice, version: ModelVersion, rules: GateRules, actor: str
+    registry: ModelRegistry,
+    notice: Notice,
+    version: ModelVersion,
+    rules: GateRules,
+    actor: str,
+    *,
+    rollout: Rollout | None = None,
 ) -> Verdict:
-    """Judges a version by its metrics, stores the verdict, and makes it live when it passed."""
+    """Judges a version by its metrics, stores the verdict, and makes it live when it passed. Blocks; see `promote`."""
     verdict = judge(registry.get(version).metrics, rules)
     registry.judge(version, verdict)
     log.info(
         "model_judged", version=version, passed=verdict.passed, findings=[each.sentence for each in verdict.findings]
     )
     if verdict.passed:
-        promote(registry, notice, version, actor)
+        promote(registry, notice, version, actor, rollout=rollout)
     return verdict
 
 
@@ -101,6 +127,12 @@ def needs_override(model: Model, override_reason: str) -> bool:
     raise GateNotPassed(
         f"Version {model.version} may not serve: {found} An override reason makes it live all the same."
     )
+
+
+def _prepared(
+    rollout: Rollout | None, version: ModelVersion, generation: int, *, is_urgent: bool = False
+) -> AbstractContextManager[None]:
+    return nullcontext() if rollout is None else rollout.prepared(version, generation, is_urgent=is_urgent)
 
 
 def _check_actor(actor: str) -> None:

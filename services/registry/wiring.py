@@ -1,14 +1,20 @@
 """Opens the real registry, the gate's rules, and the way to tell serving of a change."""
 
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
 import structlog
 
-from services.adapters.redis_store import RedisLiveModelNotice
+from services.adapters.redis_store import RedisLiveModelNotice, RedisPreparationNotice
 from services.adapters.sql.engine import connect
+from services.adapters.sql.fleet import SqlFleet
 from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.model_registry import SqlModelRegistry
 from services.domain.clock import SystemClock
 from services.domain.ports import Notice
 from services.registry.gate import GateRules
+from services.registry.rollout import Rollout
 from services.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -38,3 +44,19 @@ def open_notice(settings: Settings) -> Notice:
     if settings.redis.url is None:
         return PollingOnly()
     return RedisLiveModelNotice(settings.redis.url.get_secret_value(), settings.redis.timeout_s)
+
+
+def never_stops(pause_s: float) -> bool:
+    """A pause for a command that ends by itself, or by Ctrl-C."""
+    time.sleep(pause_s)
+    return False
+
+
+def open_rollout(settings: Settings, pause: Callable[[float], bool] = never_stops) -> Rollout:
+    """How this process prepares swaps; its tables are those of `open_registry`. `pause`: see Rollout."""
+    notice: Notice = PollingOnly()
+    if settings.redis.url is not None:
+        notice = RedisPreparationNotice(settings.redis.url.get_secret_value(), settings.redis.timeout_s)
+    clock, swap = SystemClock(), settings.swap
+    fleet = SqlFleet(connect(settings.database_url), clock)
+    return Rollout(fleet, notice, clock, pause, timedelta(seconds=swap.prepare_timeout_s), swap.min_ready)

@@ -26,6 +26,8 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.UNKNOWN_VERSION: StatusCode.NOT_FOUND,
         Reason.NOTHING_TO_ROLL_BACK: StatusCode.FAILED_PRECONDITION,
         Reason.GATE_NOT_PASSED: StatusCode.FAILED_PRECONDITION,
+        Reason.WORKERS_NOT_READY: StatusCode.FAILED_PRECONDITION,
+        Reason.SWAP_UNDER_WAY: StatusCode.ABORTED,
         Reason.BUNDLE_BROKEN: StatusCode.DATA_LOSS,
         Reason.FEATURE_STORE_DOWN: StatusCode.UNAVAILABLE,
         Reason.CATALOG_DOWN: StatusCode.UNAVAILABLE,

@@ -11,7 +11,7 @@ from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
 from services.settings.log import LogSettings
 from services.settings.root import PREFIX, Settings, load
-from services.settings.serving import ServeSettings
+from services.settings.serving import ServeSettings, SwapSettings
 from services.settings.stores import DatabaseSettings, KafkaSettings, RedisSettings
 from services.settings.training import GateSettings, ScheduleSettings, TrainSettings
 
@@ -28,6 +28,7 @@ __all__ = [
     "ScheduleSettings",
     "ServeSettings",
     "Settings",
+    "SwapSettings",
     "TrainSettings",
     "load",
 ]

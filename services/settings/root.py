@@ -10,10 +10,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from services.domain.errors import InvalidRequest, InvalidSettings
 from services.domain.event_types import DEFAULT_EVENT_TYPES, EventTypes
 from services.settings import challengers
+from services.settings.checks import CheckSettings
 from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
 from services.settings.log import LogSettings
-from services.settings.serving import ServeSettings
+from services.settings.serving import ServeSettings, SwapSettings
 from services.settings.stores import DatabaseSettings, KafkaSettings, RedisSettings
 from services.settings.training import GateSettings, ScheduleSettings, TrainSettings
 
@@ -43,8 +44,10 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     gateway: GatewaySettings = GatewaySettings()
     serve: ServeSettings = ServeSettings()
+    swap: SwapSettings = SwapSettings()
     log: LogSettings = LogSettings()
     train: TrainSettings = TrainSettings()
+    checks: CheckSettings = CheckSettings()
     gate: GateSettings = GateSettings()
     schedule: ScheduleSettings = ScheduleSettings()
 

@@ -5,6 +5,24 @@ from pydantic import Field
 from services.settings.section import Section
 
 
+class SwapSettings(Section):
+    prepare_timeout_s: float = Field(default=60.0, gt=0, le=3_600)
+    """How long workers may take to load a version before it is swapped in, seconds.
+
+    Larger: a worker that hangs holds the swap up. Smaller: a large bundle on a slow disk is not ready in time.
+    """
+    min_ready: float = Field(default=0.5, gt=0, le=1)
+    """Share of the living workers that must be ready when the time is up; the rest follow when they are.
+
+    Larger: one sick worker keeps the old model everywhere. Smaller: few workers serve until the others are ready.
+    """
+    rollback_window_s: float = Field(default=43_200.0, ge=0, le=604_800)
+    """How long a worker keeps the model that served before, so that a rollback needs no load, seconds.
+
+    Larger: the memory of a second bundle for longer. Smaller: a rollback on the morning after has to load it.
+    """
+
+
 class ServeSettings(Section):
     host: str = "127.0.0.1"
     """Address the gRPC service listens on; 0.0.0.0 for all."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,9 +27,11 @@ from services.inference.recorder import Recorder
 from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.inference.rpc.server import Health, build_server
+from services.inference.standing import Standing
 from services.registry import promotion
 from tests.fakes import model_registry
 from tests.fakes.clock import FakeClock
+from tests.fakes.fleet import FakeFleet
 from tests.fakes.history_reader import FakeHistoryReader
 from tests.fakes.model_registry import PASSED, FakeModelRegistry
 from tests.fakes.result_cache import FakeResultCache
@@ -80,17 +83,19 @@ class ServingBench:
         self.cache = FakeResultCache()
         self.recorder = Recorder()
         self.health = Health()
-        self.slot = ModelSlot(partial(load_bundle, FolderPerVersion()))
+        clock = FakeClock()
+        self.fleet = FakeFleet(clock)
+        self.slot = ModelSlot(partial(load_bundle, FolderPerVersion()), clock, timedelta(0))
         self.follower = Follower(
             self.slot,
             self.registry,
             self.notices,
-            FakeClock(),
+            clock,
             self.recorder,
             LiveBundleFile(folder / "live-model.json"),
-            self.health.model_loaded,
+            Standing(self.fleet, "me", clock, 0.5, self.health.tell),
         )
-        self.availability = AvailabilitySlot(FakeClock())
+        self.availability = AvailabilitySlot(clock)
         self.availability.replace(EMPTY, None)
         self.background = BackgroundTasks(limit=64)
         self.recommender = Recommender(

@@ -10,6 +10,8 @@ from services.adapters.redis_store.notices import (
     RedisAvailabilityNotices,
     RedisLiveModelNotice,
     RedisLiveModelNotices,
+    RedisPreparationNotice,
+    RedisPreparationNotices,
 )
 
 __all__ = [
@@ -23,5 +25,7 @@ __all__ = [
     "RedisItemCounters",
     "RedisLiveModelNotice",
     "RedisLiveModelNotices",
+    "RedisPreparationNotice",
+    "RedisPreparationNotices",
     "RedisResultCache",
 ]

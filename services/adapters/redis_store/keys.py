@@ -23,6 +23,7 @@ from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import HistoryEntry
 
 LIVE_MODEL_CHANNEL: Final = "nj:live-model"
+PREPARATION_CHANNEL: Final = "nj:preparation"
 AVAILABILITY_CHANNEL: Final = "nj:availability"
 CACHE_PREFIX: Final = b"nj:cache:"
 SHARDS: Final = b"nj:ctr:shards"

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from services.adapters.redis_store.connecting import connect
-from services.adapters.redis_store.keys import AVAILABILITY_CHANNEL, LIVE_MODEL_CHANNEL
+from services.adapters.redis_store.keys import AVAILABILITY_CHANNEL, LIVE_MODEL_CHANNEL, PREPARATION_CHANNEL
 
 log = structlog.get_logger()
 
@@ -38,6 +38,10 @@ class _Notice:
 
 class RedisLiveModelNotice(_Notice):
     channel = LIVE_MODEL_CHANNEL
+
+
+class RedisPreparationNotice(_Notice):
+    channel = PREPARATION_CHANNEL
 
 
 class RedisAvailabilityNotice(_Notice):
@@ -86,6 +90,10 @@ class _Notices:
 
 class RedisLiveModelNotices(_Notices):
     channel = LIVE_MODEL_CHANNEL
+
+
+class RedisPreparationNotices(_Notices):
+    channel = PREPARATION_CHANNEL
 
 
 class RedisAvailabilityNotices(_Notices):

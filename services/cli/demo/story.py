@@ -24,7 +24,7 @@ from services.domain.errors import StartFailed, TrainingFailed
 from services.domain.ids import ModelVersion, UserId
 from services.domain.streams import Counts, Partition
 from services.registry.promotion import gate_and_promote
-from services.registry.wiring import gate_rules, open_notice, open_registry
+from services.registry.wiring import gate_rules, open_notice, open_registry, open_rollout
 from services.settings import Settings
 
 K: Final = 10
@@ -176,6 +176,7 @@ class _Story:
             outcome.version,
             gate_rules(self._settings),
             "demo",
+            rollout=open_rollout(self._settings),
         )
         for finding in verdict.findings:
             self._screen.say(f"{'[green]✓[/]' if finding.passed else '[red]✗[/]'} {finding.sentence}")

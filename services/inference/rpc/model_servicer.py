@@ -1,7 +1,9 @@
 """ModelService on the wire. What promotion and rollback mean is decided by the registry; wiring hands them in."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, Protocol
 
 import grpc
@@ -25,24 +27,41 @@ _STATES: Final[Mapping[ModelState, wire.ModelState.ValueType]] = {
 
 
 class Promote(Protocol):
-    """Makes a version live; blocks. Raises UnknownVersion, GateNotPassed, InvalidRequest, CatalogDown."""
+    """Makes a version live; blocks until the workers are ready for it.
+
+    Raises UnknownVersion, GateNotPassed, InvalidRequest, WorkersNotReady, SwapUnderWay, CatalogDown.
+    """
 
     def __call__(self, version: ModelVersion, actor: str, override_reason: str) -> Assignment: ...
 
 
 class Rollback(Protocol):
-    """Goes back to the version before; blocks. Raises NothingToRollBack, InvalidRequest, CatalogDown."""
+    """Goes back to the version before; blocks, as promotion does where a worker no longer holds it.
+
+    Raises NothingToRollBack, InvalidRequest, WorkersNotReady, CatalogDown.
+    """
 
     def __call__(self, actor: str, reason: str) -> Assignment: ...
 
 
+MAX_CHANGES: Final = 4  # at once; larger: idle threads; smaller: a rollback waits for a promotion's preparation
+
+
 class ModelServicer(ModelServiceServicer):
-    """Checks requests and calls the registry in a thread, since it blocks."""
+    """Checks requests and calls the registry in a thread, since it blocks.
+
+    Changes have threads of their own: they wait until workers are ready, this one too, and it loads in the others.
+    """
 
     def __init__(self, registry: ModelRegistry, promote: Promote, rollback: Rollback) -> None:
         self._registry = registry
         self._promote = promote
         self._rollback = rollback
+        self._threads = ThreadPoolExecutor(MAX_CHANGES, "change")
+
+    def close(self) -> None:
+        """Begins no more changes. Those under way must be told to stop by whoever made them pause."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def ListModels(  # noqa: N802 - the contract's name
         self, request: wire.ListModelsRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -58,7 +77,7 @@ class ModelServicer(ModelServiceServicer):
         """See proto/nightjar/v1/model_service.proto."""
         del context
         version, actor = validation.version(request.version), validation.actor(request.actor)
-        made = await asyncio.to_thread(self._promote, version, actor, request.override_reason)
+        made = await self._change(partial(self._promote, version, actor, request.override_reason))
         return wire.PromoteModelResponse(live_version=made.version, generation=made.generation)
 
     async def RollbackModel(  # noqa: N802 - the contract's name
@@ -67,8 +86,11 @@ class ModelServicer(ModelServiceServicer):
         """See proto/nightjar/v1/model_service.proto."""
         del context
         actor = validation.actor(request.actor)
-        made = await asyncio.to_thread(self._rollback, actor, request.reason)
+        made = await self._change(partial(self._rollback, actor, request.reason))
         return wire.RollbackModelResponse(live_version=made.version, generation=made.generation)
+
+    async def _change(self, change: Callable[[], Assignment]) -> Assignment:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, change)
 
     def _list_models(self, limit: int) -> wire.ListModelsResponse:
         live = self._registry.live()

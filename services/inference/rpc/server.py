@@ -29,9 +29,11 @@ class Health:
         await self._set(health_pb2.HealthCheckResponse.NOT_SERVING, health.OVERALL_HEALTH, recommender_servicer.SERVICE)
         await self._set(health_pb2.HealthCheckResponse.SERVING, model_servicer.SERVICE, health.SERVICE_NAME)
 
-    async def model_loaded(self) -> None:
-        """From now on recommendations are answered; calling it again changes nothing."""
-        await self._set(health_pb2.HealthCheckResponse.SERVING, health.OVERALL_HEALTH, recommender_servicer.SERVICE)
+    async def tell(self, comes: bool) -> None:
+        """Whether callers of recommendations should come here; calling it again changes nothing."""
+        states = health_pb2.HealthCheckResponse
+        status = states.SERVING if comes else states.NOT_SERVING
+        await self._set(status, health.OVERALL_HEALTH, recommender_servicer.SERVICE)
 
     async def stopping(self) -> None:
         """Tells every watcher to go elsewhere, for good."""

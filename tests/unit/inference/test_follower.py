@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ from services.domain.ids import ModelVersion
 from services.domain.models import Assignment
 from services.inference import catalog_follower
 from services.inference.follower import Follower
-from services.inference.live_bundle import LiveBundle, LiveBundleFile
+from services.inference.live_bundle import BundleAddress, LiveBundleFile
 from services.inference.model_slot import ModelSlot
 from services.inference.recorder import Recorder
 from services.inference.serving_model import ServingModel
+from services.inference.standing import Standing
 from tests.fakes import model_registry
 from tests.fakes.clock import FakeClock
+from tests.fakes.fleet import FakeFleet
 from tests.fakes.model_registry import FakeModelRegistry
+
+WINDOW = timedelta(0)  # nothing is held for a rollback, unless the test says so
 
 
 class FlakyRegistry(FakeModelRegistry):
@@ -71,15 +76,17 @@ class Bench:
 
         self.remembered = LiveBundleFile(folder / "run" / "live-model.json")
 
-        def load(assigned: LiveBundle) -> ServingModel:
+        def load(assigned: BundleAddress) -> ServingModel:
             self.tried.append(assigned.version)
             if assigned.version in self.broken:
                 raise BundleBroken("half of it is missing")
             return by_version[assigned.version]
 
-        self.slot = ModelSlot(load)
+        self.fleet = FakeFleet(self.clock)
+        self.slot = ModelSlot(load, self.clock, WINDOW)
+        standing = Standing(self.fleet, "me", self.clock, 0.5, self._tell)
         self.follower = Follower(
-            self.slot, self.registry, self.notices, self.clock, self.recorder, self.remembered, self._swapped
+            self.slot, self.registry, self.notices, self.clock, self.recorder, self.remembered, standing
         )
 
     def assign(self, version: str) -> None:
@@ -95,8 +102,8 @@ class Bench:
     def swaps(self, outcome: str) -> float:
         return self.recorder.value("nightjar_model_swaps_total", outcome=outcome)
 
-    async def _swapped(self) -> None:
-        self.told.put_nowait(self.slot.version)
+    async def _tell(self, comes: bool) -> None:
+        self.told.put_nowait(self.slot.version if comes else None)
 
 
 @pytest.fixture
@@ -197,7 +204,7 @@ async def test_with_the_database_down_the_model_serves_on_and_the_log_says_so_on
         bench.registry.is_down = False
         await bench.follower.catch_up()
     assert bench.slot.version == "v2"
-    assert [line["event"] for line in lines] == ["catalog_down", "catalog_back", "model_swapped"]
+    assert [line["event"] for line in lines] == ["catalog_down", "catalog_back", "model_loaded", "model_swapped"]
 
 
 async def serve_v1_then_v2(bench: Bench) -> None:
@@ -265,7 +272,7 @@ async def test_a_place_that_cannot_be_written_costs_no_swap(bench: Bench, tmp_pa
     with capture_logs() as lines:
         await bench.follower.catch_up()
     assert bench.slot.version == "v1"
-    assert [line["event"] for line in lines] == ["model_swapped", "live_bundle_not_remembered"]
+    assert [line["event"] for line in lines] == ["model_loaded", "model_swapped", "live_bundle_not_remembered"]
 
 
 async def test_a_silent_database_counts_as_down_and_polling_goes_on(
@@ -282,7 +289,7 @@ async def test_a_silent_database_counts_as_down_and_polling_goes_on(
             await bench.follower.catch_up()
     finally:
         bench.registry.answers.set()
-    assert [line["event"] for line in lines] == ["catalog_down", "catalog_back", "model_swapped"]
+    assert [line["event"] for line in lines] == ["catalog_down", "catalog_back", "model_loaded", "model_swapped"]
 
 
 async def following(bench: Bench, steps: Callable[[], Coroutine[Any, Any, None]]) -> None:

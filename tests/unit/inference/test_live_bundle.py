@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from services.domain.errors import UnknownVersion
 from services.domain.ids import ModelVersion
-from services.domain.models import Assignment
-from services.inference.live_bundle import LiveBundle, LiveBundleFile, locate
+from services.inference.live_bundle import LiveBundle, LiveBundleFile
 from tests.fakes.clock import START
-from tests.fakes.model_registry import FakeModelRegistry, model
+from tests.fakes.model_registry import model
 
 SECOND = timedelta(seconds=1)
 V1 = LiveBundle(7, START, ModelVersion("v1"), "somewhere/v1", "ab" * 32)
@@ -21,13 +19,8 @@ def file(tmp_path: Path) -> LiveBundleFile:
     return LiveBundleFile(tmp_path / "run" / "live-model.json")
 
 
-def test_a_bundle_is_located_by_what_was_registered() -> None:
-    registry = FakeModelRegistry()
-    registry.register(model("v1"))
-    assignment = Assignment(3, ModelVersion("v1"), "ada", "", START)
-    assert locate(registry, assignment) == LiveBundle(3, START, ModelVersion("v1"), "/bundles/v1", "0" * 64)
-    with pytest.raises(UnknownVersion):
-        locate(registry, replace(assignment, version=ModelVersion("v2")))
+def test_an_assignment_is_live_where_its_version_was_registered() -> None:
+    assert LiveBundle.of(model("v1"), 3, START) == LiveBundle(3, START, ModelVersion("v1"), "/bundles/v1", "0" * 64)
 
 
 def test_at_first_nothing_is_known(file: LiveBundleFile) -> None:
