@@ -33,7 +33,11 @@ class Served:
         except (OSError, SafetensorError) as error:
             raise BundleBroken(f"{TABLES} in {folder} cannot be read: {error}") from error
         check_tables(self.tables, scoring, TableSizes(len(vocabulary.item_ids), dim, len(vocabulary.event_type_labels)))
-        self.score: _Scores = _SCORES[scoring](folder, self.tables)
+        self._scores: _Scores = _SCORES[scoring](folder, self.tables)
+
+    def score(self, histories: Sequence[History], /) -> Floats:
+        """(len(histories), num_items); raises BundleBroken when the files cannot answer."""
+        return self._scores(histories)
 
     @property
     def popularity(self) -> Floats:

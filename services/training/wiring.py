@@ -17,7 +17,15 @@ from services.adapters.sql.training_runs import SqlTrainingRuns
 from services.adapters.sql.user_directory import SqlUserDirectory
 from services.domain.clock import SystemClock
 from services.domain.models import Model
-from services.domain.ports import ModelRegistrar, TextEncoder
+from services.domain.ports import (
+    BundleStore,
+    ErasureSource,
+    EventLog,
+    ItemSource,
+    ModelRegistrar,
+    ModelRegistry,
+    TextEncoder,
+)
 from services.patience import Patience
 from services.registry.wiring import open_registry
 from services.settings import Settings
@@ -30,25 +38,46 @@ from services.training.start import Starting
 from services.training.workers import Workers
 
 
-def build(settings: Settings, report: Report, asked: Asked) -> TrainingJob:
-    """The job on the log, the bundles and the registry that the settings name; raises CatalogDown."""
-    clock = SystemClock()
+@dataclass(frozen=True)
+class Stores:
+    """The log, the bundles and the catalog database that the settings name."""
+
+    events: EventLog
+    items: ItemSource
+    erasures: ErasureSource
+    bundles: BundleStore
+    registry: ModelRegistry
+
+
+def open_stores(settings: Settings) -> Stores:
+    """Brings the database's tables up to date; raises CatalogDown."""
     with Workers.of_environment().in_turn():  # one of them brings the tables up to date, for all
         registry = open_registry(settings)
     database = connect(settings.database_url)
-    bundles = FolderBundleStore(settings.bundle_folder)
-    return TrainingJob(
+    return Stores(
         events=DeltaEventLog(settings.log_folder),
-        bundles=bundles,
         items=SqlItemCatalog(database),
-        erasures=SqlUserDirectory(database, clock),
-        registry=PatientRegistrar(registry, Patience(clock, _sleep)),
+        erasures=SqlUserDirectory(database, SystemClock()),
+        bundles=FolderBundleStore(settings.bundle_folder),
+        registry=registry,
+    )
+
+
+def build(settings: Settings, report: Report, asked: Asked) -> TrainingJob:
+    """The job on the stores that the settings name; raises CatalogDown."""
+    clock, stores = SystemClock(), open_stores(settings)
+    return TrainingJob(
+        events=stores.events,
+        bundles=stores.bundles,
+        items=stores.items,
+        erasures=stores.erasures,
+        registry=PatientRegistrar(stores.registry, Patience(clock, _sleep)),
         clock=clock,
         recipe=recipe(settings),
         report=report,
         starting=Starting(
-            newest=registry.newest,
-            bundles=bundles,
+            newest=stores.registry.newest,
+            bundles=stores.bundles,
             mode=settings.train.mode,
             full_every=timedelta(days=settings.train.full_every_days),
         ),

@@ -1,0 +1,73 @@
+"""`python -m services.training.judging --data-version N --challengers V1 V2 --champion V --out FILE`: see --help.
+
+Ranks the same held-out questions with each version, as they were published, and says how it goes as JSON lines on
+standard output: {"event": "stage", "name": "read"}, {"event": "stage", "name": "judge", "version": ..., "role":
+"champion"|"challenger"}, and last {"event": "done", "figures": {version: {name: float}}, "champion": version or null,
+"champion_problem": sentence, "champion_saw_holdout": bool, "num_questions": n}, or {"event": "failed", "reason": ...,
+"message": ...} with exit status 1. The file has slices and each user's figures, too. Logs go to standard error.
+SIGTERM ends it with status 143.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from services import process, settings
+from services.domain.errors import MissingDependency, NightjarError
+from services.training.judging.asked import Asked
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, and why: services/training/__main__
+    try:
+        asked = Asked(arguments.data_version, list(dict.fromkeys(arguments.challengers)), arguments.champion)
+        loaded = settings.load()
+        process.begin("judging", loaded)
+        done = _run(loaded, asked, arguments.out)
+    except NightjarError as error:
+        log.error("judging_failed", reason=error.reason.value, error=str(error))
+        _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
+        return 1
+    _say({"event": "done", **done})
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m services.training.judging", description=__doc__)
+    parser.add_argument("--data-version", type=int, required=True, help="of the log, whose last part is held out")
+    parser.add_argument("--champion", help="the version that serves; unset: there is none to compare with")
+    parser.add_argument("--challengers", nargs="+", required=True, metavar="VERSION", help="what may take its place")
+    parser.add_argument("--out", type=Path, required=True, help="file for the whole result, JSON")
+    return parser
+
+
+def _run(loaded: settings.Settings, asked: Asked, out: Path) -> Mapping[str, Any]:
+    try:
+        from services.training.judging import document, wiring
+    except ImportError as error:
+        raise MissingDependency(
+            f"Judging needs {error.name}; get it with `pip install 'nightjar-server[train]'`."
+        ) from error
+    comparison = wiring.judge(loaded, asked, _say)
+    document.write(out, document.whole(comparison, asked.data_version))
+    return document.short(comparison)
+
+
+def _say(line: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
