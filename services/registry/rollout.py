@@ -82,8 +82,8 @@ class Rollout:
     def _look(self, preparation: Preparation, readiness: Readiness, now: datetime, *, is_late: bool) -> bool:
         """Whether the flip may come; raises WorkersNotReady when it can't, SwapUnderWay when its place was taken."""
         current, workers = self.fleet.preparation(), self.fleet.workers()
-        if current is not None and current.number != preparation.number:
-            raise SwapUnderWay(f"The preparation of {preparation.version} gave way to that of {current.version}.")
+        if current != preparation and not preparation.is_over(now):
+            raise SwapUnderWay(f"The preparation of {preparation.version} gave way to a rollback; nothing changed.")
         for worker_id in readiness.gone(workers, now):
             log.warning("worker_is_gone", worker_id=worker_id)
             self.fleet.leave(worker_id)
