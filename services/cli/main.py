@@ -37,6 +37,7 @@ COMMANDS: Final = (
     Command("dlq", "services.cli.dlq", "app", "The records no writer could use: look, mend, send again."),
     Command("features", "services.cli.features", "app", "What Redis holds for serving: see it, make it again."),
     Command("log", "services.cli.event_log", "app", "The offline log: what it holds, and its housekeeping."),
+    Command("data", "services.cli.data", "app", "Whether the log is fit to train on."),
     Command("train", "services.cli.train", "train", "Train a model on the log; it goes live if it passes the gate."),
     Command("tune", "services.cli.tune", "tune", "Search better settings for a model kind; changes nothing by itself."),
     Command(
