@@ -1,8 +1,8 @@
 """The bundle store on a folder: one subfolder a version, whole or not there at all.
 
-Publishing copies into a hidden name beside the target, writes the manifest with the sums last, syncs, and renames: only
-the rename makes a version visible. A crash before it leaves a hidden folder that no reader looks at, and that a later
-publish sweeps away.
+Publishing copies into a hidden name beside the target, writes the manifest with the sums last, its signature beside it,
+syncs, and renames: only the rename makes a version visible. A crash before it leaves a hidden folder that no reader
+looks at, and that a later publish sweeps away.
 """
 
 import errno
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from services.domain.bundles import MANIFEST, Manifest, sha256_of, verify
+from services.adapters.bundle_signatures import Signatures, Unsigned
+from services.domain.bundles import MANIFEST, SIGNATURE, Manifest, is_version_name, sha256_of, sums_of, verify
 from services.domain.errors import BundleBroken
 
 DRAFT_PREFIX: Final = ".draft-"
@@ -27,9 +28,15 @@ STEPS: Final = ("copied", "sealed", "synced", "renamed")
 class FolderBundleStore:
     """Fulfils BundleStore. A location is a version's name, so that the folder may be moved or mounted elsewhere."""
 
-    def __init__(self, folder: Path, after_step: Callable[[str], object] = lambda _: None) -> None:
-        """after_step: told each of STEPS as it is done; a test crashes there."""
+    def __init__(
+        self,
+        folder: Path,
+        signatures: Signatures | None = None,
+        after_step: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        """Without signatures nothing is signed or refused. after_step: told each of STEPS; a test crashes there."""
         self._folder = folder
+        self._signatures: Signatures = Unsigned() if signatures is None else signatures
         self._after_step = after_step
 
     def publish(self, draft: Path, manifest: Manifest) -> str:
@@ -41,9 +48,10 @@ class FolderBundleStore:
         self._sweep()
         with self._hidden_folder() as hidden:
             for source in sorted(draft.iterdir()):
-                shutil.copyfile(source, hidden / source.name)
+                if source.name not in (MANIFEST, SIGNATURE):
+                    shutil.copyfile(source, hidden / source.name)
             self._after_step("copied")
-            _seal(hidden, manifest)
+            _seal(hidden, manifest, self._signatures)
             self._after_step("sealed")
             _sync(hidden)
             self._after_step("synced")
@@ -59,6 +67,30 @@ class FolderBundleStore:
 
     def fetch(self, location: str) -> Path:
         """See BundleStore; the folder itself, since it is local."""
+        path = self._verified(location)
+        self._signatures.check(str(path), (path / MANIFEST).read_bytes(), signature_in(path))
+        return path
+
+    def sign(self, location: str, digest: str) -> bool:
+        """Signs a published version anew, once its files are verified; False when there is no key to sign with.
+
+        digest: of the manifest, as registered. Raises BundleBroken when that, or any sum, is another.
+        """
+        path = self._verified(location)
+        if sha256_of(path / MANIFEST) != digest:
+            raise BundleBroken(f"the manifest in {path} is not the one registered as {location}")
+        signature = self._signatures.sign((path / MANIFEST).read_bytes())
+        if signature is None:
+            return False
+        with self._hidden_folder() as hidden:
+            (hidden / SIGNATURE).write_bytes(signature)
+            (hidden / SIGNATURE).chmod(0o444)
+            _sync(hidden)
+            (hidden / SIGNATURE).replace(path / SIGNATURE)
+            _sync_path(path)
+        return True
+
+    def _verified(self, location: str) -> Path:
         try:
             path = self._path_of(location)
         except ValueError as error:
@@ -69,10 +101,9 @@ class FolderBundleStore:
         return path
 
     def _path_of(self, name: str) -> Path:
-        path = self._folder / name
-        if path.parent != self._folder or name.startswith("."):
+        if not is_version_name(name):
             raise ValueError(f"{name!r} cannot be the name of a version's folder")
-        return path
+        return self._folder / name
 
     @contextmanager
     def _hidden_folder(self) -> Iterator[Path]:
@@ -89,10 +120,21 @@ class FolderBundleStore:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _seal(folder: Path, manifest: Manifest) -> None:
-    """Writes the manifest with the sums of all files, and takes away the right to write them."""
-    sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
-    (folder / MANIFEST).write_text(replace(manifest, sha256=sums).to_json(), encoding="utf-8")
+def signature_in(folder: Path) -> bytes | None:
+    """What is written beside the manifest; None without. Raises OSError."""
+    try:
+        return (folder / SIGNATURE).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _seal(folder: Path, manifest: Manifest, signatures: Signatures) -> None:
+    """Writes the manifest with the sums of all files, signed, and takes away the right to write them."""
+    sealed = replace(manifest, sha256=sums_of(folder)).to_json().encode()
+    (folder / MANIFEST).write_bytes(sealed)
+    signature = signatures.sign(sealed)
+    if signature is not None:
+        (folder / SIGNATURE).write_bytes(signature)
     for path in folder.iterdir():
         path.chmod(0o444)
 

@@ -1,9 +1,10 @@
 """The bundle: the one immutable folder that training hands to serving, and how it is verified.
 
 Files: `tables.safetensors` (see `bundle_tables.py`), `vocabulary.json` (see `vocabulary.py`), `encoder.onnx` where the
-kind needs one, and last `manifest.json`. How a bundle turns a history into scores follows from its kind, by `SCORING`;
-every table is in item-row order without the unused row 0, so row r of the vocabulary is at index r - 1. Training may
-leave more beside them for the next training to start from, such as `state.safetensors`, which no server reads.
+kind needs one, and last `manifest.json`, with `manifest.sig` where bundles are signed. How a bundle turns a history
+into scores follows from its kind, by `SCORING`; every table is in item-row order without the unused row 0, so row r of
+the vocabulary is at index r - 1. Training may leave more beside them for the next training to start from, such as
+`state.safetensors`, which no server reads.
 """
 
 import hashlib
@@ -18,6 +19,8 @@ from services.domain.errors import BundleBroken
 from services.domain.ids import ModelVersion
 
 MANIFEST: Final = "manifest.json"
+SIGNATURE: Final = "manifest.sig"
+"""Who vouches for the manifest; beside it, and named in none, since it may come later. See `bundle_signatures.py`."""
 ENCODER: Final = "encoder.onnx"
 TABLES: Final = "tables.safetensors"
 VOCABULARY: Final = "vocabulary.json"
@@ -101,6 +104,16 @@ def scoring_of(kind: str) -> Scoring:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sums_of(draft: Path) -> Mapping[str, str]:
+    """The SHA-256 of every file that a bundle of this folder has, by name, in order; a manifest there is not one."""
+    return {path.name: sha256_of(path) for path in sorted(draft.iterdir()) if path.name not in (MANIFEST, SIGNATURE)}
+
+
+def is_version_name(name: str) -> bool:
+    """Whether it can name a version where names are paths: one part, and nothing that is hidden."""
+    return bool(name) and "/" not in name and "\0" not in name and not name.startswith(".")
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     WORKERS_NOT_READY = "WORKERS_NOT_READY"
     SWAP_UNDER_WAY = "SWAP_UNDER_WAY"
     BUNDLE_BROKEN = "BUNDLE_BROKEN"
+    BUNDLE_STORE_DOWN = "BUNDLE_STORE_DOWN"
     FEATURE_STORE_DOWN = "FEATURE_STORE_DOWN"
     CATALOG_DOWN = "CATALOG_DOWN"
     BROKER_DOWN = "BROKER_DOWN"
@@ -121,9 +122,16 @@ class SwapUnderWay(NightjarError):
 
 
 class BundleBroken(NightjarError):
-    """A bundle whose files do not match its manifest, or that lacks one."""
+    """A bundle whose files do not match its manifest, or that lacks one, or that nobody trusted has signed."""
 
     reason = Reason.BUNDLE_BROKEN
+
+
+class BundleStoreDown(NightjarError):
+    """The object storage of bundles cannot be asked; the message says what to check. What serves goes on serving."""
+
+    reason = Reason.BUNDLE_STORE_DOWN
+    retryable = True
 
 
 class FeatureStoreDown(NightjarError):

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Final
 from uuid import uuid4
 
-from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.redis_store import (
     RedisAvailabilityNotices,
     RedisHistoryReader,
@@ -23,7 +22,9 @@ from services.adapters.sql.engine import connect
 from services.adapters.sql.fleet import SqlFleet
 from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.adapters.sql.model_registry import SqlModelRegistry
+from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
+from services.domain.ports import BundleStore
 from services.inference.addresses import redis_url
 from services.inference.availability import AvailabilitySlot
 from services.inference.availability_file import AvailabilityFile
@@ -103,7 +104,7 @@ def build(settings: Settings) -> Parts:
     reader = RedisHistoryReader(url, timeout_s)
     histories = RecentHistories(reader, clock)
     slot = ModelSlot(
-        partial(_load, FolderBundleStore(settings.bundle_folder), histories),
+        partial(_load, open_bundles(settings), histories),
         clock,
         timedelta(seconds=settings.swap.rollback_window_s),
         availability.prepare,  # no request may wait for what is unavailable to be worked out
@@ -142,7 +143,7 @@ def _identity() -> Identity:
     return Identity(uuid4().hex, f"{socket.gethostname()}/{os.getppid()}", os.getpid())
 
 
-def _load(bundles: FolderBundleStore, recent: RecentHistories, bundle: BundleAddress) -> ServingModel:
+def _load(bundles: BundleStore, recent: RecentHistories, bundle: BundleAddress) -> ServingModel:
     """The model, tried on what users asked for a moment ago."""
     model = load_bundle(bundles, bundle)
     replay(model, recent.histories())

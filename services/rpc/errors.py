@@ -29,6 +29,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.WORKERS_NOT_READY: StatusCode.FAILED_PRECONDITION,
         Reason.SWAP_UNDER_WAY: StatusCode.ABORTED,
         Reason.BUNDLE_BROKEN: StatusCode.DATA_LOSS,
+        Reason.BUNDLE_STORE_DOWN: StatusCode.UNAVAILABLE,
         Reason.FEATURE_STORE_DOWN: StatusCode.UNAVAILABLE,
         Reason.CATALOG_DOWN: StatusCode.UNAVAILABLE,
         Reason.BROKER_DOWN: StatusCode.UNAVAILABLE,

@@ -4,9 +4,10 @@ and an optional TOML file (`NIGHTJAR_CONFIG`, else `nightjar.toml` in the workin
 Built once per process, in its `wiring.py` or in the CLI; use cases receive the few values they need. The environment
 wins over the file. Nothing else reads the environment.
 
-A section is a file: stores, ingest, gateway, serving, training; `root` puts them together.
+A section is a file: bundles, stores, ingest, gateway, serving, training; `root` puts them together.
 """
 
+from services.settings.bundles import BundleSettings
 from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
 from services.settings.log import LogSettings
@@ -17,6 +18,7 @@ from services.settings.training import GateSettings, ScheduleSettings, TrainSett
 
 __all__ = [
     "PREFIX",
+    "BundleSettings",
     "DatabaseSettings",
     "EventTypeSettings",
     "GateSettings",

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from services.domain.errors import InvalidRequest, InvalidSettings
 from services.domain.event_types import DEFAULT_EVENT_TYPES, EventTypes
 from services.settings import challengers
+from services.settings.bundles import BundleSettings
 from services.settings.checks import CheckSettings
 from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     serve: ServeSettings = ServeSettings()
     swap: SwapSettings = SwapSettings()
+    bundles: BundleSettings = BundleSettings()
     log: LogSettings = LogSettings()
     train: TrainSettings = TrainSettings()
     checks: CheckSettings = CheckSettings()
@@ -109,8 +111,13 @@ class Settings(BaseSettings):
 
     @property
     def bundle_folder(self) -> Path:
-        """Published model bundles, one folder a version."""
+        """Published model bundles, one folder a version, unless bundles.url says that they are elsewhere."""
         return self.home_folder / "bundles"
+
+    @property
+    def bundle_cache_folder(self) -> Path:
+        """The bundles of bundles.url that this host fetched last."""
+        return self.home_folder / "cache" / "bundles"
 
     @property
     def live_bundle_file(self) -> Path:
@@ -174,8 +181,10 @@ def _unknown_variables() -> list[str]:
 
 
 def _given(location: tuple[int | str, ...], value: object) -> str:
-    """The value at fault, unless it may hold a secret: an address may, and so may whole sections."""
-    if "url" in location or not isinstance(value, str | int | float):
+    """The value at fault, unless it may hold a secret: an address or a key may, and so may whole sections."""
+    if {"url", "options", "signing_key", "trusted_keys"}.intersection(location) or not isinstance(
+        value, str | int | float
+    ):
         return ""
     return f" (got {value!r})"
 
