@@ -31,7 +31,7 @@ class CheckSettings(Section):
     missing_ids_margin: float = Field(default=0.01, ge=0, le=1)
     """Likewise of all events, how many may lack user, item or type. Writers refuse these, so it is for what came into
     the log by other ways. Smaller: a few events stop the night; larger: users that are nobody pass. 0: off."""
-    duplicates_margin: float = Field(default=0.01, ge=0, le=1)
+    duplicates_margin: float = Field(default=0.03, ge=0, le=1)
     """Likewise of all events, how many may have another's user, item, type and time under an id of their own. Smaller:
     users who click twice in a moment stop the night; larger: a producer that sends twice passes. 0: off."""
     max_type_drift: float = Field(default=0.25, ge=0, le=10)

@@ -1,20 +1,20 @@
 """The rules about numbers and shares of events: the newest day's against those of the days before."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from services.settings.checks import CheckSettings
 from services.training.checking.finding import OFF, DataFinding, too_young
 from services.training.checking.tally import Counted, Counts
-from services.training.checking.usual import Figures, count_bounds, share_bounds
+from services.training.checking.usual import Before, Figures, count_bounds, share_bounds
 
 
 class Comparison:
-    """num_before: days before the newest one that the log covers."""
+    """days: windows before the newest one to hold it against, the newest first."""
 
-    def __init__(self, counted: Counted, num_before: int, settings: CheckSettings) -> None:
-        self._counted, self._num_before, self._settings = counted, num_before, settings
+    def __init__(self, counted: Counted, days: Sequence[int], settings: CheckSettings) -> None:
+        self._counted, self._days, self._settings = counted, days, settings
 
     def findings(self, declared: Collection[str]) -> Iterator[DataFinding]:
         """declared: types whose volumes are judged, where they are usual: a new one has none to be held against."""
@@ -24,8 +24,7 @@ class Comparison:
     def _counts(self, declared: Collection[str]) -> Iterator[DataFinding]:
         yield self._count("volume", self._counted.num_events[:-1], "events")
         for name, of_type in self._counted.of_types.items():
-            before = self._before(of_type)
-            if name in declared and len(before) and np.median(before) > 0:
+            if name in declared and self._days and self._before(of_type).usual > 0:
                 yield self._count(f"volume:{name}", of_type, f"events of type {name!r}")
         yield self._count("users", self._counted.num_users, "different users")
 
@@ -68,8 +67,8 @@ class Comparison:
 
     def _count(self, rule: str, counts: Counts, what: str) -> DataFinding:
         figure, settings = float(counts[0]), self._settings
-        if self._num_before < settings.min_history_days:
-            return too_young(rule, figure, self._num_before, settings.min_history_days)
+        if len(self._days) < settings.min_history_days:
+            return too_young(rule, figure, len(self._days), settings.min_history_days)
         if not settings.min_volume_share and not settings.max_volume_share:
             return DataFinding.unjudged(rule, figure, OFF)
         within = count_bounds(
@@ -94,8 +93,8 @@ class Comparison:
     def _share(self, rule: str, part: Counts, whole: Counts, margin: float, what: str, cure: str) -> DataFinding:
         shares, settings = part / np.maximum(whole, 1), self._settings
         figure = float(shares[0])
-        if self._num_before < settings.min_history_days:
-            return too_young(rule, figure, self._num_before, settings.min_history_days)
+        if len(self._days) < settings.min_history_days:
+            return too_young(rule, figure, len(self._days), settings.min_history_days)
         if not margin:
             return DataFinding.unjudged(rule, figure, OFF)
         if not whole[0]:
@@ -105,8 +104,8 @@ class Comparison:
         ill = f"{said} and at most {within.high or 0:.1%} is expected: {cure}."
         return DataFinding.judged(rule, figure, within, f"{said}.", ill)
 
-    def _before(self, of_windows: Counts | Figures) -> Figures:
-        return of_windows[1 : 1 + self._num_before].astype(np.float64)
+    def _before(self, of_windows: Counts | Figures) -> Before:
+        return Before.of(of_windows.astype(np.float64), self._days)
 
 
 def _on_unknown_items(counted: Counted) -> Counts:

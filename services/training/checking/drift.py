@@ -35,39 +35,35 @@ def by_chance(present: Counts, before: Counts, deviations: float) -> float:
     return float((degrees + deviations * np.sqrt(2 * degrees)) * rates)
 
 
-def mix_drift(of_windows: Counts, num_before: int, *, most: float, deviations: float) -> tuple[float, Bounds]:
-    """Tonight's PSI and its bounds. of_windows: (num_groups, >= 1 + num_before), the newest first; num_before > 0.
+def mix_drift(of_windows: Counts, days: Sequence[int], *, most: float, deviations: float) -> tuple[float, Bounds]:
+    """Tonight's PSI and its bounds. of_windows: (num_groups, NUM_WINDOWS). days: those before, the newest first.
 
     Tonight's is the smaller one of that against all days before and against the same weekday. Each earlier day with
     enough days before it is held against those, so that a mix which always drifts is usual.
     """
-    weekdays = list(same_weekday(num_before))
-    references = [list(range(1, 1 + num_before)), *([weekdays] if weekdays else [])]
-    present, pooled = of_windows[:, 0], [of_windows[:, each].sum(axis=1) for each in references]
-    figure = min(stability_index(present, before) for before in pooled)
-    earlier = [
-        stability_index(of_windows[:, day], of_windows[:, day + 1 : 1 + num_before].sum(axis=1))
-        for day in range(1, num_before + 1 - MIN_BEFORE)
-    ]
-    return figure, _bounds(np.array(earlier), by_chance(present, pooled[0], deviations), most, deviations)
+    figure, chance = _mix_index(of_windows, 0, days, deviations)
+    if weekdays := same_weekday(days):
+        figure = min(figure, _mix_index(of_windows, 0, weekdays, deviations)[0])
+    earlier = [_mix_index(of_windows, day, before, deviations)[0] for day, before in _earlier(days)]
+    return figure, _bounds(np.array(earlier), chance, most, deviations)
 
 
 def popularity_drift(
-    item_counts: npt.NDArray[np.int32], item_first: Counts, num_before: int, *, most: float, deviations: float
+    item_counts: npt.NDArray[np.int32], item_first: Counts, days: Sequence[int], *, most: float, deviations: float
 ) -> tuple[float, Bounds]:
-    """As `mix_drift`, of groups of items with about as many events each, by how popular the days before found them.
+    """As `mix_drift`, of groups of items with about as many events each, by how popular some of the days found them.
 
-    item_counts: (num_items, >= 1 + num_before). item_first: (num_items,), the window of each item's first event. Items
-    that were unknown before a day are left out of it: they have a rule of their own. Which item is in which group
-    follows from the days before alone, and from their numbers of events alone.
+    item_counts: (num_items, NUM_WINDOWS). item_first: (num_items,), the window of each item's first event. Items that
+    were unknown before a day are left out of it: they have a rule of their own. The groups come from every other day
+    before, and their shares from the rest: on the days that made the groups, those of rare items look too rare.
     """
-    figure, chance = _popularity_index(item_counts, item_first, 0, range(1, num_before + 1), deviations)
-    weekdays = same_weekday(num_before)
-    if weekdays:
-        figure = min(figure, _popularity_index(item_counts, item_first, 0, weekdays, deviations)[0])
+    known = item_counts * (item_first[:, None] > np.arange(item_counts.shape[1]))
+    figure, chance = _popularity_index(known, 0, days[1::2], days[::2], deviations)
+    if weekdays := same_weekday(days):
+        others = [day for day in days if day not in weekdays]
+        figure = min(figure, _popularity_index(known, 0, others, weekdays, deviations)[0])
     earlier = [
-        _popularity_index(item_counts, item_first, day, range(day + 1, num_before + 1), deviations)[0]
-        for day in range(1, num_before + 1 - MIN_BEFORE)
+        _popularity_index(known, day, before[1::2], before[::2], deviations)[0] for day, before in _earlier(days)
     ]
     return figure, _bounds(np.array(earlier), chance, most, deviations)
 
@@ -82,17 +78,26 @@ def popularity_groups(before: Counts) -> npt.NDArray[np.int64]:
     return of_items
 
 
+def _earlier(days: Sequence[int]) -> list[tuple[int, Sequence[int]]]:
+    """Each earlier day and the days before it, where these are enough."""
+    return [(day, days[place + 1 :]) for place, day in enumerate(days) if len(days) - place > MIN_BEFORE]
+
+
+def _mix_index(of_windows: Counts, day: int, before: Sequence[int], deviations: float) -> tuple[float, float]:
+    """PSI of one day, and that of chance."""
+    now, then = of_windows[:, day], of_windows[:, list(before)].sum(axis=1)
+    return stability_index(now, then), by_chance(now, then, deviations)
+
+
 def _popularity_index(
-    item_counts: npt.NDArray[np.int32], item_first: Counts, day: int, days_before: Sequence[int], deviations: float
+    known: npt.NDArray[np.int32], day: int, grouping: Sequence[int], before: Sequence[int], deviations: float
 ) -> tuple[float, float]:
-    """PSI of one day, and that of chance; 0 where no known item has an event that day."""
-    known = item_first > day
-    present = item_counts[known, day].astype(np.int64)
-    before = item_counts[known][:, list(days_before)].sum(axis=1, dtype=np.int64)
-    if not present.sum() or not before.sum():
+    """PSI of one day, and that of chance; 0 where nothing can be said. known: events on items known before the day."""
+    present, past, by = (known[:, list(each)].sum(axis=1, dtype=np.int64) for each in ([day], before, grouping))
+    if not (present.any() and past.any() and by.any()):
         return 0.0, 0.0
-    used, groups = np.unique(popularity_groups(before), return_inverse=True)
-    now, then = (np.bincount(groups, weights, len(used)).astype(np.int64) for weights in (present, before))
+    used, groups = np.unique(popularity_groups(by), return_inverse=True)
+    now, then = (np.bincount(groups, weights, len(used)).astype(np.int64) for weights in (present, past))
     return stability_index(now, then), by_chance(now, then, deviations)
 
 

@@ -1,6 +1,6 @@
 """The rules about how events are spread over event types and over known items."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,31 +11,31 @@ from services.training.checking.tally import Counted, Counts
 from services.training.checking.usual import Bounds
 
 
-def type_finding(counted: Counted, num_before: int, settings: CheckSettings) -> DataFinding:
+def type_finding(counted: Counted, days: Sequence[int], settings: CheckSettings) -> DataFinding:
     names, most = list(counted.of_types), settings.max_type_drift
     of_windows = np.array(list(counted.of_types.values()))
     return _finding(
         "type_drift",
-        num_before,
+        days,
         settings,
         most,
-        lambda: mix_drift(of_windows, num_before, most=most, deviations=settings.deviations),
+        lambda: mix_drift(of_windows, days, most=most, deviations=settings.deviations),
         "The mix of event types",
         lambda: (
-            f"{_moved(names, of_windows, num_before)}: look which producer changed; if it is meant, raise "
+            f"{_moved(names, of_windows, days)}: look which producer changed; if it is meant, raise "
             f"NIGHTJAR_CHECKS__MAX_TYPE_DRIFT for this night"
         ),
     )
 
 
-def popularity_finding(counted: Counted, num_before: int, settings: CheckSettings) -> DataFinding:
+def popularity_finding(counted: Counted, days: Sequence[int], settings: CheckSettings) -> DataFinding:
     counts, first, most = counted.item_counts, counted.item_first, settings.max_popularity_drift
     return _finding(
         "popularity_drift",
-        num_before,
+        days,
         settings,
         most,
-        lambda: popularity_drift(counts, first, num_before, most=most, deviations=settings.deviations),
+        lambda: popularity_drift(counts, first, days, most=most, deviations=settings.deviations),
         "The popularity of known items",
         lambda: (
             "look whether item ids were mixed up, or users are shown other items than before; if it is meant, raise "
@@ -46,15 +46,15 @@ def popularity_finding(counted: Counted, num_before: int, settings: CheckSetting
 
 def _finding(
     rule: str,
-    num_before: int,
+    days: Sequence[int],
     settings: CheckSettings,
     most: float,
     measure: Callable[[], tuple[float, Bounds]],
     what: str,
     cure: Callable[[], str],
 ) -> DataFinding:
-    if num_before < settings.min_history_days:
-        return too_young(rule, 0.0, num_before, settings.min_history_days)
+    if len(days) < settings.min_history_days:
+        return too_young(rule, 0.0, len(days), settings.min_history_days)
     if not most:
         return DataFinding.unjudged(rule, 0.0, OFF)
     figure, within = measure()
@@ -63,9 +63,9 @@ def _finding(
     return DataFinding.judged(rule, figure, within, f"{said}.", ill)
 
 
-def _moved(names: list[str], of_windows: Counts, num_before: int) -> str:
+def _moved(names: list[str], of_windows: Counts, days: Sequence[int]) -> str:
     """The type whose share moved most. of_windows: (num_types, NUM_WINDOWS)."""
-    before = of_windows[:, 1 : 1 + num_before].sum(axis=1)
+    before = of_windows[:, list(days)].sum(axis=1)
     now, then = of_windows[:, 0] / max(of_windows[:, 0].sum(), 1), before / max(before.sum(), 1)
     most = int(np.argmax(np.abs(now - then)))
     return f"above all {names[most]!r}, {now[most]:.1%} of the events where {then[most]:.1%} is usual"

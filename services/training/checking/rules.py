@@ -8,7 +8,7 @@ from services.training.checking.drift_rules import popularity_finding, type_find
 from services.training.checking.finding import OFF, DataFinding
 from services.training.checking.tally import Counted
 from services.training.checking.usual import Bounds
-from services.training.checking.windows import whole_windows
+from services.training.checking.windows import days_before
 
 
 def findings(
@@ -18,13 +18,13 @@ def findings(
 
     All that compare pass where the log is too young to know what is usual.
     """
-    num_before = whole_windows(counted.num_events)
+    days = days_before(counted.num_events)
     return (
         freshness(age_h, settings),
         future(counted, settings),
-        *Comparison(counted, num_before, settings).findings(declared),
-        type_finding(counted, num_before, settings),
-        popularity_finding(counted, num_before, settings),
+        *Comparison(counted, days, settings).findings(declared),
+        type_finding(counted, days, settings),
+        popularity_finding(counted, days, settings),
     )
 
 

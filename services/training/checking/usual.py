@@ -5,6 +5,7 @@ deviation (Rousseeuw and Croux, JASA 1993), and never less than chance makes of 
 stands the same weekday, since a weekend is no fault: bounds hold both.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,41 +31,58 @@ class Bounds:
         return (self.low is None or figure >= self.low) and (self.high is None or figure <= self.high)
 
 
-def count_bounds(before: Figures, *, min_share: float, max_share: float, deviations: float) -> Bounds:
-    """Of a number of events or users. before: (n,), n > 0, of the days before, the newest first; a share of 0: off."""
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A figure's values on the days before."""
+
+    figures: Figures
+    """(n,), n > 0, the newest first."""
+    on_weekday: Figures
+    """Those of them that are of the newest day's weekday; may be empty."""
+
+    @classmethod
+    def of(cls, of_windows: Figures, days: Sequence[int]) -> "Before":
+        """of_windows: (> max(days),), by window. days: the windows to hold the newest one against."""
+        return cls(of_windows[list(days)], of_windows[same_weekday(days)])
+
+    @property
+    def usual(self) -> float:
+        return float(np.median(self.figures))
+
+    def references(self) -> list[tuple[float, float]]:
+        """What is usual and its spread: of all days, and of the same weekday, whose few days vary as all do."""
+        usual, spread = self.usual, spread_of(self.figures)
+        if not len(self.on_weekday):
+            return [(usual, spread)]
+        of_weekday = float(np.median(self.on_weekday))
+        relative = spread / usual * of_weekday if usual else 0.0
+        return [(usual, spread), (of_weekday, max(spread_of(self.on_weekday), relative))]
+
+
+def count_bounds(before: Before, *, min_share: float, max_share: float, deviations: float) -> Bounds:
+    """Of a number of events or users; a share of 0: off."""
     ranges = []
-    for usual, spread in _references(before):
+    for usual, spread in before.references():
         give = deviations * max(spread, np.sqrt(usual + 1))  # a count varies by its square root, by chance alone
         ranges.append((max(min(min_share * usual, usual - give), 0.0), max(max_share * usual, usual + give)))
-    low = min(low for low, _ in ranges) if min_share else None
-    high = max(high for _, high in ranges) if max_share else None
-    return Bounds(float(np.median(before)), low, high)
+    low = float(min(low for low, _ in ranges)) if min_share else None
+    high = float(max(high for _, high in ranges)) if max_share else None
+    return Bounds(before.usual, low, high)
 
 
-def share_bounds(before: Figures, num_events: int, *, margin: float, deviations: float) -> Bounds:
-    """Of a share of events that should not grow. before: as above; num_events: of which tonight's is a share.
+def share_bounds(before: Before, num_events: int, *, margin: float, deviations: float) -> Bounds:
+    """Of a share of events that should not grow. num_events: those that tonight's is a share of.
 
     margin: how much of the rest, 1 less the usual share, may turn; so a share that is usually high has bounds too.
     """
     highs = []
-    for usual, spread in _references(before):
+    for usual, spread in before.references():
         smoothed = (usual * num_events + 1) / (num_events + 2)
         chance = np.sqrt(smoothed * (1 - smoothed) / max(num_events, 1))
         highs.append(max(usual + margin * (1 - usual), usual + deviations * max(spread, chance)))
-    return Bounds(float(np.median(before)), None, min(float(max(highs)), 1.0))
+    return Bounds(before.usual, None, min(float(max(highs)), 1.0))
 
 
 def spread_of(figures: Figures) -> float:
     """Robust standard deviation of (n,) figures; 0 for none."""
     return float(_NORMAL * np.median(np.abs(figures - np.median(figures)))) if len(figures) else 0.0
-
-
-def _references(before: Figures) -> list[tuple[float, float]]:
-    """What is usual and its spread: of all days before, and of the same weekday, whose few days vary as all do."""
-    usual, spread = float(np.median(before)), spread_of(before)
-    weekday = before[[number - 1 for number in same_weekday(len(before))]]
-    if not len(weekday):
-        return [(usual, spread)]
-    of_weekday = float(np.median(weekday))
-    relative = spread / usual * of_weekday if usual else 0.0
-    return [(usual, spread), (of_weekday, max(spread_of(weekday), relative))]

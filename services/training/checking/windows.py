@@ -23,15 +23,17 @@ def window_of(times_us: npt.NDArray[np.int64], newest_us: int) -> npt.NDArray[np
     return numbers
 
 
-def whole_windows(num_events: npt.NDArray[np.int64]) -> int:
-    """How many of the windows before the newest one the log covers from end to end.
+def days_before(num_events: npt.NDArray[np.int64]) -> list[int]:
+    """The windows before the newest one that it is held against, the newest first.
 
-    num_events: (NUM_WINDOWS + 1,) events of each, the last of the window before all that are compared. The oldest with
-    events in it is taken to be cut by the log's beginning, so that one stray event of long ago makes no history.
+    num_events: (NUM_WINDOWS + 1,) events of each, the last of the window before all that are compared. Days without any
+    event are left out: a shop that was closed for a week opens as it did before. So is the oldest with events, which
+    the log's beginning may have cut; one stray event of long ago therefore makes no history.
     """
-    return int(np.flatnonzero(num_events).max(initial=1)) - 1 if num_events[1:].any() else 0
+    with_events = np.flatnonzero(num_events)
+    return [number for number in with_events.tolist()[:-1] if number > 0]
 
 
-def same_weekday(num_before: int) -> Sequence[int]:
-    """Numbers of the windows of the same weekday among so many before the newest one."""
-    return range(WEEK, num_before + 1, WEEK)
+def same_weekday(days: Sequence[int]) -> list[int]:
+    """Those of these windows that are of the newest one's weekday."""
+    return [number for number in days if number % WEEK == 0]
