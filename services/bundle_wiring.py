@@ -5,21 +5,32 @@ without either starts as fast as before.
 """
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from services.adapters.bundle_cache import BundleCache
 from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.bundle_signatures import Ed25519Signatures, Signatures, Unsigned
 from services.domain.errors import InvalidSettings
 from services.domain.signing_keys import public_key, secret_key
 from services.settings import BundleSettings, Settings
 
-SigningBundleStore: TypeAlias = FolderBundleStore
+if TYPE_CHECKING:
+    from services.adapters.bundle_objects import ObjectBundleStore
+
+SigningBundleStore: TypeAlias = "FolderBundleStore | ObjectBundleStore"
 """A BundleStore that can also sign again what it holds."""
 
 
 def open_bundles(settings: Settings) -> SigningBundleStore:
-    """Raises InvalidSettings for keys that cannot be read or used, and MissingDependency."""
-    return FolderBundleStore(settings.bundle_folder, open_signatures(settings.bundles))
+    """Asks nothing yet. Raises InvalidSettings for keys, or an address, that cannot be used, and MissingDependency."""
+    bundles, signatures = settings.bundles, open_signatures(settings.bundles)
+    if bundles.url is None:
+        return FolderBundleStore(settings.bundle_folder, signatures)
+    from services.adapters.bundle_bucket import Bucket
+    from services.adapters.bundle_objects import ObjectBundleStore
+
+    bucket = Bucket(bundles.url, {name: value.get_secret_value() for name, value in bundles.options.items()})
+    return ObjectBundleStore(bucket, BundleCache(settings.bundle_cache_folder, bundles.cached_versions), signatures)
 
 
 def open_signatures(bundles: BundleSettings) -> Signatures:

@@ -14,6 +14,7 @@ from deploy.embedded.processes import running
 from services.domain.errors import MissingDependency
 from services.settings import Settings
 from tests import postgres, redis_cluster
+from tests.s3 import S3, s3_server
 
 
 def _missing(reason: MissingDependency) -> NoReturn:
@@ -47,6 +48,13 @@ def kafka_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script.write_text(f"#!/bin/sh\nexec '{java.path}' -XX:TieredStopAtLevel=1 -cp '{class_path}' {main} \"$@\"\n")
     script.chmod(0o755)
     return script.parent
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """A real S3 over HTTP; each test takes a bucket of its own."""
+    with s3_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

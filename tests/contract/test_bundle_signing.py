@@ -10,8 +10,10 @@ from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.bundle_signatures import Signatures
 from services.domain.bundles import MANIFEST, SIGNATURE, Manifest, sha256_of
 from services.domain.errors import BundleBroken
+from tests.contract.bundle_objects import object_store
 from tests.fakes.signing import signatures
 from tests.fakes.tiny_bundle import manifest_of
+from tests.s3 import S3
 
 
 class Store(Protocol):
@@ -23,11 +25,16 @@ class Store(Protocol):
 Opener = Callable[[Signatures], Store]
 
 
-@pytest.fixture(params=["folder"])
+@pytest.fixture(params=["folder", "objects in a folder", "objects in S3"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Opens the same store as another process would, with keys of its own."""
-    stores: dict[str, Opener] = {"folder": lambda keys: FolderBundleStore(tmp_path / "bundles", keys)}
-    return stores[request.param]
+    if request.param == "folder":
+        return lambda keys: FolderBundleStore(tmp_path / "bundles", keys)
+    url, options = f"file://{tmp_path}/objects", None
+    if request.param == "objects in S3":
+        s3: S3 = request.getfixturevalue("s3")
+        url, options = s3.new_bucket(), s3.options
+    return lambda keys: object_store(tmp_path, url, options, keys)
 
 
 @pytest.fixture

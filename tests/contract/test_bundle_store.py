@@ -13,6 +13,7 @@ from services.domain.bundles import MANIFEST, Manifest, sha256_of, verify
 from services.domain.errors import BundleBroken
 from services.domain.ids import ModelVersion
 from services.domain.ports import BundleStore
+from tests.contract.bundle_objects import object_store, s3_store
 from tests.fakes.bundle_store import FakeBundleStore
 from tests.fakes.tiny_bundle import manifest_of
 
@@ -28,12 +29,14 @@ def draft(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["fake", "folder"])
+@pytest.fixture(params=["fake", "folder", "objects in a folder", "objects in S3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BundleStore:
     (tmp_path / "scratch").mkdir()
     stores: dict[str, Callable[[], BundleStore]] = {
         "fake": lambda: FakeBundleStore(tmp_path / "scratch"),
         "folder": lambda: FolderBundleStore(tmp_path / "bundles"),
+        "objects in a folder": lambda: object_store(tmp_path, f"file://{tmp_path}/objects"),
+        "objects in S3": lambda: s3_store(tmp_path, request.getfixturevalue("s3")),
     }
     return stores[request.param]()
 
@@ -70,6 +73,12 @@ def test_versions_stand_side_by_side(store: BundleStore, draft: Path) -> None:
 def test_what_was_never_published_cannot_be_fetched(store: BundleStore) -> None:
     with pytest.raises(BundleBroken):
         store.fetch("absent")
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc", "", ".", "..", ".draft-1", "a/b"])
+def test_only_names_of_versions_name_bundles(store: BundleStore, draft: Path, name: str) -> None:
+    with pytest.raises(BundleBroken):
+        store.fetch(name)
 
 
 def test_publishing_leaves_the_draft_as_it_was(store: BundleStore, draft: Path) -> None:
