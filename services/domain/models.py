@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from services.domain.ids import ModelVersion
 
@@ -44,6 +45,41 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class StageCost:
+    """What a stage of training took."""
+
+    wall_s: float
+    cpu_s: float
+    """Of all threads, and of all workers where several fit one model."""
+    gpu_s: float | None = None
+    """For how long GPUs were held, summed over them; None without any."""
+
+    def __add__(self, other: "StageCost") -> "StageCost":
+        has_gpu = self.gpu_s is not None or other.gpu_s is not None
+        gpu_s = (self.gpu_s or 0.0) + (other.gpu_s or 0.0) if has_gpu else None
+        return StageCost(self.wall_s + other.wall_s, self.cpu_s + other.cpu_s, gpu_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How a version came about, for people and for whoever repeats it. Empty where an older release registered it."""
+
+    code_version: str = ""
+    seed: int | None = None
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    """The settings in JSON, and what the run made of them, as in the manifest."""
+    first_event_time: datetime | None = None
+    """Of the events that were learned from or measured on."""
+    last_event_time: datetime | None = None
+    cost: Mapping[str, StageCost] = field(default_factory=dict)
+    """By stage, in order: read, fit, evaluate, export, publish."""
+
+    @property
+    def total_cost(self) -> StageCost:
+        return sum(self.cost.values(), StageCost(0.0, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One registered version; only its verdict, and through the assignment its state, are added later."""
 
@@ -57,6 +93,11 @@ class Model:
     data_version: int
     metrics: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
+    origin: str = ""
+    """Whose work it is, such as `night-12/warm`; empty: nobody asked to find it again."""
+    parent: ModelVersion | None = None
+    """The version that its training started from; None: from nothing."""
+    provenance: Provenance = field(default_factory=Provenance)
 
     def state(self, live: ModelVersion | None) -> ModelState:
         if self.version == live:

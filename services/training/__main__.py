@@ -38,6 +38,9 @@ def main() -> int:
     )
     parser.add_argument("--as-of", default="", help="train on what happened before this ISO date or time, UTC")
     parser.add_argument("--data-version", type=int, help="train on exactly this version of the log; unset: the newest")
+    parser.add_argument(
+        "--origin", default="", help="whose work it is, such as night-12/warm; what is registered of it is not repeated"
+    )
     parser.add_argument("--challenger", default="", help="train as this one of NIGHTJAR_SCHEDULE__CHALLENGERS says")
     parser.add_argument(
         "--ray-workers", type=int, default=0, help="fit by so many processes under Ray Train; 0: without"
@@ -60,7 +63,9 @@ def main() -> int:
         process.begin("training", loaded)
         log.info("training_started", trigger=arguments.trigger, **asdict(asked))
         trigger, num, address = arguments.trigger, arguments.ray_workers, arguments.ray_address
-        model = _under_ray(loaded, trigger, asked, num, address) if num else _run(loaded, trigger, asked)
+        model = _registered_already(loaded, asked)
+        if model is None:
+            model = _under_ray(loaded, trigger, asked, num, address) if num else _run(loaded, trigger, asked)
     except NightjarError as error:
         log.error("training_failed", reason=error.reason.value, error=str(error))
         _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
@@ -72,7 +77,19 @@ def main() -> int:
 
 def _asked(arguments: argparse.Namespace) -> Asked:
     until_us = _microseconds(arguments.as_of) if arguments.as_of else None
-    return Asked(until_us, arguments.data_version, arguments.challenger)
+    return Asked(until_us, arguments.data_version, arguments.challenger, arguments.origin)
+
+
+def _registered_already(loaded: settings.Settings, asked: Asked) -> Model | None:
+    """So that a crash between registering a version and hearing of it costs no second training."""
+    if not asked.origin:
+        return None
+    with _that_says_what_it_needs():
+        from services.training import wiring
+    model = wiring.registered_already(loaded, asked)
+    if model is not None:
+        log.info("training_done_already", origin=asked.origin, version=model.version)
+    return model
 
 
 def _run(loaded: settings.Settings, trigger: str, asked: Asked) -> Model | None:

@@ -10,20 +10,23 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import structlog
+import torch
 
 from services.domain.bundles import MANIFEST, Manifest, sha256_of
 from services.domain.errors import TrainingFailed
 from services.domain.event_types import EventTypes
 from services.domain.ids import ItemId, ModelVersion
-from services.domain.models import Model
+from services.domain.models import Model, Provenance
 from services.domain.ports import BundleStore, Clock, ErasureSource, EventLog, ItemSource, ModelRegistrar, TextEncoder
 from services.domain.training_runs import seconds_left
+from services.domain.users import Erasure
 from services.training import checkpoint
+from services.training.costs import Meter
 from services.training.data.by_time import build_dataset
 from services.training.data.catalog import CatalogContent
 from services.training.data.dataset import Dataset
@@ -70,6 +73,9 @@ class _Fitted:
     start: Start
     epochs: Sequence[EpochReport]
     titles: Mapping[ItemId, str]
+    times: tuple[datetime, datetime]
+    """Of the first and the last event."""
+    meter: Meter
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,8 @@ class TrainingJob:
     """Where a run keeps how far it is, for one that is killed; None: nowhere."""
     data_version: int | None = None
     """The version of the log to train on; None: the newest."""
+    origin: str = ""
+    """Whose work it is, for manifest and registry, so that it can be found again."""
 
     def run(self, until_us: int | None = None) -> Model:
         """Trains on the events before `until_us`, or on all; blocks, and returns what was registered.
@@ -109,25 +117,17 @@ class TrainingJob:
 
     def _fitted(self, until_us: int | None) -> "_Fitted":
         recipe, workers = self.recipe, Workers.of_environment()
-        self._stage("read")
+        meter = Meter(has_gpu=torch.cuda.is_available())
+        self._stage(meter, "read")
         data_version = workers.agree(self.events.version() if self.data_version is None else self.data_version)
         model = recipe.model()
         knows_content = model.capabilities.new_items
         wishes = self.erasures.erasures()
         content = CatalogContent.of(self.items)
-        dataset = build_dataset(
-            without_forgotten(self.events.read(data_version, until_us), wishes),
-            recipe.event_types,
-            holdout_fraction=recipe.holdout_fraction,
-            validation_fraction=recipe.validation_fraction,
-            min_item_events=recipe.min_item_events,
-            features_of=content.features if knows_content else {},
-            with_new_items=knows_content,
-            text_vectors=vectors_of(content.texts, self.text_encoder if knows_content else None),
-        )
+        dataset, times = self._dataset(data_version, until_us, wishes, content, knows_content=knows_content)
         workers.must_share("data", dataset.fingerprint() if workers.size > 1 else "")
         start = self.starting.begin(model, dataset, wishes, self.clock.now())
-        self._stage("fit", num_events=len(dataset.sequences.items), num_items=dataset.num_items, mode=start.mode)
+        self._stage(meter, "fit", num_events=len(dataset.sequences.items), num_items=dataset.num_items, mode=start.mode)
         if self.checkpoint is not None and isinstance(model, Resumable):
             model.resume(self.checkpoint, self._key(dataset, start))
         started = time.monotonic()
@@ -138,14 +138,44 @@ class TrainingJob:
             self._epoch(report)
 
         fit_end = model.fit(dataset, epoch)
-        return _Fitted(model, dataset, data_version, fit_end, time.monotonic() - started, start, epochs, content.titles)
+        fit_s = time.monotonic() - started
+        meter.end()
+        meter.join(workers.gather(meter.costs))
+        return _Fitted(model, dataset, data_version, fit_end, fit_s, start, epochs, content.titles, times, meter)
+
+    def _dataset(
+        self,
+        data_version: int,
+        until_us: int | None,
+        wishes: Sequence[Erasure],
+        content: CatalogContent,
+        *,
+        knows_content: bool,
+    ) -> tuple[Dataset, tuple[datetime, datetime]]:
+        """And when its first and its last event happened; the log's columns are gone when this returns."""
+        recipe = self.recipe
+        events = without_forgotten(self.events.read(data_version, until_us), wishes)
+        dataset = build_dataset(
+            events,
+            recipe.event_types,
+            holdout_fraction=recipe.holdout_fraction,
+            validation_fraction=recipe.validation_fraction,
+            min_item_events=recipe.min_item_events,
+            features_of=content.features if knows_content else {},
+            with_new_items=knows_content,
+            text_vectors=vectors_of(content.texts, self.text_encoder if knows_content else None),
+        )
+        first_us, last_us = events.event_times_us[[0, -1]].tolist()  # in order of time
+        return dataset, (moment(first_us), moment(last_us))
 
     def _registered(self, fitted: "_Fitted", until_us: int | None) -> Model:
         model, dataset, recipe = fitted.model, fitted.dataset, self.recipe
-        self._stage("evaluate", num_events=len(dataset.holdout))
+        self._stage(fitted.meter, "evaluate", num_events=len(dataset.holdout))
         measurement = measured(model, dataset, recipe.max_history, recipe.seed)
         manifest = self._manifest(fitted, {**measurement.figures, "fit_s": fitted.fit_s}, until_us)
-        return self._register(self._publish(fitted, measurement, manifest), manifest)
+        location = self._publish(fitted, measurement, manifest)
+        fitted.meter.end()
+        return self._register(location, manifest, fitted)
 
     def _key(self, dataset: Dataset, start: Start) -> str:
         """What a checkpoint must be of to go on from it: the same data, start, settings and code."""
@@ -159,10 +189,10 @@ class TrainingJob:
         try:
             with tempfile.TemporaryDirectory(prefix="nightjar-draft-") as name:
                 folder = Path(name)
-                self._stage("export")
+                self._stage(fitted.meter, "export")
                 write_draft(folder, model, dataset.vocabulary, most_telling(dataset), self.recipe.max_history)
                 write_report(folder / REPORT, self._told(fitted, measurement, manifest))
-                self._stage("publish")
+                self._stage(fitted.meter, "publish")
                 return self.bundles.publish(folder, manifest)
         except OSError as error:
             raise TrainingFailed(
@@ -190,7 +220,7 @@ class TrainingJob:
             titles=fitted.titles,
         )
 
-    def _register(self, location: str, manifest: Manifest) -> Model:
+    def _register(self, location: str, manifest: Manifest, fitted: "_Fitted") -> Model:
         model = Model(
             version=manifest.model_version,
             kind=manifest.kind,
@@ -199,6 +229,16 @@ class TrainingJob:
             digest=sha256_of(self.bundles.fetch(location) / MANIFEST),
             data_version=manifest.data_version,
             metrics=manifest.metrics,
+            origin=self.origin,
+            parent=fitted.start.started_from,
+            provenance=Provenance(
+                code_version=manifest.code_version,
+                seed=manifest.seed,
+                configuration=manifest.configuration,
+                first_event_time=fitted.times[0],
+                last_event_time=fitted.times[1],
+                cost=fitted.meter.costs,
+            ),
         )
         self.registry.register(model)
         log.info("model_registered", version=model.version, location=location, metrics=dict(model.metrics))
@@ -228,11 +268,13 @@ class TrainingJob:
                 **dataset.bounds_us,
                 "fit_end": fitted.fit_end.value,
                 **fitted.start.facts(),
+                **({"origin": self.origin} if self.origin else {}),
             },
             metrics=metrics,
         )
 
-    def _stage(self, name: str, **facts: int | str) -> None:
+    def _stage(self, meter: Meter, name: str, **facts: int | str) -> None:
+        meter.begin(name)
         log.info("training_stage", stage=name, **facts)
         self.report({"event": "stage", "name": name, **facts})
 
@@ -240,6 +282,10 @@ class TrainingJob:
         left_s = seconds_left(report.epoch, report.max_epochs, report.elapsed_s)
         log.info("training_epoch", **asdict(report), left_s=left_s)
         self.report({"event": "epoch", **asdict(report)})
+
+
+def moment(time_us: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=time_us)
 
 
 def new_version(now: datetime) -> ModelVersion:

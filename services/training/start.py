@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 Mode = Literal["full", "incremental", "auto"]
 LOOKED_AT: Final = 10  # of the newest models. Larger: a start of long ago; smaller: several bad nights hide a good one
+SIBLINGS: Final = 20  # challengers that a night may have, which must not be all that is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,16 @@ class Starting:
     newest: the newest models, newest first. An earlier model is one to start from when it is of the same kind and was
     not refused, when it saw nothing that this run holds out (law 8), and when nobody has asked to be forgotten since
     the training from nothing that it goes back to (law 7): what was learned of somebody is in its parameters.
+
+    origin: of this run; what stands before its last slash is its night. Nothing starts from a challenger of the same
+    night, which has learned all that there is: they would be copies of one another.
     """
 
     newest: Callable[[int], Sequence[Model]]
     bundles: BundleStore
     mode: Mode
     full_every: timedelta
+    origin: str = ""
 
     def begin(self, model: TrainableModel, dataset: Dataset, wishes: Sequence[Erasure], now: datetime) -> Start:
         """Makes the model start from an earlier one if it should; raises UnfitToStartFrom when it must and cannot."""
@@ -59,7 +64,7 @@ class Starting:
         if self.mode == "full" or not isinstance(model, WarmStarting):
             return from_nothing
         why = "there is no earlier model of this kind"
-        for earlier in self.newest(LOOKED_AT):
+        for earlier in self._of_other_nights():
             if earlier.kind != model.kind or (earlier.verdict is not None and not earlier.verdict.passed):
                 continue
             try:
@@ -70,6 +75,11 @@ class Starting:
             raise UnfitToStartFrom(f"This training cannot start from an earlier model: {why}")
         log.info("training_in_full", why=why)
         return from_nothing
+
+    def _of_other_nights(self) -> Sequence[Model]:
+        night, slash, _ = self.origin.rpartition("/")
+        models = self.newest(LOOKED_AT + SIBLINGS)
+        return [each for each in models if not slash or each.origin.rpartition("/")[:2] != (night, slash)][:LOOKED_AT]
 
     def _from(
         self, earlier: Model, model: WarmStarting, dataset: Dataset, wishes: Sequence[Erasure], now: datetime

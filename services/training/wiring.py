@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.delta_log import DeltaEventLog
 from services.adapters.kept_vectors import KeptTextEncoder
 from services.adapters.sentence_encoder import OnnxSentenceEncoder
@@ -15,7 +14,9 @@ from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.training_runs import SqlTrainingRuns
 from services.adapters.sql.user_directory import SqlUserDirectory
+from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
+from services.domain.errors import InvalidRequest
 from services.domain.models import Model
 from services.domain.ports import (
     BundleStore,
@@ -58,7 +59,7 @@ def open_stores(settings: Settings) -> Stores:
         events=DeltaEventLog(settings.log_folder),
         items=SqlItemCatalog(database),
         erasures=SqlUserDirectory(database, SystemClock()),
-        bundles=FolderBundleStore(settings.bundle_folder),
+        bundles=open_bundles(settings),
         registry=registry,
     )
 
@@ -80,11 +81,26 @@ def build(settings: Settings, report: Report, asked: Asked) -> TrainingJob:
             bundles=stores.bundles,
             mode=settings.train.mode,
             full_every=timedelta(days=settings.train.full_every_days),
+            origin=asked.origin,
         ),
         text_encoder=text_encoder(settings),
         checkpoint=checkpoint_file(settings.home_folder, asked.challenger),
         data_version=asked.data_version,
+        origin=asked.origin,
     )
+
+
+def registered_already(settings: Settings, asked: Asked) -> Model | None:
+    """What was registered with this origin, so that nobody trains it again; None when nothing was, or none is asked.
+
+    Raises InvalidRequest when it was trained on another version of the log than is asked for, and CatalogDown.
+    """
+    known = open_registry(settings).by_origin(asked.origin) if asked.origin else None
+    if known is not None and asked.data_version not in (None, known.data_version):
+        raise InvalidRequest(
+            "--origin", f"is that of {known.version}, which was trained on version {known.data_version} of the log"
+        )
+    return known
 
 
 def checkpoint_file(home: Path, challenger: str) -> Path:

@@ -70,6 +70,14 @@ class Workers:
         distributed.broadcast_object_list(told, 0)
         return told[0]
 
+    def gather(self, value: T) -> list[T]:
+        """Everybody's value, in order of rank."""
+        if self.size == 1:
+            return [value]
+        values: list[T] = [value] * self.size
+        distributed.all_gather_object(values, value)
+        return values
+
     @contextmanager
     def in_turn(self) -> Iterator[None]:
         """The leader does what is in the block, and then the others do."""

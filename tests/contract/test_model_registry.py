@@ -4,21 +4,34 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
 
 from services.adapters.sql.engine import connect
-from services.adapters.sql.migrate import upgrade
+from services.adapters.sql.migrate import MIGRATIONS, upgrade
 from services.adapters.sql.model_registry import SqlModelRegistry
 from services.domain.errors import CatalogDown, UnknownVersion
 from services.domain.ids import ModelVersion
-from services.domain.models import Assignment
+from services.domain.models import Assignment, Provenance, StageCost
 from services.domain.ports import ModelRegistry
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.model_registry import PASSED, REFUSED, FakeModelRegistry, model
 
 A, B, NOWHERE = ModelVersion("a"), ModelVersion("b"), ModelVersion("nowhere")
+
+
+def migrate_to(url: str, revision: str) -> None:
+    """As an older release left it."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with connect(url).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def _sql(url: str) -> SqlModelRegistry:
@@ -51,6 +64,62 @@ def test_figures_that_are_not_finite_come_back(registry: ModelRegistry) -> None:
     metrics = registry.get(A).metrics
     assert math.isnan(metrics["ndcg_at_10"])
     assert metrics["fit_s"] == math.inf
+
+
+PROVENANCE = Provenance(
+    code_version="0.1.0+abc",
+    seed=7,
+    configuration={
+        "train": {"dim": 16, "options": {"l2": 0.1 + 0.2}},
+        "until_us": None,
+        "event_types": [{"name": "view"}],
+    },
+    first_event_time=START,
+    last_event_time=START + timedelta(days=3, microseconds=1),
+    cost={"read": StageCost(1.5, 1.25), "fit": StageCost(0.1 + 0.2, 9.0, 0.1 + 0.2)},
+)
+
+
+def test_how_a_version_came_about_comes_back(registry: ModelRegistry) -> None:
+    """Settings, seed, origin, parent, the time of its data and its cost by stage, in order."""
+    registered = replace(model("a"), origin="night-12/warm", parent=B, provenance=PROVENANCE)
+    registry.register(registered)
+    registry.register(registered)
+    assert registry.get(A) == registered
+    assert list(registry.get(A).provenance.cost) == ["read", "fit"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"origin": "night-13/warm"},
+        {"parent": A},
+        {"provenance": replace(PROVENANCE, seed=8)},
+        {"provenance": Provenance()},
+    ],
+    ids=["origin", "parent", "seed", "provenance"],
+)
+def test_how_a_version_came_about_never_changes(registry: ModelRegistry, change: dict[str, object]) -> None:
+    registered = replace(model("a"), origin="night-12/warm", parent=B, provenance=PROVENANCE)
+    registry.register(registered)
+    with pytest.raises(ValueError, match="registered already"):
+        registry.register(replace(registered, **change))  # type: ignore[arg-type]
+    assert registry.get(A) == registered
+
+
+def test_a_version_is_found_by_its_origin_and_of_several_the_first(registry: ModelRegistry) -> None:
+    for version, origin, age_s in (
+        ("c", "night-1/warm", 10.0),
+        ("b", "night-1/warm", 20.0),
+        ("d", "night-1/warm/2", 30.0),
+    ):
+        registry.register(replace(model(version, age_s=age_s), origin=origin))
+    registry.register(model("a"))
+    found = registry.by_origin("night-1/warm")
+    assert found is not None
+    assert found.version == B
+    assert registry.by_origin("night-1") is None
+    assert registry.by_origin("") is None, "no origin is nobody's"
 
 
 def test_registering_again_is_harmless_and_keeps_the_verdict(registry: ModelRegistry) -> None:
@@ -153,3 +222,23 @@ def test_a_database_without_tables_is_down_and_not_a_fault_of_ours(
     url = request.getfixturevalue("postgres_url") if database == "postgresql" else f"sqlite:///{tmp_path / 'new.db'}"
     with pytest.raises(CatalogDown):
         SqlModelRegistry(connect(url), FakeClock()).live()
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_what_an_older_release_registered_is_still_read(
+    database: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Its row says nothing of how it came about, and registering it again is as harmless as ever."""
+    url = request.getfixturevalue("postgres_url") if database == "postgresql" else f"sqlite:///{tmp_path / 'old.db'}"
+    migrate_to(url, "0006")
+    with connect(url).begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO models (version, kind, created_time, location, digest, data_version, metrics)"
+                " VALUES ('a', 'sequence', :time, '/bundles/a', :digest, 7, :metrics)"
+            ),
+            {"time": START.isoformat(sep=" "), "digest": "0" * 64, "metrics": '{"ndcg_at_10": 0.12}'},
+        )
+    registry = _sql(url)
+    assert registry.get(A) == model("a")
+    registry.register(model("a"))

@@ -52,6 +52,10 @@ class FakeModelRegistry:
     def newest(self, limit: int) -> Sequence[Model]:
         return sorted(self._models.values(), key=lambda each: (each.created_time, each.version), reverse=True)[:limit]
 
+    def by_origin(self, origin: str) -> Model | None:
+        found = [each for each in self._models.values() if origin and each.origin == origin]
+        return min(found, key=lambda each: (each.created_time, each.version), default=None)
+
     def judge(self, version: ModelVersion, verdict: Verdict) -> None:
         self._models[version] = replace(self.get(version), verdict=verdict)
 

@@ -71,6 +71,11 @@ def judged(home: Home, out: Path, *more: str, version: int | None = None) -> tup
     return run(home.folder, "services.training.judging", "--data-version", number, "--out", str(out), *more)
 
 
+def training(name: str, data_version: int) -> Sequence[str]:
+    """The arguments of a challenger's training."""
+    return ("--challenger", name, "--data-version", str(data_version), "--origin", f"night-1/{name}")
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Both challengers of a night, trained on a version of the log after which more was stored."""
@@ -80,7 +85,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     later_version = log.append(LogBatch(planted_events(120, 32)[len(EVENTS) :]))
     versions = []
     for name in ("net", "knn"):
-        status, said = run(folder, "services.training", "--challenger", name, "--data-version", str(data_version))
+        status, said = run(folder, "services.training", *training(name, data_version))
         assert (status, said[-1]["event"]) == (0, "done"), said
         versions.append(said[-1]["version"])
     return Home(folder, versions[0], versions[1], data_version, later_version)
@@ -135,6 +140,20 @@ def test_a_spoilt_champion_is_none_and_a_spoilt_challenger_an_error(home: Home, 
     status, said = judged(spoilt, tmp_path / "other.json", "--challengers", home.knn)
     assert (status, said[-1]["event"], said[-1]["reason"]) == (1, "failed", "BUNDLE_BROKEN")
     assert not (tmp_path / "other.json").exists()
+
+
+def test_a_training_that_is_asked_for_again_is_done_at_once(home: Home) -> None:
+    """Whoever crashed before hearing of the version hears of it now, and nothing is trained or registered twice."""
+    status, said = run(home.folder, "services.training", *training("net", home.data_version))
+    assert status == 0
+    assert [(line["event"], line["version"]) for line in said] == [("done", home.net)]
+    models = open_registry(load(home=home.folder)).newest(10)
+    assert {each.version: (each.origin, each.data_version) for each in models} == {
+        home.net: ("night-1/net", home.data_version), home.knn: ("night-1/knn", home.data_version),
+    }  # fmt: skip
+    assert len(list((home.folder / "bundles").iterdir())) == 2
+    status, said = run(home.folder, "services.training", *training("net", home.later_version))
+    assert (status, said[-1]["reason"]) == (1, "INVALID_REQUEST")
 
 
 def test_a_log_that_there_is_not_fails_in_one_line(home: Home, tmp_path: Path) -> None:

@@ -6,7 +6,14 @@ from typing import Any
 from sqlalchemy import Engine, Row, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services.adapters.sql.documents import metrics_document, metrics_of, verdict_document, verdict_of
+from services.adapters.sql.documents import (
+    metrics_document,
+    metrics_of,
+    provenance_document,
+    provenance_of,
+    verdict_document,
+    verdict_of,
+)  # fmt: skip
 from services.adapters.sql.engine import insert_into, transaction
 from services.adapters.sql.tables import assignments, models
 from services.domain.errors import UnknownVersion
@@ -30,13 +37,20 @@ class SqlModelRegistry:
             "digest": model.digest,
             "data_version": model.data_version,
             "metrics": metrics_document(model.metrics),
+            "origin": model.origin,
+            "parent": model.parent,
         }
+        provenance = provenance_document(model.provenance)
         verdict = None if model.verdict is None else verdict_document(model.verdict)
         with transaction(self._engine) as connection:
-            statement = insert_into(connection, models).values(version=model.version, verdict=verdict, **content)
+            statement = insert_into(connection, models).values(
+                version=model.version, verdict=verdict, provenance=provenance, **content
+            )
             connection.execute(statement.on_conflict_do_nothing(index_elements=[models.c.version]))
             stored = connection.execute(select(models).where(models.c.version == model.version)).one()
-        if any(getattr(stored, name) != value for name, value in content.items()):
+        differs = any(getattr(stored, name) != value for name, value in content.items())
+        # As it is read: the row of an older release has none, where ours says that there is none.
+        if differs or provenance_of(stored.provenance) != provenance_of(provenance):
             raise ValueError(f"version {model.version} is registered already, with other content")
 
     def get(self, version: ModelVersion) -> Model:
@@ -50,6 +64,14 @@ class SqlModelRegistry:
         query = select(models).order_by(models.c.created_time.desc(), models.c.version.desc()).limit(limit)
         with transaction(self._engine) as connection:
             return [_model(row) for row in connection.execute(query)]
+
+    def by_origin(self, origin: str) -> Model | None:
+        if not origin:
+            return None
+        query = select(models).where(models.c.origin == origin).order_by(models.c.created_time, models.c.version)
+        with transaction(self._engine) as connection:
+            row = connection.execute(query.limit(1)).one_or_none()
+        return None if row is None else _model(row)
 
     def judge(self, version: ModelVersion, verdict: Verdict) -> None:
         statement = update(models).where(models.c.version == version).values(verdict=verdict_document(verdict))
@@ -110,6 +132,9 @@ def _model(row: Row[Any]) -> Model:
         data_version=row.data_version,
         metrics=metrics_of(row.metrics),
         verdict=verdict_of(row.verdict),
+        origin=row.origin,
+        parent=row.parent,
+        provenance=provenance_of(row.provenance),
     )
 
 

@@ -1,7 +1,7 @@
 """The tables of the catalog database. A change here needs a migration beside it; a test compares the two.
 
 Sizes: an item about 300 bytes and its description and embedding (4 bytes a number), a user about 100 and their
-attributes, an erasure 100, a model 2 KB (metrics and verdict), an assignment and a run 200 bytes each. Runs are
+attributes, an erasure 100, a model 6 KB (metrics, verdict, settings), an assignment and a run 200 bytes each. Runs are
 bounded by `RUNS_KEPT`; models and assignments grow by one a night. A trial of a search is 500 bytes and 20 an epoch;
 `STUDIES_KEPT` bounds the studies, and --trials the trials of each. A training run is 250 bytes and the sentence it
 failed with; `TRAINING_RUNS_KEPT` bounds them. A serving worker is 300 bytes, forgotten ten minutes after its last
@@ -126,6 +126,9 @@ models = Table(
     Column("data_version", BigInteger, nullable=False),
     Column("metrics", JSON, nullable=False),
     Column("verdict", JSON(none_as_null=True), nullable=True),
+    Column("origin", String, server_default="", nullable=False, index=True),
+    Column("parent", String, nullable=True),
+    Column("provenance", JSON, server_default="{}", nullable=False),
 )
 
 # Append-only: the highest generation is live, the rest is the audit log.

@@ -28,6 +28,10 @@ class ModelRegistry(ModelRegistrar, Protocol):
         """Newest first."""
         ...
 
+    def by_origin(self, origin: str) -> Model | None:
+        """The first that was registered with this origin, which is not empty; None when there is none."""
+        ...
+
     def judge(self, version: ModelVersion, verdict: Verdict) -> None:
         """Stores the gate's verdict; raises UnknownVersion."""
         ...

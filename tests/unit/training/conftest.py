@@ -1,6 +1,8 @@
 """A small dataset with a planted structure, and a model fitted to it once for all tests that only look."""
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +13,7 @@ from services.training.data.by_time import build_dataset
 from services.training.data.dataset import Dataset
 from services.training.kinds.sequence.encoder import SequenceEncoder
 from services.training.kinds.sequence.options import EncoderOptions
+from services.training.model import TrainableModel
 from tests.fakes.event_log import columns_of
 from tests.fakes.planted import planted_events
 
@@ -42,3 +45,8 @@ def fitted(planted: Dataset) -> SequenceEncoder:
     model = SequenceEncoder(OPTIONS)
     model.fit(planted, lambda _: None)
     return model
+
+
+@pytest.fixture
+def quick(options: EncoderOptions) -> Callable[[], TrainableModel]:
+    return lambda: SequenceEncoder(replace(options, max_epochs=2))

@@ -11,65 +11,27 @@ import numpy.typing as npt
 import pytest
 
 from services.domain.bundles import MANIFEST, Manifest, read_manifest, sha256_of
-from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed, UnfitToStartFrom, UnknownVersion
-from services.domain.event_types import DEFAULT_EVENT_TYPES
+from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed, UnknownVersion
 from services.domain.history_input import HistoryRows
 from services.domain.ids import ItemId, UserId
 from services.domain.items import Item
-from services.domain.models import Finding, Model, Verdict
 from services.domain.streams import LogBatch
 from services.domain.users import Erasure
 from services.inference.serving_model import load_serving_model
-from services.training.job import Recipe, TrainingJob, new_version
-from services.training.kinds.factory import make_model
+from services.training.job import new_version
 from services.training.kinds.popularity import Popularity
-from services.training.kinds.sequence.encoder import SequenceEncoder
-from services.training.kinds.sequence.options import EncoderOptions
 from services.training.model import FitEnd, TrainableModel
 from services.training.report.report import REPORT
-from services.training.start import Mode, Starting
-from tests.fakes.bundle_store import FakeBundleStore
-from tests.fakes.clock import START, FakeClock
+from tests.fakes.clock import START
 from tests.fakes.event_log import FakeEventLog
-from tests.fakes.item_catalog import FakeItemCatalog
-from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.planted import GAP_US, START_US, planted_events
-from tests.fakes.user_directory import FakeUserDirectory
+from tests.unit.training.job_bench import Run, again
 
 MUST_REPORT = {
     "ndcg_at_10", "recall_at_20", "hr_at_10", "coverage_at_10", "popularity_ndcg_at_10", "popularity_recall_at_20",
     "ndcg_gain_at_10", "ndcg_gain_at_10_low", "ndcg_gain_at_10_high", "num_holdout_events", "num_holdout_users",
     "fit_s", "num_bad_vectors",
 }  # fmt: skip
-
-
-class Run:
-    """A job on fakes, and what it said."""
-
-    def __init__(self, folder: Path, model: Callable[[], TrainableModel], log: FakeEventLog | None = None) -> None:
-        self.said: list[Mapping[str, Any]] = []
-        self.folder, self.model = folder, model
-        self.bundles, self.registry = FakeBundleStore(folder), FakeModelRegistry()
-        self.erasures, self.items = FakeUserDirectory(), FakeItemCatalog()
-        self.job = TrainingJob(
-            events=log or FakeEventLog(planted_events(60, 20)),
-            items=self.items,
-            erasures=self.erasures,
-            bundles=self.bundles,
-            registry=self.registry,
-            clock=FakeClock(),
-            recipe=Recipe(
-                model=model, event_types=DEFAULT_EVENT_TYPES, max_history=12, holdout_fraction=0.1,
-                validation_fraction=0.1, min_item_events=1, seed=5, code_version="0.1.0+abc", configuration={"dim": 16},
-            ),
-            report=self.said.append,
-            starting=Starting(self.registry.newest, self.bundles, "auto", timedelta(days=7)),
-        )  # fmt: skip
-
-
-@pytest.fixture
-def quick(options: EncoderOptions) -> Callable[[], TrainableModel]:
-    return lambda: SequenceEncoder(replace(options, max_epochs=2))
 
 
 def test_a_run_registers_the_bundle_it_published(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
@@ -92,6 +54,24 @@ def test_the_manifest_says_all_that_is_needed_to_repeat_the_run(
     assert manifest.configuration["until_us"] == START_US + 1_000 * GAP_US
     assert manifest.configuration["fit_end"] == "completed"
     assert manifest.metrics == model.metrics
+
+
+def test_the_registry_keeps_how_a_version_came_about(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
+    run = Run(tmp_path, quick)
+    model = replace(run.job, origin="night-12/warm").run()
+    manifest = read_manifest(run.bundles.fetch(model.location))
+    told, events = model.provenance, planted_events(60, 20)
+    assert (model.origin, model.parent) == (manifest.configuration["origin"], None) == ("night-12/warm", None)
+    assert (told.code_version, told.seed) == ("0.1.0+abc", 5)
+    assert told.configuration == manifest.configuration
+    times = [told.first_event_time, told.last_event_time]
+    assert [each and each.timestamp() * 1e6 for each in times] == [events[0].event_time_us, events[-1].event_time_us]
+    assert list(told.cost) == ["read", "fit", "evaluate", "export", "publish"]
+    assert all(each.wall_s >= 0 and each.cpu_s >= 0 for each in told.cost.values())
+    assert told.cost["fit"].wall_s >= model.metrics["fit_s"] > 0
+    assert told.total_cost.cpu_s > 0
+    second = again(run)
+    assert second.job.run().parent == model.version
 
 
 @pytest.mark.parametrize("kind", ["sequence", "popularity"])
@@ -267,88 +247,3 @@ def test_a_run_on_other_data_does_not_go_on_from_it(tmp_path: Path, quick: Calla
     other = Run(tmp_path, quick, FakeEventLog(planted_events(60, 20, seed=8)))
     replace(other.job, checkpoint=checkpoint).run()
     assert [line["epoch"] for line in other.said if line["event"] == "epoch"] == [1, 2]
-
-
-def again(run: Run, mode: Mode = "auto", days_later: float = 1.0, **changes: Any) -> Run:
-    """Another night of the same project."""
-    later = Run(run.folder, run.model)
-    later.registry, later.erasures, later.bundles = run.registry, run.erasures, run.bundles
-    clock = FakeClock(START + timedelta(days=days_later))
-    starting = Starting(run.registry.newest, run.bundles, mode, timedelta(days=7))
-    later.job = replace(
-        later.job, registry=run.registry, bundles=run.bundles, erasures=run.erasures, clock=clock, starting=starting,
-        **changes,
-    )  # fmt: skip
-    return later
-
-
-def facts_of(run: Run, model: Model) -> Mapping[str, Any]:
-    return read_manifest(run.bundles.fetch(model.location)).configuration
-
-
-def test_the_next_night_starts_from_the_last_one(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
-    first = Run(tmp_path, quick)
-    model = first.job.run()
-    second = again(first)
-    following = second.job.run()
-    facts = facts_of(second, following)
-    assert (facts["mode"], facts["started_from"], facts["full_time"]) == (
-        "incremental", model.version, START.isoformat(),
-    )  # fmt: skip
-    assert facts_of(first, model)["mode"] == "full"
-    assert [line["mode"] for line in second.said if line.get("name") == "fit"] == ["incremental"]
-    third = again(second, days_later=2)
-    facts = facts_of(third, third.job.run())
-    assert (facts["started_from"], facts["full_time"]) == (following.version, START.isoformat())
-
-
-def test_after_a_week_a_model_is_built_from_nothing_again(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
-    first = Run(tmp_path, quick)
-    first.job.run()
-    second = again(first, days_later=7)
-    assert facts_of(second, second.job.run())["mode"] == "full"
-
-
-def test_who_asked_to_be_forgotten_is_in_no_later_model(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
-    """Law 7: the earlier model learned from what they did, so nothing starts from it."""
-    first = Run(tmp_path, quick)
-    first.job.run()
-    first.erasures.request_erasures([Erasure(UserId("user-7"), int(START.timestamp() * 1e6) + 1)])
-    with pytest.raises(UnfitToStartFrom, match="forgotten"):
-        again(first, "incremental").job.run()
-    second = again(first)
-    assert facts_of(second, second.job.run())["mode"] == "full"
-    third = again(first, days_later=2)
-    assert facts_of(third, third.job.run())["mode"] == "incremental", "the second one never knew of them"
-
-
-def test_a_run_of_the_past_does_not_start_from_a_model_of_the_present(
-    tmp_path: Path, quick: Callable[[], TrainableModel]
-) -> None:
-    """Law 8: that model has seen what this run holds out."""
-    first = Run(tmp_path, quick)
-    first.job.run()
-    second = again(first)
-    model = second.job.run(until_us=START_US + 800 * GAP_US)
-    assert facts_of(second, model)["mode"] == "full"
-
-
-def test_a_refused_model_is_nothing_to_start_from(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
-    first = Run(tmp_path, quick)
-    model = first.job.run()
-    first.registry.judge(model.version, Verdict((Finding("coverage", 0.0, 0.1, False, "too little"),)))
-    second = again(first)
-    assert facts_of(second, second.job.run())["mode"] == "full"
-
-
-def test_with_nothing_to_start_from_incremental_says_so(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
-    with pytest.raises(UnfitToStartFrom, match="no earlier model"):
-        again(Run(tmp_path, quick), "incremental").job.run()
-
-
-def test_ials_starts_from_its_last_night_too(tmp_path: Path) -> None:
-    """Through the same seam as the encoder: registry, bundle, manifest."""
-    first = Run(tmp_path, lambda: make_model("ials", dim=8, num_epochs=2))
-    version = first.job.run().version
-    second = again(first)
-    assert facts_of(second, second.job.run())["started_from"] == version

@@ -19,7 +19,7 @@ from services.training.recording import Recording, recorded
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.model_registry import model
 from tests.fakes.training_runs import FakeTrainingRuns
-from tests.unit.training.test_job import Run
+from tests.unit.training.job_bench import Run
 from tests.waiting import wait_until
 
 BEGUN = TrainingRun("run-1", "sequence", "manual", START, START)

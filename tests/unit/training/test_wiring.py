@@ -1,5 +1,6 @@
 """What stands between a training run and the systems it writes to."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,13 @@ import pytest
 from services.domain.errors import CatalogDown, InvalidRequest, InvalidSettings
 from services.domain.models import Model
 from services.patience import Patience
+from services.registry.wiring import open_registry
 from services.settings import TrainSettings, load
 from services.training.asked import Asked
 from services.training.configured import configured_model
 from services.training.kinds.ease import Ease
 from services.training.kinds.ials import Ials
-from services.training.wiring import PatientRegistrar, build
+from services.training.wiring import PatientRegistrar, build, registered_already
 from tests.fakes.clock import FakeClock
 from tests.fakes.model_registry import FakeModelRegistry, model
 
@@ -73,3 +75,14 @@ def test_a_data_version_that_cannot_be_and_a_long_origin_are_refused() -> None:
         Asked(origin="n" * 201)
     with pytest.raises(InvalidRequest, match="--origin"):
         Asked(origin="night\n12")
+
+
+def test_what_is_registered_with_an_origin_is_found_and_not_asked_of_other_data(tmp_path: Path) -> None:
+    settings, known = load(home=tmp_path), replace(model("tonight"), origin="night-12/warm")
+    open_registry(settings).register(known)
+    for asked in (Asked(origin="night-12/warm"), Asked(origin="night-12/warm", data_version=7)):
+        assert registered_already(settings, asked) == known
+    for asked in (Asked(), Asked(data_version=7), Asked(origin="night-12")):
+        assert registered_already(settings, asked) is None
+    with pytest.raises(InvalidRequest, match="trained on version 7 of the log"):
+        registered_already(settings, Asked(origin="night-12/warm", data_version=8))
