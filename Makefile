@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench-ingest bench-beside fmt proto lock lock-beside clean
+.PHONY: help setup demo test lint bench-ingest bench-swap bench-beside fmt proto lock lock-beside clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ lint: $(READY) ## format, lint, types, import map, contracts
 
 bench-ingest: $(READY) ## how fast events get in, and how soon; about 15 minutes
 	$(BIN)/python -m benchmarks.ingest
+
+bench-swap: $(READY) ## what a swap costs those being served: 50 swaps, 50 rollbacks; about 7 minutes
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.swap
 
 BESIDE := .venv-beside
 $(BESIDE)/.ready: $(BIN)/uv benchmarks/beside.lock

@@ -13,8 +13,10 @@ import structlog
 
 from services.domain.errors import CatalogDown
 from services.domain.fleet import GRACE, HEARTBEAT, Preparation, ServingWorker
+from services.domain.ids import ModelVersion
 from services.domain.ports import Clock, Fleet, ModelRegistry, Notices
 from services.inference.catalog_follower import CatalogFollower
+from services.inference.freed_memory import give_back
 from services.inference.model_slot import ModelSlot
 from services.inference.recent_histories import RecentHistories
 from services.inference.recorder import Recorder
@@ -57,11 +59,16 @@ class FleetMember(CatalogFollower):
         self._problem = ""
         self._preparing: asyncio.Task[None] | None = None
         self._reported: ServingWorker | None = None
+        self._held = set[ModelVersion]()
 
     async def catch_up(self) -> None:
         """Reports what is new or due, and begins to prepare what it is asked for; lets go of what is held too long."""
         self._recent.forget_old()
         self._slot.let_go()
+        held = set(self._slot.held)
+        gone, self._held = self._held - held, held
+        if gone:
+            await asyncio.to_thread(give_back)
         try:
             preparation = await self._ask(self._fleet.preparation)
             await self._report()

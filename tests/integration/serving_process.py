@@ -12,6 +12,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 import psutil
+from pydantic import SecretStr
 
 from nightjar.v1 import model_service_pb2 as model_wire
 from nightjar.v1 import recommender_service_pb2 as wire
@@ -49,6 +50,15 @@ class Serving:
     ready_file: Path
     log: Path
     home: Path
+    database_url: str = ""
+    """Empty: SQLite in its home."""
+
+    @property
+    def settings(self) -> Settings:
+        """Where its database and its bundles are."""
+        settings = Settings(home=self.home)
+        url = SecretStr(self.database_url) if self.database_url else None
+        return settings.model_copy(update={"database": settings.database.model_copy(update={"url": url})})
 
     @property
     def address(self) -> str:
@@ -65,7 +75,7 @@ class Serving:
 
     def publish(self, drafts: Path, version: str, vectors: npt.NDArray[np.float32]) -> None:
         """A bundle in the store this process reads, registered as passed by the gate."""
-        settings = Settings(home=self.home)
+        settings = self.settings
         store, registry = FolderBundleStore(settings.bundle_folder), open_registry(settings)
         manifest = write_draft(drafts / version, version, vectors=vectors)
         location = store.publish(drafts / version, manifest)
@@ -95,14 +105,20 @@ class Serving:
         return {self.recommend("nobody").model_version for _ in range(8)}
 
 
-def start(home: Path, redis_url: str) -> Serving:
-    """Starts the process and waits until every worker listens."""
-    home.mkdir(parents=True)
-    ready_file, log = home / "ready.json", home / "log"
+def start(home: Path, redis_url: str, *, replica: str = "", **settings: str) -> Serving:
+    """Starts the process and waits until every worker listens.
+
+    replica: a name, for another process of the same home, and so of the same database and bundles.
+    """
+    home.mkdir(parents=True, exist_ok=bool(replica))
+    ready_file, log = home / f"ready{replica}.json", home / f"log{replica}"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "services.inference", "--ready-file", str(ready_file)],
-            env=environment(home, REDIS__URL=redis_url, SERVE__PORT="0", SERVE__NUM_WORKERS=str(NUM_WORKERS)),
+            env=environment(
+                home,
+                **{"REDIS__URL": redis_url, "SERVE__PORT": "0", "SERVE__NUM_WORKERS": str(NUM_WORKERS), **settings},
+            ),
             cwd=home,
             stderr=out,
         )
@@ -117,7 +133,7 @@ def start(home: Path, redis_url: str) -> Serving:
         process.kill()
         process.wait()
         raise
-    return Serving(process, ready_file, log, home)
+    return Serving(process, ready_file, log, home, settings.get("DATABASE__URL", ""))
 
 
 def write_events(redis_url: str, user_id: str, *item_ids: str, kind: str = "view") -> None:

@@ -12,6 +12,7 @@ from services.domain.errors import BundleBroken, CatalogDown
 from services.domain.fleet import GRACE, HEARTBEAT, Preparation, ServingWorker
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment
+from services.inference import fleet_member
 from services.inference.fleet_member import FleetMember, Identity
 from services.inference.live_bundle import BundleAddress
 from services.inference.model_slot import ModelSlot
@@ -247,3 +248,17 @@ async def test_leaving_without_a_database_does_not_hold_up_the_stop(bench: Bench
     await bench.catch_up()
     bench.fleet.is_down = True
     await bench.member.leave()
+
+
+async def test_the_memory_of_what_was_let_go_of_is_given_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, and not while there is nothing to give."""
+    given: list[bool] = []
+    monkeypatch.setattr(fleet_member, "give_back", lambda: given.append(True))
+    bench.open(V1)
+    for _ in range(2):
+        await bench.catch_up()
+    assert given == []
+    bench.clock.advance((TIMEOUT + GRACE).total_seconds())
+    for _ in range(2):
+        await bench.catch_up()
+    assert given == [True]
