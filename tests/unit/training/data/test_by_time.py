@@ -72,6 +72,17 @@ def test_the_parts_follow_one_another_in_time() -> None:
     assert parts.holdout.times_us.tolist() == [8, 9]
 
 
+@pytest.mark.parametrize(("least", "cut"), [(3, 8), (8, 8), (9, 9)])
+def test_the_holdout_begins_no_earlier_than_it_is_told_to(least: int, cut: int) -> None:
+    """And validation is what then lies before it."""
+    events = columns_of(ten_events())
+    parts = build_dataset(
+        events, EVENT_TYPES, holdout_fraction=0.2, validation_fraction=0.25, min_item_events=1, least_cut_us=least
+    )
+    assert parts.bounds_us == {"fit_end_us": cut - 2, "cut_us": cut}
+    assert parts.holdout.times_us.tolist() == list(range(cut, 10))
+
+
 def test_events_of_one_moment_do_not_straddle_the_cut() -> None:
     """Events 6 to 9 happen at once: all of them are held out although two would do."""
     events = [

@@ -97,6 +97,16 @@ def test_scores_that_are_no_numbers_fail_loudly() -> None:
         rank_targets(broken, moments, table, POPULARITY, max_history=10)
 
 
+def test_an_item_that_the_model_has_no_row_of_is_in_no_list_and_a_miss() -> None:
+    """Though it would come first; the others move up, for a stranger too, and the question is asked all the same."""
+    table = histories((1, "ann", "a", "view"))
+    moments = Moments(*(np.array(column) for column in ([0, 0, 0], [5, 5, 1], [1, 2, 3], [1, 1, 1])))
+    found = rank_targets(likes_a_most, moments, table, POPULARITY, max_history=10, unknown=np.array([1, 4]))
+    assert found.ranks.tolist() == [MISS, 0, 0]
+    assert [line[line != NOTHING].tolist() for line in found.lists] == [[2, 1], [1, 2]]
+    assert found.num_skipped == 0
+
+
 def test_a_repeat_can_be_missed_or_hit_instead_of_skipped() -> None:
     table = histories((1, "ann", "a", "rating"))
     moments = Moments(*(np.array([value]) for value in (0, 2, 1, 1)))
