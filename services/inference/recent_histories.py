@@ -16,7 +16,7 @@ from services.domain.ports import Clock, HistoryReader
 from services.inference.retrieval import NO_ROWS
 from services.inference.serving_model import ServingModel
 
-KEPT: Final = 64  # larger: memory (a full history is 40 KB) and a longer warm-up; smaller: fewer kinds of users tried
+KEPT: Final = 32  # larger: memory (a full history is 40 KB) and a longer warm-up; smaller: fewer kinds of users tried
 EVERY: Final = 16  # one request in so many is kept; larger: a quiet worker has few; smaller: they are of one minute
 MAX_AGE: Final = timedelta(minutes=10)  # larger: an erased user stays longer; smaller: a quiet worker has none
 NUM_ITEMS: Final = 10  # as many as most requests ask for

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from services.domain.bundle_tables import TABLES_OF, TableSizes, check_tables
 from services.domain.bundles import ENCODER, TABLES, VOCABULARY, Manifest, Scoring, read_manifest, scoring_of
@@ -22,6 +20,7 @@ from services.domain.scoring import Tables
 from services.domain.vocabulary import Vocabulary
 from services.inference.retrieval import NO_ROWS, ItemIndex, Rows
 from services.inference.scorers import Parts, Scorer, make_scorer
+from services.inference.tables_file import read_tables
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def load_serving_model(folder: Path) -> ServingModel:
     vocabulary = _vocabulary(folder / VOCABULARY)
     if len(vocabulary.item_ids) != manifest.num_items:
         raise BundleBroken(f"{VOCABULARY} names {len(vocabulary.item_ids)} items, the manifest {manifest.num_items}")
-    tables = _tables(folder / TABLES)
+    tables = read_tables(folder / TABLES)
     check_tables(tables, scoring, TableSizes(manifest.num_items, manifest.dim, len(vocabulary.event_type_labels)))
     index = _item_index(tables, scoring)
     model = ServingModel(manifest, vocabulary, index, make_scorer(Parts(folder, manifest, tables, index)))
@@ -78,13 +77,6 @@ def _vocabulary(path: Path) -> Vocabulary:
     try:
         return Vocabulary.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleBroken(f"{path.name} cannot be read: {error}") from error
-
-
-def _tables(path: Path) -> Tables:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
         raise BundleBroken(f"{path.name} cannot be read: {error}") from error
 
 

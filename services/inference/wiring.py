@@ -3,9 +3,11 @@
 import os
 import socket
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -43,6 +45,7 @@ from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.inference.rpc.server import Health
 from services.inference.serving_model import ServingModel
 from services.inference.standing import Standing
+from services.inference.turns import in_turn
 from services.registry import promotion
 from services.registry.rollout import Rollout
 from services.settings import Settings
@@ -104,7 +107,7 @@ def build(settings: Settings) -> Parts:
     reader = RedisHistoryReader(url, timeout_s)
     histories = RecentHistories(reader, clock)
     slot = ModelSlot(
-        partial(_load, open_bundles(settings), histories),
+        partial(_load, open_bundles(settings), histories, settings.loading_lock),
         clock,
         timedelta(seconds=settings.swap.rollback_window_s),
         availability.prepare,  # no request may wait for what is unavailable to be worked out
@@ -143,8 +146,9 @@ def _identity() -> Identity:
     return Identity(uuid4().hex, f"{socket.gethostname()}/{os.getppid()}", os.getpid())
 
 
-def _load(bundles: BundleStore, recent: RecentHistories, bundle: BundleAddress) -> ServingModel:
-    """The model, tried on what users asked for a moment ago."""
-    model = load_bundle(bundles, bundle)
-    replay(model, recent.histories())
+def _load(bundles: BundleStore, recent: RecentHistories, lock: Path, bundle: BundleAddress) -> ServingModel:
+    """The model, tried on what users asked for a moment ago. A worker that nobody calls disturbs nobody: no turns."""
+    with in_turn(lock) if recent.histories() else nullcontext():
+        model = load_bundle(bundles, bundle)
+        replay(model, recent.histories())
     return model

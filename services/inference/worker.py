@@ -4,8 +4,11 @@ import argparse
 import os
 import socket
 import sys
+from typing import Final
 
 from services.children.leash import end_with_parent  # cheap, unlike what _serve imports
+
+SWITCH_INTERVAL_S: Final = 0.001
 
 
 def main(arguments: list[str]) -> int:
@@ -31,6 +34,8 @@ def _serve(host: str, port: int, channel: socket.socket) -> int:
     from services.rpc.listening import grpc_address
     from services.settings import load
 
+    # Larger: each time a request needs the interpreter while a model loads, it waits so long. Smaller: more switches.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         settings = load()
         logs.configure(settings.log_level, "inference")

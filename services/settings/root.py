@@ -125,6 +125,11 @@ class Settings(BaseSettings):
         return self.home_folder / "run" / "live-model.json"
 
     @property
+    def loading_lock(self) -> Path:
+        """Held by the worker of this home that loads a model beside the requests."""
+        return self.home_folder / "run" / "loading.lock"
+
+    @property
     def availability_file(self) -> Path:
         """Which items are hidden or have a window, as last read on this host; as above."""
         return self.home_folder / "run" / "availability.jsonl"
