@@ -5,7 +5,7 @@ deviation (Rousseeuw and Croux, JASA 1993), and never less than chance makes of 
 stands the same weekday, since a weekend is no fault: bounds hold both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,9 @@ from services.training.checking.windows import same_weekday
 Figures = npt.NDArray[np.float64]
 
 _NORMAL: Final = 1.4826
+# Times the spread of all days that two weekdays may differ by. Larger: one bad weekday hides the next fault of that
+# weekday; smaller: weekdays that vary by themselves stop nights.
+_AT_MOST: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +48,38 @@ class Before:
         """of_windows: (> max(days),), by window. days: the windows to hold the newest one against."""
         return cls(of_windows[list(days)], of_windows[same_weekday(days)])
 
+    def mapped(self, of: Callable[[Figures], Figures]) -> "Before":
+        """The same of another scale."""
+        return Before(of(self.figures), of(self.on_weekday))
+
     @property
     def usual(self) -> float:
         return float(np.median(self.figures))
 
     def references(self) -> list[tuple[float, float]]:
-        """What is usual and its spread: of all days, and of the same weekday, whose few days vary as all do."""
+        """What is usual and its spread: of all days, and of the same weekday.
+
+        No median of two weekdays stands a bad day. So of two the one nearer to the usual counts, and that they differ
+        counts only as far as days do.
+        """
         usual, spread = self.usual, spread_of(self.figures)
-        if not len(self.on_weekday):
-            return [(usual, spread)]
-        of_weekday = float(np.median(self.on_weekday))
-        relative = spread / usual * of_weekday if usual else 0.0
-        return [(usual, spread), (of_weekday, max(spread_of(self.on_weekday), relative))]
+        nearest = min(self.on_weekday.tolist(), key=lambda figure: abs(figure - usual), default=usual)
+        return [(usual, spread), (nearest, max(spread, min(spread_of(self.on_weekday), _AT_MOST * spread)))]
 
 
 def count_bounds(before: Before, *, min_share: float, max_share: float, deviations: float) -> Bounds:
-    """Of a number of events or users; a share of 0: off."""
+    """Of a number of events or users; a share of 0: off.
+
+    Days differ by factors, so their spread is that of logarithms; by chance alone a count varies by its square root.
+    """
     ranges = []
-    for usual, spread in before.references():
-        give = deviations * max(spread, np.sqrt(usual + 1))  # a count varies by its square root, by chance alone
-        ranges.append((max(min(min_share * usual, usual - give), 0.0), max(max_share * usual, usual + give)))
-    low = float(min(low for low, _ in ranges)) if min_share else None
+    for usual_log, spread in before.mapped(np.log1p).references():
+        usual, give = float(np.expm1(usual_log)), float(np.exp(deviations * spread))
+        chance = deviations * np.sqrt(usual + 1)
+        ranges.append(
+            (min(min_share * usual, usual / give, usual - chance), max(max_share * usual, usual * give, usual + chance))
+        )
+    low = max(float(min(low for low, _ in ranges)), 0.0) if min_share else None
     high = float(max(high for _, high in ranges)) if max_share else None
     return Bounds(before.usual, low, high)
 
