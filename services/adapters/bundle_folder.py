@@ -71,17 +71,18 @@ class FolderBundleStore:
         self._signatures.check(str(path), (path / MANIFEST).read_bytes(), signature_in(path))
         return path
 
-    def sign(self, location: str, digest: str) -> bool:
+    def sign(self, location: str, digest: str, *, dry_run: bool = False) -> bool:
         """Signs a published version anew, once its files are verified; False when there is no key to sign with.
 
-        digest: of the manifest, as registered. Raises BundleBroken when that, or any sum, is another.
+        digest: of the manifest, as registered. Raises BundleBroken when that, or any sum, is another. dry_run: writes
+        nothing.
         """
         path = self._verified(location)
         if sha256_of(path / MANIFEST) != digest:
             raise BundleBroken(f"the manifest in {path} is not the one registered as {location}")
         signature = self._signatures.sign((path / MANIFEST).read_bytes())
-        if signature is None:
-            return False
+        if signature is None or dry_run:
+            return signature is not None
         with self._hidden_folder() as hidden:
             (hidden / SIGNATURE).write_bytes(signature)
             (hidden / SIGNATURE).chmod(0o444)

@@ -77,11 +77,13 @@ class ObjectBundleStore:
         """See BundleStore; a folder of this host's cache, which asks the store nothing when it is whole."""
         return self._fetched(location, self._signatures)
 
-    def sign(self, location: str, digest: str) -> bool:
+    def sign(self, location: str, digest: str, *, dry_run: bool = False) -> bool:
         """See FolderBundleStore; the cache's own copy is signed anew when it is next fetched."""
         sealed = (self._fetched(location, Unsigned()) / MANIFEST).read_bytes()
         if sha256(sealed).hexdigest() != digest:
             raise BundleBroken(f"the manifest of {self._where(location)} is not the one registered as {location}")
+        if dry_run:
+            return self._signatures.sign(sealed) is not None
         return self._put_signature(self._bucket, location, sealed)
 
     def _fetched(self, location: str, signatures: Signatures) -> Path:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from deploy.embedded.state import connected
 from services import logs
+from services.cli import model_keys
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model, ModelState
 from services.domain.ports import ModelRegistry, Notice
@@ -109,6 +110,10 @@ def roll_back(
         return _report(settings, before, rollback_target(registry).version, as_json=as_json)
     after = rollback(registry, notice, _actor(), reason, rollout=open_rollout(settings))
     return _report(settings, before, after.version, after, as_json=as_json)
+
+
+app.command("keygen")(model_keys.keygen)
+app.command("sign")(model_keys.sign)
 
 
 def _settings() -> Settings:
