@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 
-from services.domain.errors import BundleBroken, UnknownVersion
-from services.domain.ids import ModelVersion
 from services.settings import Settings
 from services.training.data.by_time import build_dataset
 from services.training.data.forgotten import without_forgotten
 from services.training.judging.asked import Asked
+from services.training.judging.finding import champion_of, published
 from services.training.judging.judge import Comparison, Judge, Report
 from services.training.judging.version import Published, Tonight
 from services.training.wiring import Stores, open_stores
@@ -20,25 +19,12 @@ def judge(settings: Settings, asked: Asked, report: Report) -> Comparison:
     """
     stores = open_stores(settings)
     report({"event": "stage", "name": "read"})
-    challengers = [_published(stores, version) for version in asked.challengers]
-    champion, problem = _champion(stores, asked.champion)
+    challengers = [published(stores.registry, stores.bundles, version) for version in asked.challengers]
+    champion, problem = champion_of(stores.registry, stores.bundles, asked.champion)
     versions = [*challengers, *([] if champion is None else [champion])]
     return Judge(_tonight(settings, stores, asked.data_version, versions), settings.train.seed, report).judge(
         challengers, champion, problem
     )
-
-
-def _published(stores: Stores, version: ModelVersion) -> Published:
-    return Published.read(stores.bundles.fetch(stores.registry.get(version).location))
-
-
-def _champion(stores: Stores, version: ModelVersion | None) -> tuple[Published | None, str]:
-    if version is None:
-        return None, ""
-    try:
-        return _published(stores, version), ""
-    except (UnknownVersion, BundleBroken) as error:
-        return None, f"{version} cannot be read: {error}"
 
 
 def _tonight(settings: Settings, stores: Stores, data_version: int, versions: Iterable[Published]) -> Tonight:
