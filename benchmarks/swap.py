@@ -9,7 +9,7 @@ about seven minutes, two gigabytes of disk, and prints a table and a JSON line:
 `flip_spread_p99_ms`: from the first worker's flip to the last one's. `added_p99_ms`: p99 of latencies from the call to
 promote or roll back until a quarter of a second after the last flip, less the p99 of all others. `rollback_ms`: the
 longest from the decision to the last worker's flip. `rss_growth_mib`: of all four workers, from before the first
-swap to after the last, when each holds one model again.
+swap that counts to after the last, when each holds one model again.
 """
 
 import argparse
@@ -36,13 +36,14 @@ from services.adapters.bundle_folder import FolderBundleStore
 from services.registry.promotion import promote, rollback
 from services.registry.wiring import open_notice, open_registry, open_rollout
 from services.settings import Settings, load
-from tests.integration.serving_process import NUM_WORKERS, Serving, start
+from tests.integration.serving_process import NUM_WORKERS, LogReader, Serving, start
 from tests.waiting import wait_until
 
 NUM_REPLICAS: Final = 2
 WINDOW_S: Final = 10.0  # the rollback window of the workers; longer than from a swap to its rollback
 QUIET_S: Final = 0.75  # between two changes; larger: it takes longer; smaller: too few calls to compare with
 AFTERMATH_S: Final = 0.25  # what a flip leaves behind: caches that are cold for the new version
+NUM_WARM_UP: Final = 3  # swaps that don't count: the first of a process imports, and makes threads
 ACTOR: Final = "bench-swap"
 
 
@@ -73,17 +74,14 @@ class FlipLog:
     """When each worker flipped, as the replicas' logs say."""
 
     def __init__(self, replicas: Sequence[Serving]) -> None:
-        self._files = [replica.log.open(encoding="utf-8") for replica in replicas]
+        self._logs = [LogReader(replica.log) for replica in replicas]
         self._flips: dict[int, list[float]] = {}
 
     def of(self, generation: int) -> list[float]:
         """The moments at which workers flipped to it, once all have; empty before."""
-        for file in self._files:
-            for line in file:
-                if '"model_swapped"' in line:
-                    said = json.loads(line)
-                    moment = datetime.fromisoformat(said["timestamp"]).timestamp()
-                    self._flips.setdefault(said["generation"], []).append(moment)
+        for line in (line for log in self._logs for line in log.new() if line["event"] == "model_swapped"):
+            moment = datetime.fromisoformat(line["timestamp"]).timestamp()
+            self._flips.setdefault(line["generation"], []).append(moment)
         flips = self._flips.get(generation, [])
         return flips if len(flips) == NUM_REPLICAS * NUM_WORKERS else []
 
@@ -180,16 +178,18 @@ def measure(folder: Path, bundles: Sequence[Path], num_swaps: int, rate: float) 
         url, home = f"redis://{LOOPBACK}:{port}/0", folder / "home"
         settings = load(home=home, redis={"url": url})
         registry, store = open_registry(settings), FolderBundleStore(settings.bundle_folder)
-        versions = [material.publish(store, registry, at, "ab"[at % 2]) for at in range(num_swaps + 2)]
+        versions = [material.publish(store, registry, at, "ab"[at % 2]) for at in range(1 + NUM_WARM_UP + num_swaps)]
         material.write_histories(url)
-        first, warm_up, *rest = versions
+        first, *rest = versions
+        warm_up = [rest.pop(0) for _ in range(NUM_WARM_UP)]
         promote(registry, open_notice(settings), first, ACTOR, "a benchmark")
         replicas = [stack.enter_context(_replica(home, url, str(at))) for at in range(NUM_REPLICAS)]
         stage = Stage(settings, replicas)
         with load_on(replicas, material, folder, rate) as result:
             time.sleep(5)
-            stage.promote(warm_up)
-            stage.roll_back()
+            for version in warm_up:
+                stage.promote(version)
+                stage.roll_back()
             before_mib, stage.changes = stage.rss_mib(), Changes()
             others = OtherWork()
             for version in rest:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -40,6 +41,29 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTJAR_")}
     prefixed = {f"NIGHTJAR_{name}": value for name, value in settings.items()}
     return {**inherited, "NIGHTJAR_HOME": str(home), "NIGHTJAR_SERVE__POLL_INTERVAL_S": "0.2", **prefixed}
+
+
+class LogReader:
+    """What a serving process has logged since it was asked last. Its workers write at once: lines may run together."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """Whole lines, in order; what is no JSON, such as a traceback, is passed over."""
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._at += len(whole + newline)
+        text, at, lines = whole.decode(), 0, list[dict[str, Any]]()
+        while (at := text.find('{"', at)) >= 0:
+            try:
+                line, at = json.JSONDecoder().raw_decode(text, at)
+                lines.append(line)
+            except ValueError:
+                at += 1
+        return lines
 
 
 @dataclass
@@ -89,6 +113,10 @@ class Serving:
         with self.channel() as channel:
             request = model_wire.PromoteModelRequest(version=version, actor="test")
             ModelServiceStub(channel).PromoteModel(request, timeout=10)
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """The lines of this event in its log, in order."""
+        return [line for line in LogReader(self.log).new() if line["event"] == event]
 
     def num_started(self) -> int:
         """How many workers have listened so far, the dead ones too."""

@@ -1,6 +1,5 @@
 """The swap of real processes: prepared everywhere, flipped at once; and what happens when a part of it is broken."""
 
-import json
 import os
 import shutil
 import signal
@@ -77,8 +76,7 @@ class Site:
 
     def said(self, event: str) -> list[dict[str, Any]]:
         """The lines of this event in the logs of all replicas, one replica's after another's, in order."""
-        lines = [json.loads(line) for each in self.replicas for line in each.log.read_text().splitlines()]
-        return [line for line in lines if line["event"] == event]
+        return [line for each in self.replicas for line in each.said(event)]
 
     def num_said(self, event: str) -> int:
         return len(self.said(event))
@@ -165,7 +163,7 @@ def test_a_replica_that_is_killed_while_it_prepares_delays_the_swap_and_no_more(
 
 
 def num_prepared(serving: Serving) -> int:
-    return sum('"model_prepared"' in line and '"v2"' in line for line in serving.log.read_text().splitlines())
+    return sum(line["version"] == "v2" for line in serving.said("model_prepared"))
 
 
 @pytest.mark.parametrize("site", [(1, 2.0)], indirect=True)

@@ -66,15 +66,18 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PromoteModel(self, request, context):
-        """PromoteModel makes a version the live one. FAILED_PRECONDITION when the gate did not pass it and no override
-        reason is given; NOT_FOUND for an unknown version.
+        """PromoteModel makes a version the live one. It returns once the workers have loaded it and it is live, within
+        a minute unless the operator set another time. FAILED_PRECONDITION when the gate did not pass it and no override
+        reason is given, or when too few workers could load it, and then nothing changed; ABORTED when another change is
+        being prepared or took precedence; NOT_FOUND for an unknown version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RollbackModel(self, request, context):
-        """RollbackModel makes the version that was live before this one live again. FAILED_PRECONDITION when there is none.
+        """RollbackModel makes the version that was live before this one live again: at once where the workers still hold it,
+        else like PromoteModel. FAILED_PRECONDITION when there is none, or when too few workers could load it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,11 +38,15 @@ class ModelServiceStub:
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
     """ListModels returns the registered versions, newest first."""
     PromoteModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]
-    """PromoteModel makes a version the live one. FAILED_PRECONDITION when the gate did not pass it and no override
-    reason is given; NOT_FOUND for an unknown version.
+    """PromoteModel makes a version the live one. It returns once the workers have loaded it and it is live, within
+    a minute unless the operator set another time. FAILED_PRECONDITION when the gate did not pass it and no override
+    reason is given, or when too few workers could load it, and then nothing changed; ABORTED when another change is
+    being prepared or took precedence; NOT_FOUND for an unknown version.
     """
     RollbackModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.RollbackModelRequest, _model_service_pb2.RollbackModelResponse]
-    """RollbackModel makes the version that was live before this one live again. FAILED_PRECONDITION when there is none."""
+    """RollbackModel makes the version that was live before this one live again: at once where the workers still hold it,
+    else like PromoteModel. FAILED_PRECONDITION when there is none, or when too few workers could load it.
+    """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -54,11 +58,15 @@ class ModelServiceAsyncStub(ModelServiceStub):
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels returns the registered versions, newest first."""
     PromoteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]  # type: ignore[assignment]
-    """PromoteModel makes a version the live one. FAILED_PRECONDITION when the gate did not pass it and no override
-    reason is given; NOT_FOUND for an unknown version.
+    """PromoteModel makes a version the live one. It returns once the workers have loaded it and it is live, within
+    a minute unless the operator set another time. FAILED_PRECONDITION when the gate did not pass it and no override
+    reason is given, or when too few workers could load it, and then nothing changed; ABORTED when another change is
+    being prepared or took precedence; NOT_FOUND for an unknown version.
     """
     RollbackModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.RollbackModelRequest, _model_service_pb2.RollbackModelResponse]  # type: ignore[assignment]
-    """RollbackModel makes the version that was live before this one live again. FAILED_PRECONDITION when there is none."""
+    """RollbackModel makes the version that was live before this one live again: at once where the workers still hold it,
+    else like PromoteModel. FAILED_PRECONDITION when there is none, or when too few workers could load it.
+    """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """ModelService shows the registered models and says which one serves. A change of the live model is recorded with who
@@ -79,8 +87,10 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.PromoteModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.PromoteModelResponse, _abc.Awaitable[_model_service_pb2.PromoteModelResponse]]:
-        """PromoteModel makes a version the live one. FAILED_PRECONDITION when the gate did not pass it and no override
-        reason is given; NOT_FOUND for an unknown version.
+        """PromoteModel makes a version the live one. It returns once the workers have loaded it and it is live, within
+        a minute unless the operator set another time. FAILED_PRECONDITION when the gate did not pass it and no override
+        reason is given, or when too few workers could load it, and then nothing changed; ABORTED when another change is
+        being prepared or took precedence; NOT_FOUND for an unknown version.
         """
 
     @_abc_1.abstractmethod
@@ -89,6 +99,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.RollbackModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.RollbackModelResponse, _abc.Awaitable[_model_service_pb2.RollbackModelResponse]]:
-        """RollbackModel makes the version that was live before this one live again. FAILED_PRECONDITION when there is none."""
+        """RollbackModel makes the version that was live before this one live again: at once where the workers still hold it,
+        else like PromoteModel. FAILED_PRECONDITION when there is none, or when too few workers could load it.
+        """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
