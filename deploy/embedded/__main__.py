@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from deploy.embedded import foreground
-from services import logs
+from services import interrupts, logs
 from services.domain.errors import NightjarError
 from services.ready_file import ReadyFile
 from services.settings import load
@@ -15,6 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ready-file", type=Path, required=True, help="there while all of the stack is ready")
     path: Path = parser.parse_args().ready_file
+    interrupts.never_lost()
     try:
         settings = load()
         logs.configure(settings.log_level, "supervisor")

@@ -21,7 +21,6 @@ from services.domain.errors import StartFailed
 
 POLL_S = 0.05  # larger: a start is seen later; smaller: idle CPU
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
-_ASKER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="asker")
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,7 @@ class Child:
         return self.popen.poll()
 
     def is_ready(self) -> bool:
-        """Asks in a thread, where no Ctrl-C comes: one that comes while a client is taken down is lost there."""
-        return _ASKER.submit(self.program.is_ready).result()
+        return self.program.is_ready()
 
     def explain_death(self) -> StartFailed:
         """The error for a child that ended, or took too long, before it was ready."""

@@ -12,6 +12,7 @@ from typing import Final
 
 import typer
 
+from services import interrupts
 from services.domain.errors import InvalidRequest, InvalidSettings, NightjarError
 
 
@@ -46,6 +47,7 @@ COMMANDS: Final = (
     Command("runs", "services.cli.runs", "runs", "How training runs go: the present one, and the last ones."),
     Command("models", "services.cli.models", "app", "List, promote and roll back models."),
     Command("schedule", "services.cli.schedule", "app", "See the nightly run, or start one now."),
+    Command("nights", "services.cli.nights", "app", "What the nights did, step by step; go on with one."),
 )
 
 HELP: Final = """Event-driven recommendations, retrained every night.
@@ -75,6 +77,7 @@ def build_app(asked: str | None) -> typer.Typer:
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """The entry point: runs a command and turns what it raises into a sentence on standard error and an exit code."""
+    interrupts.never_lost()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         build_app(next((word for word in given if not word.startswith("-")), None))(given)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.processes import Child, Identity, Program, wait_until_ready
+from services import interrupts
 
 
 class _InterruptedWhenTakenDown:
@@ -24,7 +25,11 @@ def _a_few_steps_in_which_a_signal_is_handled() -> int:
     return sum(range(100))
 
 
-def test_an_interrupt_is_not_lost_in_what_asks_whether_a_child_is_ready(tmp_path: Path) -> None:
+def test_an_interrupt_is_not_lost_in_what_asks_whether_a_child_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    interrupts.never_lost()
     assert threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     asked: list[bool] = []
