@@ -1,11 +1,12 @@
 """The serving workers of all replicas as the catalog database knows them, and what they are asked to get ready."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
 from services.domain.ids import ModelVersion
+from services.domain.vitals import Vitals
 
 HEARTBEAT: Final = timedelta(seconds=2)  # larger: the dead are found out later; smaller: more writes a worker
 SILENT_AFTER: Final = timedelta(seconds=10)  # larger: a killed worker delays a swap; smaller: a busy one counts as gone
@@ -38,6 +39,8 @@ class ServingWorker:
     """The number of the last preparation it has done with, well or not; 0 before the first."""
     problem: str = ""
     """Why it could not get ready what that preparation asked for; empty when it is ready."""
+    vitals: Vitals = field(default_factory=Vitals)
+    """How its answers went since it started."""
 
     def is_silent(self, now: datetime) -> bool:
         """Whether it has said nothing for so long that it may be gone."""

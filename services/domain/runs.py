@@ -1,8 +1,9 @@
 """Runs: a scheduler's attempts to make a new model, and the book that keeps them, so that two don't run at once.
 
-A run that is kept alive is the only one. One whose process stalls for longer than its lease learns of that at its next
-`keep_alive`; until then another may have begun. What `nightjar train` does is no run and is not in the book; how
-far any training process is, `domain.training_runs` says.
+A run belongs to its holder, and every word about it is fenced by that: a scheduler that stalled for longer than its
+lease, and whose run another one took over or failed meanwhile, learns of it at its next word, and changes nothing.
+What `nightjar train` does is no run and is not in the book; how far any training process is, `domain.training_runs`
+says, and what a night has done so far, `domain.nights`.
 """
 
 from collections.abc import Sequence
@@ -13,13 +14,16 @@ from typing import Protocol
 
 from services.domain.ids import ModelVersion
 
+NOBODY = ""
+"""The holder of a run that its scheduler gave back unfinished: whoever comes next may go on with it at once."""
+
 
 class RunState(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
-    """A night: trained, passed the gate, live. A housekeeping: done."""
+    """A night: its model went live. A housekeeping: done."""
     REFUSED = "refused"
-    """Trained, but the gate did not let it go live."""
+    """The data was not fit to train on, or no model passed the gate, or the new one was taken back at once."""
     FAILED = "failed"
     TIMED_OUT = "timed_out"
 
@@ -36,27 +40,53 @@ class Run:
     end_time: datetime | None = None
     version: ModelVersion | None = None
     detail: str = ""
+    holder: str = NOBODY
+    """Who runs it, a name drawn for this run; what others cannot know, they cannot write with."""
+    alive_time: datetime | None = None
+    """When its holder was last heard of."""
 
 
 class RunBook(Protocol):
     """The runs of all schedulers. At most one of a kind is marked as running. Methods block and raise CatalogDown."""
 
     def begin(self, kind: str, trigger: str) -> Run | None:
-        """Starts a run and holds its lease; None while another run of the kind holds one."""
+        """Starts a run and holds its lease; None while another run of the kind holds one.
+
+        An abandoned run of the kind is marked as failed.
+        """
         ...
 
-    def keep_alive(self, run_id: int) -> bool:
-        """Renews the lease; False when the run is no longer running, because its lease ran out."""
+    def abandoned(self, kind: str) -> Run | None:
+        """The running run of the kind that nobody holds, or whose holder's lease ran out, as after a crash."""
         ...
 
-    def finish(self, run_id: int, state: RunState, *, version: ModelVersion | None = None, detail: str = "") -> bool:
-        """Records how a running run ended; False, and nothing recorded, when its lease ran out before."""
+    def take_over(self, run: Run) -> Run | None:
+        """Makes an abandoned run ours; None when its holder was heard of since, or somebody else was first."""
         ...
 
-    def fail_abandoned(self) -> Sequence[Run]:
-        """Marks as failed every running run whose lease ran out, as after a crash, and returns them."""
+    def keep_alive(self, run: Run) -> bool:
+        """Renews the lease, also one that ran out; False when the run is over or another's."""
         ...
 
-    def newest(self, limit: int) -> Sequence[Run]:
-        """Newest first."""
+    def release(self, run: Run) -> bool:
+        """Gives an unfinished run back, for whoever goes on with it; False as in keep_alive."""
+        ...
+
+    def finish(self, run: Run, state: RunState, *, version: ModelVersion | None = None, detail: str = "") -> bool:
+        """Records how a run ended; False as in keep_alive, and nothing is recorded."""
+        ...
+
+    def reopen(self, run_id: int) -> bool:
+        """Makes the newest run of its kind, which ended without success, a running one that nobody holds.
+
+        False when there is no such run, or it succeeded, is running, or is not the newest.
+        """
+        ...
+
+    def fail_abandoned(self, kind: str) -> Sequence[Run]:
+        """Marks as failed every abandoned run of the kind, and returns them."""
+        ...
+
+    def newest(self, limit: int, kind: str | None = None) -> Sequence[Run]:
+        """Newest first, of that kind or of all."""
         ...

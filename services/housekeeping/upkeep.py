@@ -9,9 +9,7 @@ So every wish there ever was is looked for each time, in all files and in the on
 opened again when something came.
 """
 
-import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -25,9 +23,9 @@ from services.domain.models import ModelState
 from services.domain.ports import Clock, ModelRegistry, UserDirectory, UserForgetter
 from services.domain.runs import Run, RunBook, RunState
 from services.domain.users import Erasure
+from services.lease import kept_alive
 
 KIND: Final = "housekeeping"
-KEEP_ALIVE_S: Final = 5.0  # larger: nearer to the lease's 60 s; smaller: idle writes to the database
 _DAY_S: Final = 86_400
 _CHANGES_LOOKED_AT: Final = 1_000  # of the live model; the pinned versions are among the newest of them
 _MODELS_LOOKED_AT: Final = 1_000  # for candidates; larger than any number of models of a few days
@@ -108,11 +106,11 @@ class Housekeeping:
             log.warning("housekeeping_skipped", trigger=trigger, why="another one is going on")
             return None
         log.info("housekeeping_started", run_id=run.run_id, trigger=trigger)
-        with self._lease(run) as held:
-            state, detail = self._outcome(lambda: held() and not self.stopping())
+        with kept_alive(self.runs, run) as is_ours:
+            state, detail = self._outcome(lambda: is_ours() and not self.stopping())
         log.info("housekeeping_ended", run_id=run.run_id, state=state.value, detail=detail)
         try:
-            if not self.runs.finish(run.run_id, state, detail=detail):
+            if not self.runs.finish(run, state, detail=detail):
                 log.warning("housekeeping_not_recorded", run_id=run.run_id, why="its lease ran out before")
         except CatalogDown as error:
             log.warning("housekeeping_not_recorded", run_id=run.run_id, why=str(error))
@@ -190,28 +188,6 @@ class Housekeeping:
         pending = set(cleaned.pending)
         settled_us = int((self.clock.now() - timedelta(hours=self.rules.min_age_h)).timestamp() * 1_000_000)
         return [wish for wish in still_open if wish not in pending and wish.request_time_us <= settled_us]
-
-    @contextmanager
-    def _lease(self, run: Run) -> Iterator[Callable[[], bool]]:
-        """Holds the run's lease meanwhile, in a thread, since a step may outlast a lease; yields whether it does."""
-        over, lost = threading.Event(), threading.Event()
-
-        def renew() -> None:
-            while not over.wait(KEEP_ALIVE_S):
-                try:
-                    if not self.runs.keep_alive(run.run_id):
-                        lost.set()
-                        return
-                except CatalogDown as error:
-                    log.warning("lease_not_renewed", run_id=run.run_id, why=str(error))
-
-        thread = threading.Thread(target=renew, name="housekeeping-lease", daemon=True)
-        thread.start()
-        try:
-            yield lambda: not lost.is_set()
-        finally:
-            over.set()
-            thread.join()
 
 
 def pinned_versions(registry: ModelRegistry, keep_models: int) -> list[int]:

@@ -114,7 +114,7 @@ class FleetMember(CatalogFollower):
         row = self._row(now)
         last = self._reported
         is_old = last is None or abs(now - last.alive_time) >= HEARTBEAT  # a clock may be set back
-        if last is None or is_old or row != replace(last, alive_time=now):
+        if last is None or is_old or row != replace(last, alive_time=now, vitals=row.vitals):
             await self._ask(partial(self._fleet.report, row))
             self._reported = row
 
@@ -129,4 +129,5 @@ class FleetMember(CatalogFollower):
             held=self._slot.held,
             answered=0 if self._answered is None else self._answered.number,
             problem=self._problem,
+            vitals=self._recorder.vitals.now,
         )

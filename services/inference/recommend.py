@@ -63,6 +63,12 @@ class Recommender:
         Raises ModelNotReady before the first model. A store that is down, or a model that fails on this history, makes
         the answer simpler, never fails it.
         """
+        answer = await self._answer(user_id, k)
+        if answer.degraded is not Degraded.NONE:
+            self._recorder.vitals.degraded()
+        return answer
+
+    async def _answer(self, user_id: UserId, k: int) -> Recommendation:
         model = self._live_model()
         unavailable = self._availability.of(model)
         try:

@@ -6,18 +6,25 @@ from typing import Final
 from prometheus_client import Counter, Gauge
 
 from services.domain.metrics import CACHE_LOOKUPS, MODEL_GENERATION, MODEL_PREPARATIONS, MODEL_SWAPS
+from services.domain.vitals import VitalsCounter
 from services.rpc.recorder import CallRecorder
 
+RECOMMEND: Final = "/Recommend"  # how the full name of the method ends
 _CACHE_OUTCOMES: Final[Mapping[bool, str]] = {True: "hit", False: "miss"}
 _PREPARATION_OUTCOMES: Final[Mapping[bool, str]] = {True: "ready", False: "failed"}
 _SWAP_OUTCOMES: Final[Mapping[bool, str]] = {True: "swapped", False: "failed"}
 
 
+FAULTS: Final = frozenset({"UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
+"""gRPC's words for what the caller did not cause."""
+
+
 class Recorder(CallRecorder):
-    """The counters of one worker."""
+    """The counters of one worker. `vitals`: of its recommendations, for whoever watches a new model."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.vitals = VitalsCounter()
         on = self.registry
         self._lookups = Counter(CACHE_LOOKUPS.name, CACHE_LOOKUPS.meaning, CACHE_LOOKUPS.labels, registry=on)
         self._swaps = Counter(MODEL_SWAPS.name, MODEL_SWAPS.meaning, MODEL_SWAPS.labels, registry=on)
@@ -25,6 +32,12 @@ class Recorder(CallRecorder):
             MODEL_PREPARATIONS.name, MODEL_PREPARATIONS.meaning, MODEL_PREPARATIONS.labels, registry=on
         )
         self._generation = Gauge(MODEL_GENERATION.name, MODEL_GENERATION.meaning, registry=on)
+
+    def request(self, method: str, code: str, seconds: float) -> None:
+        """See CallRecorder."""
+        super().request(method, code, seconds)
+        if method.endswith(RECOMMEND):
+            self.vitals.call(seconds, failed=code in FAULTS)
 
     def cache_lookup(self, *, hit: bool) -> None:
         self._lookups.labels(_CACHE_OUTCOMES[hit]).inc()

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from itertools import count
 
 from services.domain.ids import ModelVersion
 from services.domain.ports import Clock
-from services.domain.runs import Run, RunState
+from services.domain.runs import NOBODY, Run, RunState
 
 
 class FakeRunBook:
@@ -14,41 +15,74 @@ class FakeRunBook:
         self._clock = clock
         self._lease = timedelta(seconds=lease_s)
         self._runs: list[Run] = []
-        self._alive_times: dict[int, datetime] = {}
+        self._holders = (f"holder {number}" for number in count(1))
 
     def begin(self, kind: str, trigger: str) -> Run | None:
-        self.fail_abandoned()
+        self.fail_abandoned(kind)
         if any(run.kind == kind and run.state is RunState.RUNNING for run in self._runs):
             return None
-        run = Run(len(self._runs) + 1, kind, trigger, self._clock.now(), RunState.RUNNING)
+        now = self._clock.now()
+        run = Run(len(self._runs) + 1, kind, trigger, now, RunState.RUNNING, holder=next(self._holders), alive_time=now)
         self._runs.append(run)
-        self._alive_times[run.run_id] = self._clock.now()
         return run
 
-    def keep_alive(self, run_id: int) -> bool:
-        self._alive_times[run_id] = self._clock.now()
-        return any(run.run_id == run_id and run.state is RunState.RUNNING for run in self._runs)
+    def abandoned(self, kind: str) -> Run | None:
+        return next((run for run in self._runs if run.kind == kind and self._is_abandoned(run)), None)
 
-    def finish(self, run_id: int, state: RunState, *, version: ModelVersion | None = None, detail: str = "") -> bool:
-        return bool(self._end(lambda run: run.run_id == run_id, state, version, detail))
+    def take_over(self, run: Run) -> Run | None:
+        if self._runs[run.run_id - 1].alive_time != run.alive_time:
+            return None
+        return self._change(run, holder=next(self._holders), alive_time=self._clock.now())
+
+    def keep_alive(self, run: Run) -> bool:
+        return self._change(run, alive_time=self._clock.now()) is not None
+
+    def release(self, run: Run) -> bool:
+        return self._change(run, holder=NOBODY) is not None
+
+    def finish(self, run: Run, state: RunState, *, version: ModelVersion | None = None, detail: str = "") -> bool:
+        return self._change(run, state=state, version=version, detail=detail, end_time=self._clock.now()) is not None
+
+    def reopen(self, run_id: int) -> bool:
+        run = next((each for each in self._runs if each.run_id == run_id), None)
+        if run is None or run.state in (RunState.RUNNING, RunState.SUCCEEDED):
+            return False
+        if any(other.run_id > run_id and other.kind == run.kind for other in self._runs):
+            return False
+        self._runs[run_id - 1] = replace(
+            run, state=RunState.RUNNING, holder=NOBODY, end_time=None, detail="", alive_time=self._clock.now()
+        )
+        return True
 
     def lease_left_s(self, run_id: int) -> float:
         """For tests: how long the run's lease still lasts."""
-        return (self._alive_times[run_id] + self._lease - self._clock.now()).total_seconds()
+        alive_time = self._runs[run_id - 1].alive_time
+        assert alive_time is not None
+        return (alive_time + self._lease - self._clock.now()).total_seconds()
 
-    def fail_abandoned(self) -> Sequence[Run]:
-        oldest = self._clock.now() - self._lease
-        return self._end(lambda run: self._alive_times[run.run_id] < oldest, RunState.FAILED, None, "abandoned")
+    def fail_abandoned(self, kind: str) -> Sequence[Run]:
+        return self._end(lambda run: run.kind == kind and self._is_abandoned(run))
 
-    def newest(self, limit: int) -> Sequence[Run]:
-        return self._runs[::-1][:limit]
+    def newest(self, limit: int, kind: str | None = None) -> Sequence[Run]:
+        return [run for run in self._runs[::-1] if kind in (None, run.kind)][:limit]
 
-    def _end(
-        self, chosen: Callable[[Run], bool], state: RunState, version: ModelVersion | None, detail: str
-    ) -> list[Run]:
+    def _is_abandoned(self, run: Run) -> bool:
+        assert run.alive_time is not None
+        silent = run.holder == NOBODY or abs(self._clock.now() - run.alive_time) > self._lease
+        return run.state is RunState.RUNNING and silent
+
+    def _end(self, chosen: Callable[[Run], bool]) -> list[Run]:
         ended = []
         for row, run in enumerate(self._runs):
-            if run.state is RunState.RUNNING and chosen(run):
-                self._runs[row] = replace(run, state=state, version=version, detail=detail, end_time=self._clock.now())
+            if chosen(run):
+                self._runs[row] = replace(run, state=RunState.FAILED, detail="abandoned", end_time=self._clock.now())
                 ended.append(self._runs[row])
         return ended
+
+    def _change(self, run: Run, **changes: object) -> Run | None:
+        """The fence: only its holder changes a run, while it is running."""
+        known = self._runs[run.run_id - 1]
+        if known.state is not RunState.RUNNING or known.holder != run.holder:
+            return None
+        self._runs[run.run_id - 1] = replace(known, **changes)  # type: ignore[arg-type]
+        return self._runs[run.run_id - 1]

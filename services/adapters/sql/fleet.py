@@ -12,6 +12,7 @@ from services.adapters.sql.tables import preparations, serving_workers
 from services.domain.fleet import FORGOTTEN_AFTER, GRACE, MAX_PROBLEM, Preparation, ServingWorker
 from services.domain.ids import ModelVersion
 from services.domain.ports import Clock
+from services.domain.vitals import Vitals
 
 THE_ROW: Final = 1  # the migration writes it; whoever changes it has it to themselves until the transaction ends
 
@@ -25,7 +26,7 @@ class SqlFleet:
 
     def report(self, worker: ServingWorker) -> None:
         problem = worker.problem.replace("\0", "\ufffd")[:MAX_PROBLEM]
-        row = {**asdict(worker), "held": list(worker.held), "problem": problem}
+        row = {**asdict(worker), "held": list(worker.held), "problem": problem, "vitals": worker.vitals.to_json()}
         long_gone = serving_workers.c.alive_time < self._clock.now() - FORGOTTEN_AFTER
         with transaction(self._engine) as connection:
             statement = insert_into(connection, serving_workers).values(**row)
@@ -80,7 +81,7 @@ class SqlFleet:
 
 
 def _worker(row: Row[Any]) -> ServingWorker:
-    return ServingWorker(**{**row._mapping, "held": tuple(row.held)})
+    return ServingWorker(**{**row._mapping, "held": tuple(row.held), "vitals": Vitals.from_json(row.vitals)})
 
 
 def _preparation(row: Row[Any]) -> Preparation:

@@ -156,6 +156,8 @@ runs = Table(
     Column("state", String, nullable=False),
     Column("version", String, nullable=True),
     Column("detail", Text, nullable=False),
+    # Who runs it; the fence of every write.
+    Column("holder", String, server_default="", nullable=False),
 )
 
 # The lock: no second run of a kind can begin while one is running.
@@ -165,6 +167,23 @@ one_running = Index(
     unique=True,
     sqlite_where=text("state = 'running'"),
     postgresql_where=text("state = 'running'"),
+)
+
+# What a night did; kept as long as its run, at most 6 KB a step and some 15 steps a night.
+night_steps = Table(
+    "night_steps",
+    metadata,
+    Column("run_id", Integer, ForeignKey("runs.run_id"), primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("start_time", UtcTime, nullable=False),
+    Column("end_time", UtcTime, nullable=True),
+    Column("inputs", JSON, nullable=False),
+    Column("outputs", JSON(none_as_null=True), nullable=True),
+    Column("detail", Text, nullable=False),
+    Column("log", Text, nullable=False),
 )
 
 # By the place where a record first was; about 120 bytes each, kept for a year.
@@ -245,6 +264,7 @@ serving_workers = Table(
     Column("held", JSON, nullable=False),
     Column("answered", Integer, nullable=False),
     Column("problem", Text, nullable=False),
+    Column("vitals", JSON, server_default="{}", nullable=False),
 )
 
 # One row, written by the migration: the last preparation, and whether it is open.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services import lease
 from services.adapters.delta_log import DeltaEventLog
 from services.adapters.delta_log.housekeeping import DeltaLogKeeper
 from services.adapters.redis_store import HistoryLimits
@@ -19,7 +20,6 @@ from services.domain.log_keeping import Cleaned, Compacted, Erased, Held
 from services.domain.runs import RunState
 from services.domain.streams import LogBatch
 from services.domain.users import Erasure
-from services.housekeeping import upkeep
 from services.housekeeping.finding import find
 from services.housekeeping.upkeep import KIND, Housekeeping, Rules, candidates, pinned_versions
 from tests.fakes.clock import FakeClock
@@ -348,16 +348,16 @@ def test_a_run_that_is_stopped_deletes_nothing_and_says_so(stage: Stage) -> None
 def test_a_step_longer_than_the_lease_keeps_it_and_a_lost_lease_ends_the_run(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "KEEP_ALIVE_S", 0.01)
+    monkeypatch.setattr(lease, "KEEP_ALIVE_S", 0.01)
     seen: list[bool] = []
 
     class Slow(DeltaLogKeeper):
         def compact(self, keep_going: Callable[[], bool], *, dry_run: bool) -> Compacted:
             stage.clock.advance(50)
-            run_id = stage.runs.newest(1)[0].run_id
-            wait_until(lambda: stage.runs.lease_left_s(run_id) > 59)
+            run = stage.runs.newest(1)[0]
+            wait_until(lambda: stage.runs.lease_left_s(run.run_id) > 59)
             seen.append(keep_going())
-            stage.runs.finish(run_id, RunState.FAILED, detail="taken over")
+            stage.runs.finish(run, RunState.FAILED, detail="taken over")
             wait_until(lambda: not keep_going())
             return Compacted(0, 0, 0)
 
