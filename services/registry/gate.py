@@ -1,10 +1,13 @@
 """The gate: what a model must show on the holdout before it may serve. Pure; law 4 rests on it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from services.domain.models import Finding, Verdict
+
+Metrics: TypeAlias = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,15 +16,51 @@ class GateRules:
 
     min_gain_over_popularity: float = 0.0
     min_coverage: float = 0.01
+    max_gini: float = 0.9995
     min_holdout_users: int = 30
+    max_loss_to_champion: float = 0.1
+    max_slice_loss_to_champion: float = 0.25
+    min_slice_users: int = 100
+    max_changed_share: float = 0.95
+    min_vocabulary_overlap: float = 0.8
+    min_index_recall: float = 0.99
+    max_plan_p99_ms: float = 20.0
 
 
-def judge(metrics: Mapping[str, float], rules: GateRules) -> Verdict:
-    """The verdict on a model's metrics, one finding a rule; a figure that is missing or NaN fails its rule."""
-    return Verdict((_gain(metrics, rules), _holdout(metrics, rules), _coverage(metrics, rules), _vectors(metrics)))
+SLICES: Final = (
+    ("cold_users", "num_cold_users", "users of few events"),
+    ("tail_items", "num_tail_item_users", "items that few choose"),
+)
+"""Name, figure with its number of users, and what it is in words: those who pay first for a gain of all others."""
 
 
-def _gain(metrics: Mapping[str, float], rules: GateRules) -> Finding:
+def judge(metrics: Metrics, rules: GateRules) -> Verdict:
+    """The verdict on a model's metrics, one finding a rule; a figure that is missing or NaN fails its rule.
+
+    The rules beside the champion hold only for metrics that were taken beside it, and those of the plan only for a
+    planned model: `compared` and `planned` say so.
+    """
+    found = [_gain(metrics, rules), _holdout(metrics, rules), _coverage(metrics, rules), _gini(metrics, rules)]
+    found.append(_vectors(metrics))
+    if compared(metrics):
+        found += [_champion(metrics, rules), *_slices(metrics, rules), _changed(metrics, rules)]
+        found.append(_vocabulary(metrics, rules))
+    if planned(metrics):
+        found += [_recall(metrics, rules), _latency(metrics, rules)]
+    return Verdict(tuple(found))
+
+
+def compared(metrics: Metrics) -> bool:
+    """Whether the figures were taken beside a champion's, on the same events."""
+    return "champion_ndcg_at_10" in metrics
+
+
+def planned(metrics: Metrics) -> bool:
+    """Whether the figures are also those of a way to serve it."""
+    return "plan_p99_ms" in metrics
+
+
+def _gain(metrics: Metrics, rules: GateRules) -> Finding:
     """The lower end, not the gain itself: a lucky night must not look like a better model."""
     low = _figure(metrics, "ndcg_gain_at_10_low")
     high = _figure(metrics, "ndcg_gain_at_10_high")
@@ -35,28 +74,44 @@ def _gain(metrics: Mapping[str, float], rules: GateRules) -> Finding:
     return _finding("gain_over_popularity", "ndcg_gain_at_10_low", low, threshold, passed, sentence)
 
 
-def _holdout(metrics: Mapping[str, float], rules: GateRules) -> Finding:
+def _holdout(metrics: Metrics, rules: GateRules) -> Finding:
     """The gain's interval comes from resampling users: of one user it has no width, of a few it is too narrow."""
-    num_users = _figure(metrics, "num_holdout_users")
-    passed = num_users >= rules.min_holdout_users
-    sentence = (
-        f"The figures rest on {num_users:.0f} held-out users; "
-        f"{'at least' if passed else 'fewer than'} {rules.min_holdout_users}."
+    return _at_least(
+        metrics,
+        "holdout_users",
+        "num_holdout_users",
+        rules.min_holdout_users,
+        lambda figure, bound: f"The figures rest on {figure:.0f} held-out users; {bound} {rules.min_holdout_users}.",
+        less="fewer than",
     )
-    return _finding("holdout_users", "num_holdout_users", num_users, rules.min_holdout_users, passed, sentence)
 
 
-def _coverage(metrics: Mapping[str, float], rules: GateRules) -> Finding:
-    coverage = _figure(metrics, "coverage_at_10")
-    passed = coverage >= rules.min_coverage
-    sentence = (
-        f"{coverage:.1%} of the catalogue appears in somebody's top 10; "
-        f"{'at least' if passed else 'less than'} {rules.min_coverage:.1%}."
+def _coverage(metrics: Metrics, rules: GateRules) -> Finding:
+    return _at_least(
+        metrics,
+        "coverage",
+        "coverage_at_10",
+        rules.min_coverage,
+        lambda figure, bound: (
+            f"{figure:.1%} of the catalogue appears in somebody's top 10; {bound} {rules.min_coverage:.1%}."
+        ),
     )
-    return _finding("coverage", "coverage_at_10", coverage, rules.min_coverage, passed, sentence)
 
 
-def _vectors(metrics: Mapping[str, float]) -> Finding:
+def _gini(metrics: Metrics, rules: GateRules) -> Finding:
+    return _at_most(
+        metrics,
+        "concentration",
+        "gini_at_10",
+        rules.max_gini,
+        lambda figure, bound: (
+            f"How unevenly the top 10 show the catalogue, as Gini's coefficient, is {figure:.4f}; "
+            f"{bound} {rules.max_gini:g}."
+        ),
+    )
+
+
+def _vectors(metrics: Metrics) -> Finding:
     num_bad = _figure(metrics, "num_bad_vectors")
     sentence = "Every item vector is finite and not zero."
     if num_bad:
@@ -64,7 +119,104 @@ def _vectors(metrics: Mapping[str, float]) -> Finding:
     return _finding("sound_vectors", "num_bad_vectors", num_bad, 0.0, num_bad == 0, sentence)
 
 
-def _figure(metrics: Mapping[str, float], name: str) -> float:
+def _champion(metrics: Metrics, rules: GateRules) -> Finding:
+    """Non-inferiority: the lower end of the paired interval is above minus a margin, a share of the champion's own."""
+    return _no_worse(metrics, "no_worse_than_champion", "ndcg_vs_champion_at_10", rules.max_loss_to_champion, "NDCG@10")
+
+
+def _slices(metrics: Metrics, rules: GateRules) -> Iterator[Finding]:
+    """Not those of so few users that their interval says nothing."""
+    for name, num_users, what in SLICES:
+        if metrics.get(num_users, 0.0) >= rules.min_slice_users:
+            yield _no_worse(
+                metrics,
+                f"no_worse_for_{name}",
+                f"{name}_vs_champion_at_10",
+                rules.max_slice_loss_to_champion,
+                f"NDCG@10 of {what}",
+                champion=f"champion_{name}_ndcg_at_10",
+            )
+
+
+def _no_worse(
+    metrics: Metrics, rule: str, metric: str, share: float, what: str, champion: str = "champion_ndcg_at_10"
+) -> Finding:
+    threshold = -share * _figure(metrics, champion)
+    low, high = _figure(metrics, f"{metric}_low"), _figure(metrics, f"{metric}_high")
+    passed = low >= threshold
+    sentence = (
+        f"{what} is {_signed(_figure(metrics, metric))} beside the champion's (interval {_signed(low)} to "
+        f"{_signed(high)}); the lower end is {'not below' if passed else 'below'} {_signed(threshold)}, "
+        f"which is {share:.0%} of the champion's."
+    )
+    return _finding(rule, f"{metric}_low", low, threshold, passed, sentence)
+
+
+def _changed(metrics: Metrics, rules: GateRules) -> Finding:
+    def sentence(figure: float, bound: str) -> str:
+        said = f"{figure:.0%} of the items in a user's top 10 are not in the champion's; {bound} "
+        said += f"{rules.max_changed_share:.0%}."
+        return said if figure <= rules.max_changed_share else f"{said} Users would see it: an operator must promote it."
+
+    return _at_most(metrics, "changed_answers", "changed_share_at_10", rules.max_changed_share, sentence)
+
+
+def _vocabulary(metrics: Metrics, rules: GateRules) -> Finding:
+    return _at_least(
+        metrics,
+        "known_items",
+        "vocabulary_overlap",
+        rules.min_vocabulary_overlap,
+        lambda figure, bound: (
+            f"It knows the items of {figure:.1%} of the events of the champion's items; "
+            f"{bound} {rules.min_vocabulary_overlap:.1%}."
+        ),
+    )
+
+
+def _recall(metrics: Metrics, rules: GateRules) -> Finding:
+    return _at_least(
+        metrics,
+        "index_recall",
+        "index_recall_at_10",
+        rules.min_index_recall,
+        lambda figure, bound: (
+            f"Its index finds {figure:.2%} of the exact top 10; {bound} {rules.min_index_recall:.2%}."
+        ),
+    )
+
+
+def _latency(metrics: Metrics, rules: GateRules) -> Finding:
+    return _at_most(
+        metrics,
+        "latency",
+        "plan_p99_ms",
+        rules.max_plan_p99_ms,
+        lambda figure, bound: (
+            f"It ranks one user's items in {figure:.1f} ms (p99, one thread); {bound} {rules.max_plan_p99_ms:g} ms."
+        ),
+    )
+
+
+_Sentence: TypeAlias = Callable[[float, str], str]
+"""Of a figure, and of how it lies to its threshold."""
+
+
+def _at_least(
+    metrics: Metrics, rule: str, metric: str, threshold: float, sentence: _Sentence, less: str = "less than"
+) -> Finding:
+    figure = _figure(metrics, metric)
+    passed = figure >= threshold
+    return _finding(rule, metric, figure, threshold, passed, sentence(figure, "at least" if passed else less))
+
+
+def _at_most(metrics: Metrics, rule: str, metric: str, threshold: float, sentence: _Sentence) -> Finding:
+    figure = _figure(metrics, metric)
+    passed = figure <= threshold
+    return _finding(rule, metric, figure, threshold, passed, sentence(figure, "at most" if passed else "more than"))
+
+
+def _figure(metrics: Metrics, name: str) -> float:
     return metrics.get(name, math.nan)
 
 

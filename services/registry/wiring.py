@@ -35,8 +35,7 @@ def open_registry(settings: Settings) -> SqlModelRegistry:
 
 def gate_rules(settings: Settings) -> GateRules:
     """The operator's thresholds."""
-    gate = settings.gate
-    return GateRules(gate.min_gain_over_popularity, gate.min_coverage, gate.min_holdout_users)
+    return GateRules(**settings.gate.model_dump())
 
 
 def open_notice(settings: Settings) -> Notice:

@@ -4,17 +4,20 @@ and an optional TOML file (`NIGHTJAR_CONFIG`, else `nightjar.toml` in the workin
 Built once per process, in its `wiring.py` or in the CLI; use cases receive the few values they need. The environment
 wins over the file. Nothing else reads the environment.
 
-A section is a file: bundles, stores, ingest, gateway, serving, training; `root` puts them together.
+A section or a few are a file: bundles, stores, ingest, gateway, serving, training, gate, night; `root` puts them
+together.
 """
 
 from services.settings.bundles import BundleSettings
+from services.settings.gate import GateSettings
 from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
 from services.settings.log import LogSettings
+from services.settings.night import NightSettings
 from services.settings.root import PREFIX, Settings, load
 from services.settings.serving import ServeSettings, SwapSettings
 from services.settings.stores import DatabaseSettings, KafkaSettings, RedisSettings
-from services.settings.training import GateSettings, ScheduleSettings, TrainSettings
+from services.settings.training import ScheduleSettings, TrainSettings
 
 __all__ = [
     "PREFIX",
@@ -26,6 +29,7 @@ __all__ = [
     "IngestSettings",
     "KafkaSettings",
     "LogSettings",
+    "NightSettings",
     "RedisSettings",
     "ScheduleSettings",
     "ServeSettings",

@@ -12,12 +12,14 @@ from services.domain.event_types import DEFAULT_EVENT_TYPES, EventTypes
 from services.settings import challengers
 from services.settings.bundles import BundleSettings
 from services.settings.checks import CheckSettings
+from services.settings.gate import GateSettings
 from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
 from services.settings.log import LogSettings
+from services.settings.night import NightSettings
 from services.settings.serving import ServeSettings, SwapSettings
 from services.settings.stores import DatabaseSettings, KafkaSettings, RedisSettings
-from services.settings.training import GateSettings, ScheduleSettings, TrainSettings
+from services.settings.training import ScheduleSettings, TrainSettings
 
 PREFIX = "NIGHTJAR_"
 CONFIG_VARIABLE = "NIGHTJAR_CONFIG"
@@ -52,6 +54,7 @@ class Settings(BaseSettings):
     checks: CheckSettings = CheckSettings()
     gate: GateSettings = GateSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    night: NightSettings = NightSettings()
 
     @field_validator("event_types")
     @classmethod

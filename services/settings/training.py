@@ -95,15 +95,6 @@ class TrainSettings(Section):
         return self
 
 
-class GateSettings(Section):
-    min_gain_over_popularity: float = Field(default=0.0, ge=-1, le=1)
-    """The lower end of the interval of NDCG@10 minus popularity's must be above this."""
-    min_coverage: float = Field(default=0.01, ge=0, le=1)
-    """Least share of the catalogue that appears in somebody's top 10."""
-    min_holdout_users: int = Field(default=30, ge=1, le=10_000_000)
-    """Least users in the holdout. Smaller: the interval rests on so few that chance passes a model; 1 is off."""
-
-
 class ScheduleSettings(Section):
     nightly_cron: Annotated[str, AfterValidator(_known_crontab)] = "0 2 * * *"
     """When the nightly run starts: minute hour day month weekday."""

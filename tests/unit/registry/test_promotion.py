@@ -131,7 +131,14 @@ def test_gate_and_promote_stores_the_verdict_and_promotes_what_passed(
     registry: FakeModelRegistry, notice: RecordingNotice
 ) -> None:
     registry.register(
-        model("c", ndcg_gain_at_10_low=0.02, coverage_at_10=0.5, num_bad_vectors=0.0, num_holdout_users=80.0)
+        model(
+            "c",
+            ndcg_gain_at_10_low=0.02,
+            coverage_at_10=0.5,
+            gini_at_10=0.9,
+            num_bad_vectors=0.0,
+            num_holdout_users=80.0,
+        )
     )
     verdict = gate_and_promote(registry, notice, ModelVersion("c"), GateRules(), "scheduler")
     assert verdict.passed
@@ -146,7 +153,14 @@ def test_gate_and_promote_leaves_the_champion_when_the_challenger_is_refused(
 ) -> None:
     champion = promote(registry, notice, A, "ada")
     registry.register(
-        model("c", ndcg_gain_at_10_low=-0.02, coverage_at_10=0.5, num_bad_vectors=0.0, num_holdout_users=80.0)
+        model(
+            "c",
+            ndcg_gain_at_10_low=-0.02,
+            coverage_at_10=0.5,
+            gini_at_10=0.9,
+            num_bad_vectors=0.0,
+            num_holdout_users=80.0,
+        )
     )
     verdict = gate_and_promote(registry, notice, ModelVersion("c"), GateRules(), "scheduler")
     assert not verdict.passed
