@@ -1,51 +1,67 @@
-"""`python -m scheduler [--ready-file PATH]`: starts nights when they are due, until SIGTERM."""
+"""`python -m scheduler [--ready-file PATH]`: starts nights when they are due, and goes on with what was left."""
 
 import argparse
 import os
 import sys
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from scheduler import timetable
-from scheduler.wiring import TRAINING, SchedulerProcess, scheduler_process
+from scheduler.children import Children
+from scheduler.night import Night
+from scheduler.wiring import scheduler_process
 from services import process
 from services.domain.errors import InvalidSettings, NightjarError
 from services.ready_file import ReadyFile
 from services.settings import Settings, load
 
 TICK_S: Final = 1.0  # larger: a night asked for by another process starts later; smaller: idle queries
-SWEEP_S: Final = 10.0  # larger: a crashed run looks alive longer; smaller: idle queries
+SWEEP_S: Final = 10.0  # larger: a night is gone on with later after a crash; smaller: an outage looks like one
 
 log = structlog.get_logger(__name__)
 
 
-def run(settings: Settings, ready_file: Path | None, training: Sequence[str] = TRAINING) -> None:
-    """Blocks until SIGTERM or SIGINT; a night that is running then is ended and recorded. Raises CatalogDown."""
+def run(settings: Settings, ready_file: Path | None, children: Children | None = None) -> None:
+    """Blocks until SIGTERM or SIGINT; a night that runs then is given back, for the next scheduler to go on with.
+
+    Raises CatalogDown.
+    """
     process.begin("scheduler", settings)
     stopping = process.stop_on_signals()
-    with ReadyFile(ready_file) as ready, scheduler_process(settings, stopping, training) as parts:
-        next_time = parts.timetable.get_job(timetable.NIGHTLY).next_run_time.isoformat()
-        ready.announce(pid=os.getpid(), next_run_time=next_time)
+    with ReadyFile(ready_file) as ready, scheduler_process(settings, stopping, children) as parts:
+        next_time = parts.timetable.get_job(timetable.NIGHTLY).next_run_time
         try:
-            _serve(parts, stopping)
+            with _sweeping(parts.night, stopping):
+                ready.announce(pid=os.getpid(), next_run_time=None if next_time is None else next_time.isoformat())
+                while not stopping.is_set():
+                    parts.timetable.tick()
+                    stopping.wait(TICK_S)
         finally:
             stopping.set()
     log.info("scheduler_stopped")
 
 
-def _serve(parts: SchedulerProcess, stopping: threading.Event) -> None:
-    next_sweep = 0.0
-    while not stopping.is_set():
-        parts.timetable.tick()
-        if time.monotonic() >= next_sweep:
-            next_sweep = time.monotonic() + SWEEP_S
-            parts.night.sweep()
-        stopping.wait(TICK_S)
+@contextmanager
+def _sweeping(night: Night, stopping: threading.Event) -> Iterator[None]:
+    """Looks for nights that were left off, in a thread: going on with one takes as long as it takes."""
+
+    def sweep() -> None:
+        while not stopping.is_set():
+            night.sweep()
+            stopping.wait(SWEEP_S)
+
+    thread = threading.Thread(target=sweep, name="sweep")
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
 
 
 def main() -> int:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Final
 
 from scheduler import timetable
-from scheduler.nightly import KIND
 from scheduler.timetable import Timetable
 from services.domain.errors import NotRunning
+from services.domain.nights import NIGHT
 from services.domain.runs import Run, RunBook, RunState
 
 TAKEN_WITHIN_S: Final = 15.0  # larger: slow to say that no scheduler runs; smaller: a busy one seems absent
-PATIENCE_S: Final = 15.0  # larger: a crashed run is told later; smaller: an outage's end races with the lease's renewal
+PATIENCE_S: Final = 30.0  # larger: a dead scheduler is told later; smaller: one that restarts seems gone
 POLL_S: Final = 0.25  # larger: the end is seen later; smaller: idle queries
 
 
@@ -35,15 +35,22 @@ def ask(table: Timetable, runs: RunBook, taken_within_s: float = TAKEN_WITHIN_S)
 
 
 def follow(runs: RunBook, run: Run) -> Run:
-    """Blocks until the run ended; a run whose process died ends when its lease does, but not at once.
+    """Blocks until the run ended. Raises NotRunning when nobody goes on with it.
 
-    Right after a database outage every lease looks run out, and a living scheduler renews its own within seconds.
+    A scheduler that dies is followed by the next one's; right after a database outage every lease looks run out, and a
+    living scheduler renews its own within seconds.
     """
-    patient_until = time.monotonic() + PATIENCE_S
+    silent_since = None
     while run.state is RunState.RUNNING:
         time.sleep(POLL_S)
-        if time.monotonic() > patient_until:
-            runs.fail_abandoned()
+        if (abandoned := runs.abandoned(run.kind)) is None or abandoned.run_id != run.run_id:
+            silent_since = None
+        elif silent_since is None:
+            silent_since = time.monotonic()
+        elif time.monotonic() - silent_since > PATIENCE_S:
+            raise NotRunning(
+                f"The scheduler of run {run.run_id} is gone; the run goes on when one starts: `nightjar up`."
+            )
         run = next((each for each in runs.newest(100) if each.run_id == run.run_id), run)
     return run
 
@@ -61,4 +68,4 @@ def _newer(runs: RunBook, run_id: int) -> Run | None:
 
 
 def _latest(runs: RunBook) -> Run | None:
-    return next((run for run in runs.newest(10) if run.kind == KIND), None)
+    return next(iter(runs.newest(1, NIGHT)), None)

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.crontab import night_trigger
+from services.domain.errors import NotRunning
 from services.settings import ScheduleSettings
 
 NIGHTLY: Final = "nightly"
@@ -65,7 +66,10 @@ def _plan(timetable: Timetable, schedule: ScheduleSettings, job_id: str, functio
     trigger = night_trigger(cron, schedule.time_zone)
     planned = timetable.get_job(job_id)
     if planned is None or repr(planned.trigger) != repr(trigger):
+        was_paused = planned is not None and planned.next_run_time is None
         timetable.add_job(function, trigger, args=["schedule"], id=job_id, replace_existing=True)
+        if was_paused:
+            timetable.pause_job(job_id)
     else:
         timetable.modify_job(job_id, misfire_grace_time=schedule.misfire_grace_s)
 
@@ -84,6 +88,29 @@ def opened(engine: Engine, schedule: ScheduleSettings) -> Iterator[Timetable]:
 def ask_now(timetable: Timetable) -> None:
     """Adds a job that starts at once, beside the nightly one: moving that would race with its own scheduler."""
     timetable.add_job(JOB, "date", args=["run-now"], id=RUN_NOW, replace_existing=True)
+
+
+def pause_nights(timetable: Timetable) -> None:
+    """No night starts by itself until `resume_nights`, whatever scheduler runs; one that is going on goes on.
+
+    Raises NotRunning when no scheduler has planned nights yet.
+    """
+    with _planned():
+        timetable.pause_job(NIGHTLY)
+
+
+def resume_nights(timetable: Timetable) -> None:
+    """Nights start by themselves again, the next one at its next time. Raises NotRunning as above."""
+    with _planned():
+        timetable.resume_job(NIGHTLY)
+
+
+@contextmanager
+def _planned() -> Iterator[None]:
+    try:
+        yield
+    except JobLookupError as error:
+        raise NotRunning("No scheduler has run on this database yet; start one with `nightjar up`.") from error
 
 
 def withdraw(timetable: Timetable) -> None:

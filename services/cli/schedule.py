@@ -46,11 +46,14 @@ def list_schedule(
             "nightly_cron": schedule.nightly_cron,
             "time_zone": schedule.time_zone,
             "next_run_time": None if next_time is None else next_time.isoformat(),
+            "paused": nightly is not None and next_time is None,
             "runs": [_document(run) for run in runs],
         }
         typer.echo(json.dumps(document))
         return
     when = "none: no scheduler has run on this database yet; start one with `nightjar up`"
+    if nightly is not None and next_time is None:
+        when = "none: the nights are paused; `nightjar schedule resume` ends that"
     if next_time is not None:
         when = f"{next_time:%Y-%m-%d %H:%M %Z} (cron {schedule.nightly_cron!r}, {schedule.time_zone})"
     typer.echo(f"Next night: {when}")
@@ -82,6 +85,35 @@ def run_at_once(
         typer.echo(f"Run {run.run_id}: {run.state.value}. {run.detail}".rstrip())
     if wait and run.state is not RunState.SUCCEEDED:
         raise typer.Exit(1)
+
+
+@app.command("pause")
+def pause() -> None:
+    """No night starts by itself any more, until `resume`; one that is going on goes on, and run-now still works.
+
+    Example: nightjar schedule pause
+    """
+    from scheduler.timetable import pause_nights
+    from scheduler.wiring import onlooker
+
+    with onlooker(_settings()) as parts:
+        pause_nights(parts.timetable)
+    typer.echo("The nights are paused; `nightjar schedule resume` ends that.")
+
+
+@app.command("resume")
+def resume() -> None:
+    """Nights start by themselves again, the next one at its next time.
+
+    Example: nightjar schedule resume
+    """
+    from scheduler.timetable import NIGHTLY, resume_nights
+    from scheduler.wiring import onlooker
+
+    with onlooker(_settings()) as parts:
+        resume_nights(parts.timetable)
+        next_time = parts.timetable.get_job(NIGHTLY).next_run_time
+    typer.echo(f"Next night: {next_time:%Y-%m-%d %H:%M %Z}")
 
 
 def _settings() -> Settings:

@@ -5,113 +5,42 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from services.adapters.sql.engine import connect
-from services.adapters.sql.migrate import upgrade
-from services.adapters.sql.model_registry import SqlModelRegistry
-from services.adapters.sql.run_book import SqlRunBook
-from services.domain.clock import SystemClock
-from services.domain.runs import RunState
+from services.domain.nights import StepState
+from services.domain.runs import NOBODY, RunState
+from tests.integration.scheduler_home import ROOT, WELL, Home
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
-# The real process, but for the training command, which a test replaces by a small script.
-SCHEDULER = """
-import pathlib, sys
-from scheduler.__main__ import run
-from services.settings import load
-run(load(), pathlib.Path(sys.argv[1]), [sys.executable, sys.argv[2]])
-"""
-CLI = "import sys; from services.cli.schedule import app; app(sys.argv[1:], standalone_mode=True)"
-REGISTERS_A_MODEL = """
-import json
-from datetime import datetime, UTC
-from services.domain.ids import ModelVersion
-from services.domain.models import Model
-from services.registry.wiring import open_registry
-from services.settings import load
-metrics = {"ndcg_gain_at_10_low": 0.02, "num_holdout_users": 80.0, "coverage_at_10": 0.5, "num_bad_vectors": 0.0}
-model = Model(ModelVersion("tonight"), "popularity", datetime.now(UTC), "/bundles/tonight", "0" * 64, 3, metrics)
-open_registry(load()).register(model)
-print(json.dumps({"event": "done", "version": "tonight"}))
-"""
 TRAINS_FOR_EVER = """
-import pathlib, os, time
-pathlib.Path(os.environ["NIGHTJAR_HOME"], "training.pid").write_text(str(os.getpid()))
-time.sleep(600)
+import time
+if module == "services.training":
+    pathlib.Path(os.environ["NIGHTJAR_HOME"], "blocked.pid").write_text(str(os.getpid()))
+    time.sleep(600)
+{"services.training.checking": check}[module]()
+"""
+BAD_DATA = """
+{"services.training": train, "services.training.checking": lambda: check(False), "services.training.judging": judge}[
+    module
+]()
+"""
+BAD_MODEL = """
+GOOD["ndcg_gain_at_10_low"] = -.1
+{"services.training": train, "services.training.checking": check, "services.training.judging": judge}[module]()
 """
 
 
-class Home:
-    """A home folder, its environment, and the processes a test starts in it."""
-
-    def __init__(self, folder: Path, database_url: str) -> None:
-        self.folder = folder
-        self.ready_file = folder / "run" / "scheduler.json"
-        self.log = folder / "scheduler.log"
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTJAR_")}
-        self.environment = {**clean, "NIGHTJAR_HOME": str(folder), "NIGHTJAR_DATABASE__URL": database_url}
-        upgrade(database_url)
-        engine = connect(database_url)
-        self.runs = SqlRunBook(engine, SystemClock())
-        self.registry = SqlModelRegistry(engine, SystemClock())
-
-    def start(self, training: str) -> "subprocess.Popen[bytes]":
-        script = self.folder / "training.py"
-        script.write_text(training)
-        self.ready_file.parent.mkdir()
-        with self.log.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", SCHEDULER, str(self.ready_file), str(script)],
-                cwd=ROOT,
-                env=self.environment | {"PYTHONPATH": str(ROOT)},
-                stderr=log,
-            )
-        wait_until(lambda: self.ready_file.exists() or process.poll() is not None, 60, "the scheduler is ready")
-        assert process.poll() is None, self.log.read_text()
-        return process
-
-    def training(self) -> psutil.Process:
-        """The process of TRAINS_FOR_EVER, once it runs."""
-        pid_file = self.folder / "training.pid"
-        return psutil.Process(int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), what="training runs")))
-
-    def command(self, *arguments: str) -> Mapping[str, Any]:
-        """What a `nightjar schedule` command prints as JSON, with its exit code as `status`."""
-        command = [sys.executable, "-c", CLI, *arguments, "--json"]
-        ended = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=90, check=False
-        )
-        assert ended.stdout, ended.stderr
-        return {**json.loads(ended.stdout), "status": ended.returncode}
-
-
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(tmp_path: Path) -> Iterator[Home]:
     """On SQLite; what the database must do for the scheduler is tested on both by the suites of its parts."""
-    return Home(tmp_path, f"sqlite:///{tmp_path / 'catalog.db'}")
-
-
-@pytest.fixture
-def start(home: Home) -> Iterator[Callable[[str], "subprocess.Popen[bytes]"]]:
-    """Starts the scheduler; whatever a failed test leaves running is ended."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start_one(training: str) -> "subprocess.Popen[bytes]":
-        started.append(home.start(training))
-        return started[-1]
-
-    yield start_one
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+    home = Home(tmp_path, f"sqlite:///{tmp_path / 'catalog.db'}")
+    home.fill_log()
+    yield home
+    home.end_all()
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> int:
@@ -119,47 +48,84 @@ def _stop(process: "subprocess.Popen[bytes]") -> int:
     return process.wait(30)
 
 
-def test_a_night_asked_for_trains_judges_and_goes_live(
-    home: Home, start: Callable[[str], "subprocess.Popen[bytes]"]
-) -> None:
-    process = start(REGISTERS_A_MODEL)
+def test_a_night_asked_for_does_every_step_and_its_model_is_live(home: Home) -> None:
+    process = home.start(WELL)
+    home.ready(process)
     assert json.loads(home.ready_file.read_text())["pid"] == process.pid
-    run = home.command("run-now", "--wait")
+    run = home.command("schedule", "run-now", "--wait")
     assert (run["status"], run["state"], run["version"]) == (0, "succeeded", "tonight"), home.log.read_text()
     live = home.registry.live()
     assert live is not None
     assert (live.version, live.actor) == ("tonight", "scheduler")
-    listed = home.command("list")
-    assert listed["next_run_time"].endswith("T02:00:00+00:00")
-    assert [each["run_id"] for each in listed["runs"]] == [run["run_id"]]
+    assert home.asked() == ["services.training.checking", "services.training", "services.training.judging"]
+    shown = home.command("nights", "show")
+    names = ["compact", "pin", "check", "train:nightly", "evaluate", "gate", "publish", "load", "swap", "watch"]
+    assert [step["name"] for step in shown["steps"]] == [*names, "report"]
+    assert {step["state"] for step in shown["steps"]} == {"done"}
+    report = (home.folder / "nights" / "1" / "report.md").read_text()
+    assert report.startswith("# Night 1: a new model is live")
+    assert "| gain_over_popularity | 0.02 | 0 | yes |" in report
+    assert [night["night"] for night in home.command("nights", "list")["nights"]] == [run["run_id"]]
+    assert home.command("schedule", "list")["next_run_time"].endswith("T02:00:00+00:00")
     assert _stop(process) == 0
 
 
-def test_sigterm_ends_a_night_with_its_training_and_records_it(
-    home: Home, start: Callable[[str], "subprocess.Popen[bytes]"]
-) -> None:
-    process = start(TRAINS_FOR_EVER)
-    begun = home.command("run-now")
+def test_data_that_the_checks_refuse_ends_the_night_until_an_operator_accepts_it(home: Home) -> None:
+    process = home.start(BAD_DATA)
+    home.ready(process)
+    run = home.command("nights", "run-now", "--wait")
+    assert (run["status"], run["state"]) == (1, "refused")
+    assert run["detail"] == "check: Half of the usual events came."
+    assert home.asked() == ["services.training.checking"]
+    unexplained = home.run("nights", "resume")
+    assert (unexplained.returncode, "--accept" in unexplained.stderr) == (2, True)
+    accepted = home.run("nights", "resume", "--accept", "a public holiday")
+    assert accepted.returncode == 0, accepted.stderr
+    wait_until(lambda: home.last().state is RunState.SUCCEEDED, 60, "the night goes on")
+    (check,) = [step for step in home.nights.steps(1) if step.name == "check"]
+    assert check.state is StepState.ACCEPTED
+    assert "a public holiday" in check.detail
+    assert home.asked().count("services.training.checking") == 1
+
+
+def test_a_model_that_the_gate_refuses_stays_out_and_only_an_override_brings_it_in(home: Home) -> None:
+    process = home.start(BAD_MODEL)
+    home.ready(process)
+    run = home.command("nights", "run-now", "--wait")
+    assert (run["status"], run["state"], run["version"]) == (1, "refused", "tonight")
+    assert "the lower end is not above" in run["detail"]
+    assert home.registry.live() is None
+    resumed = home.run("nights", "resume")
+    assert (resumed.returncode, "ended as it should" in resumed.stderr) == (2, True)
+
+
+def test_sigterm_ends_the_step_and_gives_the_night_back_for_the_next_scheduler(home: Home) -> None:
+    process = home.start(TRAINS_FOR_EVER)
+    home.ready(process)
+    begun = home.command("nights", "run-now")
     assert (begun["status"], begun["state"]) == (0, "running")
-    training = home.training()
+    training = home.blocked()
     assert _stop(process) == 0
     assert not training.is_running()
-    (run,) = home.runs.newest(10)
-    assert run.state is RunState.FAILED
-    assert "scheduler stopped" in run.detail
+    assert (home.last().state, home.last().holder) == (RunState.RUNNING, NOBODY)
+    home.start(WELL)
+    wait_until(lambda: home.last().state is RunState.SUCCEEDED, 60, "the next scheduler goes on")
+    assert [(step.name, step.attempts) for step in home.nights.steps(1) if step.name.startswith("train")] == [
+        ("train:nightly", 1)
+    ]
+    assert home.asked().count("services.training.checking") == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
-def test_training_does_not_outlive_a_killed_scheduler(
-    home: Home, start: Callable[[str], "subprocess.Popen[bytes]"]
-) -> None:
-    process = start(TRAINS_FOR_EVER)
-    home.command("run-now")
-    training = home.training()
+def test_a_step_does_not_outlive_a_killed_scheduler(home: Home) -> None:
+    process = home.start(TRAINS_FOR_EVER)
+    home.ready(process)
+    home.command("nights", "run-now")
+    training = home.blocked()
     process.kill()
     process.wait()
     wait_until(lambda: not training.is_running() or training.status() == psutil.STATUS_ZOMBIE, what="training is gone")
-    assert home.runs.newest(1)[0].state is RunState.RUNNING  # until its lease runs out
+    assert home.last().state is RunState.RUNNING  # until another scheduler takes it over
 
 
 @pytest.mark.parametrize(

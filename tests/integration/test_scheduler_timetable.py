@@ -10,7 +10,17 @@ import pytest
 from sqlalchemy import Engine, text
 
 from scheduler import job, run_now
-from scheduler.timetable import HOUSEKEEPING, NIGHTLY, RUN_NOW, Timetable, ask_now, opened, plan_nights
+from scheduler.timetable import (
+    HOUSEKEEPING,
+    NIGHTLY,
+    RUN_NOW,
+    Timetable,
+    ask_now,
+    opened,
+    pause_nights,
+    plan_nights,
+    resume_nights,
+)
 from services.adapters.sql.engine import connect, transaction
 from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.run_book import SqlRunBook
@@ -183,7 +193,45 @@ def test_run_now_joins_the_run_that_is_going_on_and_follows_it_to_its_end(engine
     with _scheduler(engine) as table:
         assert run_now.ask(table, runs) == running
         assert table.get_job(RUN_NOW) is None
-    ending = threading.Timer(0.5, runs.finish, args=(running.run_id, RunState.SUCCEEDED))
+    ending = threading.Timer(0.5, runs.finish, args=(running, RunState.SUCCEEDED))
     ending.start()
     assert run_now.follow(runs, running).state is RunState.SUCCEEDED
     ending.join()
+
+
+def test_paused_nights_stay_so_through_restarts_and_changed_settings(engine: Engine, nights: list[str]) -> None:
+    _miss_night(engine, timedelta(minutes=1))
+    with opened(engine, SCHEDULE) as elsewhere:
+        pause_nights(elsewhere)
+    for schedule in (SCHEDULE, SCHEDULE.model_copy(update={"nightly_cron": "30 3 * * *"})):
+        with _scheduler(engine, schedule) as table:
+            table.tick()
+            assert table.get_job(NIGHTLY).next_run_time is None
+    assert nights == []
+    with opened(engine, SCHEDULE) as elsewhere:
+        resume_nights(elsewhere)
+        assert _next_time(elsewhere) > datetime.now(UTC)
+
+
+def test_a_night_can_be_asked_for_while_they_are_paused(engine: Engine, nights: list[str]) -> None:
+    with _scheduler(engine) as table:
+        pause_nights(table)
+        ask_now(table)
+        table.tick()
+    assert nights == ["run-now"]
+
+
+def test_pausing_where_no_scheduler_ever_ran_says_so(engine: Engine) -> None:
+    with opened(engine, SCHEDULE) as table, pytest.raises(NotRunning, match="nightjar up"):
+        pause_nights(table)
+
+
+def test_following_a_run_whose_scheduler_is_gone_says_what_to_do(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_now, "PATIENCE_S", 0.5)
+    runs = SqlRunBook(engine, SystemClock(), lease_s=0.0)
+    left = runs.begin("night", "schedule")
+    assert left is not None
+    with pytest.raises(NotRunning, match="goes on when one starts"):
+        run_now.follow(runs, left)
