@@ -1,6 +1,6 @@
 """The bundles that this host fetched last, shared by all processes of a home: each folder is whole, or it is hidden.
 
-A folder is its own lock (flock, which a dying process lets go of): whoever fills one, hidden, holds it alone, so that
+Folders are locks (flock, which a dying process lets go of): whoever fills one has its hidden draft alone, so that
 workers that want the same version wait for one download; whoever uses one shares it, so that nobody clears it away.
 """
 
@@ -22,6 +22,7 @@ from services.domain.errors import BundleBroken
 
 DRAFT_PREFIX: Final = ".draft-"
 GONE_PREFIX: Final = ".gone-"
+FILES: Final = "files"
 ABANDONED_AFTER_S: Final = (
     86_400.0  # larger: half downloads of versions that nobody wants stay; smaller: one is begun anew
 )
@@ -46,14 +47,14 @@ class BundleCache:
         """The folder of a version, in use from now on; blocks while another process fills it.
 
         fill: puts all files into a folder, of which it may keep what an attempt before it left, and leaves it whole.
-        check: raises BundleBroken for a folder that is not. What they raise is raised; a broken folder is filled anew.
+        check: raises BundleBroken for a folder that is not, which is then filled anew. What fill raises is raised.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / version
         while True:
             lock = self._checked(path, check)
             if lock is None:
-                lock = self._filled(path, fill)
+                lock = self._filled(path, fill, check)
             if lock is not None:
                 self._hold(version, lock)
                 with suppress(FileNotFoundError):
@@ -61,16 +62,22 @@ class BundleCache:
                 self._clear()
                 return path
 
+    def close(self) -> None:
+        """Lets go of what is held, as the end of the process does."""
+        with self._holding:
+            given_up, self._held = list(self._held.values()), OrderedDict()
+        for each in given_up:
+            os.close(each)
+
     def _checked(self, path: Path, check: Step) -> int | None:
-        """A share in the folder; None when there is none, or a broken one, which is cleared away."""
+        """A share in the folder; None when there is none, or a broken one."""
         lock = _locked(path, fcntl.LOCK_SH)
         if lock is None:
             return None
         try:
             check(path)
-        except BundleBroken as error:
+        except (BundleBroken, FileNotFoundError) as error:  # the latter when another mends it just now
             log.warning("cached_bundle_refused", path=str(path), error=str(error))
-            self._remove(path)
             os.close(lock)
             return None
         except BaseException:
@@ -78,28 +85,24 @@ class BundleCache:
             raise
         return lock
 
-    def _filled(self, path: Path, fill: Step) -> int | None:
-        """As above; None when another process was first, or cleared it away again."""
-        draft = path.with_name(f"{DRAFT_PREFIX}{path.name}")
-        draft.mkdir(exist_ok=True)
-        lock = _locked(draft, fcntl.LOCK_EX)
+    def _filled(self, path: Path, fill: Step, check: Step) -> int | None:
+        """As above; None when it was cleared away again, or the lock of the draft was."""
+        draft = _draft_of(path)
+        lock = _draft_lock(draft, fcntl.LOCK_EX)
         if lock is None:
             return None
         try:
-            if path.exists():  # a third one, late, began another
-                self._remove(draft)
-                os.close(lock)
-                return None
-            fill(draft)
-            draft.rename(path)
-            fcntl.flock(lock, fcntl.LOCK_SH)  # for a moment there is no lock, hence the look
-            if _is_at(path, lock):
-                return lock
-        except BaseException:
+            share = self._checked(path, check)  # somebody else may have filled it meanwhile
+            if share is None:
+                self._remove(path)
+                (draft / FILES).mkdir(exist_ok=True)
+                fill(draft / FILES)
+                (draft / FILES).rename(path)  # not the draft itself: whoever waits for its lock must get it
+                share = _locked(path, fcntl.LOCK_SH)
+            self._remove(draft)
+            return share
+        finally:
             os.close(lock)
-            raise
-        os.close(lock)
-        return None
 
     def _hold(self, version: str, lock: int) -> None:
         with self._holding:
@@ -117,14 +120,27 @@ class BundleCache:
             self._remove_unused(path)
         for path in self._folder.glob(f"{DRAFT_PREFIX}*"):
             if time.time() - _used_time(path) > ABANDONED_AFTER_S:
-                self._remove_unused(path)
+                self._remove_abandoned(path)
         for path in self._folder.glob(f"{GONE_PREFIX}*"):
             shutil.rmtree(path, ignore_errors=True)
 
     def _remove_unused(self, path: Path) -> None:
+        """Alone with its draft, since a version must change in one hand only."""
+        draft = _draft_of(path)
+        alone = _draft_lock(draft, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if alone is None:
+            return
         lock = _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if lock is not None:
             self._remove(path)
+            os.close(lock)
+        self._remove(draft)
+        os.close(alone)
+
+    def _remove_abandoned(self, draft: Path) -> None:
+        lock = _locked(draft, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lock is not None:
+            self._remove(draft)
             os.close(lock)
 
     def _remove(self, path: Path) -> None:
@@ -133,6 +149,16 @@ class BundleCache:
         with suppress(FileNotFoundError):
             path.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f"{DRAFT_PREFIX}{path.name}")
+
+
+def _draft_lock(draft: Path, how: int) -> int | None:
+    with suppress(FileExistsError):  # mkdir's own exist_ok looks a second time, when it may be gone
+        draft.mkdir()
+    return _locked(draft, how)
 
 
 def _locked(path: Path, how: int) -> int | None:
