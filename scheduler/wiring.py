@@ -14,7 +14,7 @@ from scheduler import job, timetable
 from scheduler.chain import Chain, Step
 from scheduler.children import Children, LocalChildren
 from scheduler.night import Ending, Night
-from scheduler.steps.challengers import Evaluate, Train
+from scheduler.steps.challengers import Evaluate, Plan, Train
 from scheduler.steps.data import Check, Compact, Pin
 from scheduler.steps.gate import Gate
 from scheduler.steps.report import Report
@@ -148,6 +148,7 @@ def _steps(
         Check(children, clock, timeout_s),
         *training,
         Evaluate(children, registry, nights_folder(settings), timeout_s),
+        Plan(children, timeout_s),
         Gate(registry, gate_rules(settings), timeout_s),
         Publish(registry, open_bundles(settings), timeout_s),
         Load(registry, rollout, timeout_s),

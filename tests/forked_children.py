@@ -23,6 +23,8 @@ PRELOADED = [
     "services.training.judging.wiring",
     "services.training.checking.__main__",
     "services.training.checking.wiring",
+    "services.inference.planning.__main__",
+    "services.inference.planning.wiring",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from scheduler.chain import Outputs, StepFailed, Work
 from scheduler.children import Children, Task
-from scheduler.facts import EVALUATE, TRAIN, Facts
+from scheduler.facts import EVALUATE, PLAN, TRAIN, Facts
 from services.domain.models import Model
 from services.domain.ports import ModelRegistry
 
@@ -102,3 +102,20 @@ class Evaluate:
             "generation": 0 if live is None else live.generation,
             "file": str(out),
         }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What serving each challenger costs, and whether its index finds the best; see `services.inference.planning`."""
+
+    children: Children
+    timeout_s: float
+    name: str = PLAN
+    may_fail: bool = False
+
+    def inputs(self, facts: Facts) -> Mapping[str, Any]:
+        return {"challengers": list(facts.trained.values())}
+
+    def run(self, work: Work) -> Outputs:
+        said = self.children.run(Task("services.inference.planning", list(work.facts.trained.values())), work)
+        return {"plan": said["plan"], "figures": said["figures"], "found": said["plan"]}

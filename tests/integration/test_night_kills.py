@@ -12,7 +12,20 @@ from services.domain.runs import RunState
 from tests.integration.scheduler_home import WELL, Home
 from tests.waiting import wait_until
 
-STEPS = ("compact", "pin", "check", "train:nightly", "evaluate", "gate", "publish", "load", "swap", "watch", "report")
+STEPS = ("compact", "pin", "check", "train:nightly", "evaluate", "plan", "gate", "publish", "load", "swap", "watch")
+    "compact",
+    "pin",
+    "check",
+    "train:nightly",
+    "evaluate",
+    "plan",
+    "gate",
+    "publish",
+    "load",
+    "swap",
+    "watch",
+    "report",
+)
 
 
 @pytest.fixture
@@ -36,11 +49,11 @@ def test_a_night_survives_a_kill_in_every_step(home: Home, moment: str) -> None:
             break
         deaths += 1
         process = home.start(WELL, die=moment)
-    assert deaths == len(STEPS), home.log.read_text()
+    assert deaths == len(STEPS) + 1, home.log.read_text()  # the report as well
     run = home.last()
     assert (run.run_id, run.state, run.version) == (1, RunState.SUCCEEDED, "tonight")
     rows = home.nights.steps(1)
-    assert [(row.name, row.state, row.attempts) for row in rows] == [(name, StepState.DONE, 2) for name in STEPS]
+    assert [(row.name, row.state, row.attempts) for row in rows] == [(name, StepState.DONE, 2) for name in (*STEPS, "report")]
     # What training registered is found again by its origin, and a promotion that was made is not made twice.
     assert Counter(home.asked())["services.training"] == 1
     assert [change.version for change in home.registry.assignments(10)] == ["tonight"]

@@ -21,16 +21,15 @@ import time
 if module == "services.training":
     pathlib.Path(os.environ["NIGHTJAR_HOME"], "blocked.pid").write_text(str(os.getpid()))
     time.sleep(600)
-{"services.training.checking": check}[module]()
+MODULES[module]()
 """
 BAD_DATA = """
-{"services.training": train, "services.training.checking": lambda: check(False), "services.training.judging": judge}[
-    module
-]()
+MODULES["services.training.checking"] = lambda: check(False)
+MODULES[module]()
 """
 BAD_MODEL = """
 GOOD["ndcg_gain_at_10_low"] = -.1
-{"services.training": train, "services.training.checking": check, "services.training.judging": judge}[module]()
+MODULES[module]()
 """
 
 
@@ -57,9 +56,10 @@ def test_a_night_asked_for_does_every_step_and_its_model_is_live(home: Home) -> 
     live = home.registry.live()
     assert live is not None
     assert (live.version, live.actor) == ("tonight", "scheduler")
-    assert home.asked() == ["services.training.checking", "services.training", "services.training.judging"]
+    computed = ["training.checking", "training", "training.judging", "inference.planning"]
+    assert home.asked() == [f"services.{module}" for module in computed]
     shown = home.command("nights", "show")
-    names = ["compact", "pin", "check", "train:nightly", "evaluate", "gate", "publish", "load", "swap", "watch"]
+    names = ["compact", "pin", "check", "train:nightly", "evaluate", "plan", "gate", "publish", "load", "swap", "watch"]
     assert [step["name"] for step in shown["steps"]] == [*names, "report"]
     assert {step["state"] for step in shown["steps"]} == {"done"}
     report = (home.folder / "nights" / "1" / "report.md").read_text()

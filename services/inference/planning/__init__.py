@@ -1,0 +1,1 @@
+"""What it costs to serve a version, measured before it goes live."""
