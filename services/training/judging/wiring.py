@@ -6,8 +6,8 @@ from services.settings import Settings
 from services.training.data.by_time import build_dataset
 from services.training.data.forgotten import without_forgotten
 from services.training.judging.asked import Asked
-from services.training.judging.finding import champion_of, published
 from services.training.judging.judge import Comparison, Judge, Report
+from services.training.judging.named import champion_of, published
 from services.training.judging.version import Published, Tonight
 from services.training.wiring import Stores, open_stores
 

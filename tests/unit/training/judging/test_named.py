@@ -14,7 +14,7 @@ from services.domain.errors import BundleBroken, CatalogDown, UnknownVersion
 from services.domain.history_input import HistoryRows
 from services.domain.ids import ModelVersion
 from services.domain.models import Model
-from services.training.judging.finding import champion_of, published
+from services.training.judging.named import champion_of, published
 from tests.fakes.model_registry import FakeModelRegistry, model
 from tests.fakes.tiny_bundle import KINDS, item_vectors, seal, write_draft
 
