@@ -123,8 +123,11 @@ class Stage:
             return all(len(worker.held) == 1 for worker in self.rollout.fleet.workers())
 
         wait_until(hold_one, timeout_s=WINDOW_S + 90, what="every worker holds one model")
-        workers = [worker for replica in self.replicas for worker in replica.workers()]
-        return sum(worker.memory_info().rss for worker in workers) / 2**20
+        workers, sums = [worker for replica in self.replicas for worker in replica.workers()], list[float]()
+        for _ in range(20):  # the least of a few seconds: requests come and go
+            sums.append(sum(worker.memory_info().rss for worker in workers) / 2**20)
+            time.sleep(0.2)
+        return min(sums)
 
 
 class OtherWork:
