@@ -1,4 +1,4 @@
-"""Real workers that trust one key: what is unsigned, by another key, or altered is refused by name; the old one serves."""
+"""Real workers that trust one key refuse by name what is unsigned, by another key, or altered; the old one serves."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
