@@ -23,7 +23,7 @@ from tests.fakes.planted import planted_events
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-# The real process, with the chance to die once at each step: MOMENT is "begun" or "done".
+# The real process. If it dies, then once in each step: when the work is done, and not yet recorded.
 SCHEDULER = """
 import os, pathlib, signal, sys
 from scheduler import __main__ as main, wiring
@@ -31,27 +31,17 @@ from scheduler.children import LocalChildren
 from services.adapters.sql import run_book
 from services.adapters.sql.night_book import SqlNightBook
 from services.settings import load
-ready_file, script, moment, marks = sys.argv[1:5]
+ready_file, script, marks = sys.argv[1:4]
 
 class DyingBook(SqlNightBook):
-    def begin(self, run, name, inputs):
-        begun = super().begin(run, name, inputs)
-        if moment == "begun":
-            die_once(name)
-        return begun
-
     def end(self, run, name, state, **ending):
-        if moment == "done":
-            die_once(name)
+        mark = pathlib.Path(marks, name.replace(":", "-"))
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().end(run, name, state, **ending)
 
-def die_once(name):
-    mark = pathlib.Path(marks, name.replace(":", "-"))
-    if not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-if moment:
+if marks:
     wiring.SqlNightBook = DyingBook
     run_book.LEASE_S = 1.0
     wiring.SqlRunBook.__init__.__defaults__ = (1.0,)
@@ -142,14 +132,21 @@ class Home:
         """Puts some events into the log, for a night to pin."""
         DeltaEventLog(self.folder / "log" / "events").append(LogBatch(planted_events(5, 5)))
 
-    def start(self, script: str, die: str = "") -> "subprocess.Popen[bytes]":
-        """A scheduler whose steps run CHILD and then this; die: the moment of each step at which it dies once."""
+    def start(self, script: str, *, dies: bool = False) -> "subprocess.Popen[bytes]":
+        """A scheduler whose steps run CHILD and then this; dies: once in every step of the home's nights."""
         path = self.folder / "child.py"
         path.write_text(CHILD + script)
         self.ready_file.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-c", SCHEDULER, str(self.ready_file), str(path), die, str(self.folder / "marks")],
+                [
+                    sys.executable,
+                    "-c",
+                    SCHEDULER,
+                    str(self.ready_file),
+                    str(path),
+                    str(self.folder / "marks") if dies else "",
+                ],
                 cwd=ROOT,
                 env=self.environment,
                 stderr=log,

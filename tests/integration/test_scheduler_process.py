@@ -27,6 +27,12 @@ BAD_DATA = """
 MODULES["services.training.checking"] = lambda: check(False)
 MODULES[module]()
 """
+DIES_ONCE = """
+if module == "services.training" and not (home / "died").exists():
+    (home / "died").touch()
+    os.kill(os.getpid(), 9)
+MODULES[module]()
+"""
 BAD_MODEL = """
 GOOD["ndcg_gain_at_10_low"] = -.1
 MODULES[module]()
@@ -97,6 +103,16 @@ def test_a_model_that_the_gate_refuses_stays_out_and_only_an_override_brings_it_
     assert home.registry.live() is None
     resumed = home.run("nights", "resume")
     assert (resumed.returncode, "ended as it should" in resumed.stderr) == (2, True)
+
+
+def test_a_trainer_that_is_killed_is_tried_again(home: Home) -> None:
+    process = home.start(DIES_ONCE)
+    home.ready(process)
+    run = home.command("nights", "run-now", "--wait")
+    assert (run["status"], run["state"]) == (0, "succeeded"), home.log.read_text()
+    (train,) = [step for step in home.nights.steps(1) if step.name == "train:nightly"]
+    assert train.attempts == 2
+    assert "was ended by SIGKILL" in home.log.read_text()
 
 
 def test_sigterm_ends_the_step_and_gives_the_night_back_for_the_next_scheduler(home: Home) -> None:
