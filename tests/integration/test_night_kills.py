@@ -38,7 +38,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 @pytest.mark.timeout(300)
 def test_a_night_survives_a_kill_in_every_step(home: Home) -> None:
-    """At the worst moment: the work is done, and nobody knows it yet. tests/unit/scheduler/test_night.py has the others."""
+    """At the worst moment: the work is done, and nobody knows it. tests/unit/scheduler/test_night.py has the others."""
     process = home.start(WELL, dies=True)
     home.ready(process)
     home.command("nights", "run-now")
