@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from deploy.embedded.foreground import signals_interrupt
@@ -13,6 +12,7 @@ from deploy.embedded.supervisor import Stack
 from nightjar import EventProducer, RecommenderClient
 from services.adapters.delta_log import DeltaEventLog
 from services.adapters.kafka_cluster import group_lag
+from services.bundle_wiring import open_bundles
 from services.cli.datasets import Dataset, sending
 from services.cli.demo import freshness
 from services.cli.demo.expected import expected_answers, read_histories
@@ -220,7 +220,8 @@ class _Story:
 
     def _swap_under_load(self, first: TrainingOutcome, second: TrainingOutcome, load_s: float) -> None:
         users = self._lively_users()[:PROBED_USERS]
-        bundles = [Path(self._settings.bundle_folder / version) for version in (first.version, second.version)]
+        store = open_bundles(self._settings)
+        bundles = [store.fetch(version) for version in (first.version, second.version)]
 
         async def run() -> LoadReport:
             histories = await read_histories(self._redis_url(), users)
