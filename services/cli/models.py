@@ -1,9 +1,7 @@
 """`nightjar models`: the registered versions, and which one serves."""
 
-import getpass
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -13,7 +11,8 @@ from rich.table import Table
 
 from deploy.embedded.state import connected
 from services import logs
-from services.cli import model_keys
+from services.cli import model_keys, model_pins
+from services.cli.model_pins import actor
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model, ModelState
 from services.domain.ports import ModelRegistry, Notice
@@ -87,7 +86,7 @@ def promote_model(
         if before is None or before.version != version:
             needs_override(model, override_reason)
         return _report(settings, before, model.version, as_json=as_json)
-    after = promote(registry, notice, ModelVersion(version), _actor(), override_reason, rollout=open_rollout(settings))
+    after = promote(registry, notice, ModelVersion(version), actor(), override_reason, rollout=open_rollout(settings))
     return _report(settings, before, after.version, after, as_json=as_json)
 
 
@@ -108,10 +107,12 @@ def roll_back(
     before = registry.live()
     if dry_run:
         return _report(settings, before, rollback_target(registry).version, as_json=as_json)
-    after = rollback(registry, notice, _actor(), reason, rollout=open_rollout(settings))
+    after = rollback(registry, notice, actor(), reason, rollout=open_rollout(settings))
     return _report(settings, before, after.version, after, as_json=as_json)
 
 
+app.command("pin")(model_pins.pin)
+app.command("unpin")(model_pins.unpin)
 app.command("keygen")(model_keys.keygen)
 app.command("sign")(model_keys.sign)
 
@@ -127,13 +128,6 @@ def _opened(settings: Settings) -> tuple[ModelRegistry, Notice]:
     from services.registry.wiring import open_notice, open_registry  # a second of imports that other commands spare
 
     return open_registry(settings), open_notice(settings)
-
-
-def _actor() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user often has no name
-        return f"uid-{os.getuid()}"
 
 
 def _report(
@@ -172,6 +166,8 @@ def _document(model: Model, live: Assignment | None) -> dict[str, Any]:
         "created_time": model.created_time.isoformat(),
         "data_version": model.data_version,
         "metrics": {name: value if math.isfinite(value) else None for name, value in model.metrics.items()},
+        "pinned": None if model.pin is None else {"actor": model.pin.actor, "reason": model.pin.reason},
+        "bundle_deleted_time": None if model.deleted_time is None else model.deleted_time.isoformat(),
         "findings": [] if model.verdict is None else [finding.sentence for finding in model.verdict.findings],
     }
 
@@ -183,7 +179,7 @@ def _table(models: Sequence[Model], live: Assignment | None) -> Table:
         low, high = _figure(model, "ndcg_gain_at_10_low"), _figure(model, "ndcg_gain_at_10_high")
         table.add_row(
             model.version,
-            f"[{STYLES[state]}]{state.value}[/]",
+            f"[{STYLES[state]}]{state.value}[/]{_kept(model)}",
             model.kind,
             f"{model.created_time:%Y-%m-%d %H:%M}",
             _figure(model, "ndcg_at_10"),
@@ -196,6 +192,12 @@ def _table(models: Sequence[Model], live: Assignment | None) -> Table:
 
 def _state(model: Model, live: Assignment | None) -> ModelState:
     return model.state(None if live is None else live.version)
+
+
+def _kept(model: Model) -> str:
+    if model.deleted_time is not None:
+        return ", bundle deleted"
+    return "" if model.pin is None else ", pinned"
 
 
 def _figure(model: Model, name: str) -> str:

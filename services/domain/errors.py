@@ -16,11 +16,14 @@ class Reason(StrEnum):
     MODEL_NOT_READY = "MODEL_NOT_READY"
     UNKNOWN_ITEM = "UNKNOWN_ITEM"
     UNKNOWN_VERSION = "UNKNOWN_VERSION"
+    UNKNOWN_NIGHT = "UNKNOWN_NIGHT"
+    NIGHT_NOT_RESUMABLE = "NIGHT_NOT_RESUMABLE"
     NOTHING_TO_ROLL_BACK = "NOTHING_TO_ROLL_BACK"
     GATE_NOT_PASSED = "GATE_NOT_PASSED"
     WORKERS_NOT_READY = "WORKERS_NOT_READY"
     SWAP_UNDER_WAY = "SWAP_UNDER_WAY"
     BUNDLE_BROKEN = "BUNDLE_BROKEN"
+    BUNDLE_DELETED = "BUNDLE_DELETED"
     BUNDLE_STORE_DOWN = "BUNDLE_STORE_DOWN"
     FEATURE_STORE_DOWN = "FEATURE_STORE_DOWN"
     CATALOG_DOWN = "CATALOG_DOWN"
@@ -99,6 +102,16 @@ class UnknownVersion(NightjarError):
     reason = Reason.UNKNOWN_VERSION
 
 
+class UnknownNight(NightjarError):
+    reason = Reason.UNKNOWN_NIGHT
+
+
+class NightNotResumable(NightjarError):
+    """A night that goes on, ended well, ended as it should, or is not the newest."""
+
+    reason = Reason.NIGHT_NOT_RESUMABLE
+
+
 class NothingToRollBack(NightjarError):
     reason = Reason.NOTHING_TO_ROLL_BACK
 
@@ -125,6 +138,12 @@ class BundleBroken(NightjarError):
     """A bundle whose files do not match its manifest, or that lacks one, or that nobody trusted has signed."""
 
     reason = Reason.BUNDLE_BROKEN
+
+
+class BundleDeleted(NightjarError):
+    """A version whose bundle clean-up deleted: the registry still knows it, and it can never serve again."""
+
+    reason = Reason.BUNDLE_DELETED
 
 
 class BundleStoreDown(NightjarError):

@@ -80,8 +80,16 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """An operator's word that a version is to be kept, whatever its age."""
+
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """One registered version; only its verdict, and through the assignment its state, are added later."""
+    """One registered version; its verdict, its pin, the end of its bundle and, by assignment, its state come later."""
 
     version: ModelVersion
     kind: str
@@ -98,6 +106,9 @@ class Model:
     parent: ModelVersion | None = None
     """The version that its training started from; None: from nothing."""
     provenance: Provenance = field(default_factory=Provenance)
+    pin: Pin | None = None
+    deleted_time: datetime | None = None
+    """When clean-up deleted its bundle, so that it can never serve again; None: it is there."""
 
     def state(self, live: ModelVersion | None) -> ModelState:
         if self.version == live:

@@ -15,7 +15,8 @@ def rollback_target(registry: ModelRegistry) -> Assignment:
 
     The log reads like an editor's undo: a promotion adds to the past, a rollback moves back in it, so two rollbacks in
     a row go two versions back. A version that neither passed the gate nor was promoted by override at that time (say,
-    because it was judged again and refused) is passed over. Raises NothingToRollBack.
+    because it was judged again and refused) is passed over, and so is one whose bundle was deleted.
+    Raises NothingToRollBack.
     """
     log = {change.generation: change for change in registry.assignments(MAX_CHANGES)}
     if not log:
@@ -24,7 +25,10 @@ def rollback_target(registry: ModelRegistry) -> Assignment:
     for earlier in _before(live, log):
         if earlier.version == live.version:
             continue
-        verdict = registry.get(earlier.version).verdict
+        model = registry.get(earlier.version)
+        if model.deleted_time is not None:
+            continue
+        verdict = model.verdict
         if earlier.override or (verdict is not None and verdict.passed):
             return earlier
     raise NothingToRollBack(

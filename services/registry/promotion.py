@@ -9,16 +9,16 @@ from typing import Final
 
 import structlog
 
-from services.domain.errors import CatalogDown, GateNotPassed, InvalidRequest
-from services.domain.ids import ModelVersion, id_problem
+from services.domain.errors import BundleDeleted, CatalogDown, GateNotPassed
+from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model, Verdict
 from services.domain.ports import ModelRegistry, Notice
 from services.registry.gate import GateRules, judge
 from services.registry.history import rollback_target
 from services.registry.rollout import Rollout
+from services.registry.words import check_actor, checked_reason
 
 ATTEMPTS: Final = 5  # races lost in a row that are still chance; more means that two programs fight
-MAX_REASON_BYTES: Final = 1_024  # a sentence, not a document: people read the audit log
 
 log = structlog.get_logger(__name__)
 
@@ -34,12 +34,12 @@ def promote(
 ) -> Assignment:
     """Makes a version live and records who did; the version that is live already is returned as it is. Blocks.
 
-    Raises UnknownVersion; GateNotPassed when the gate did not pass it and there is no override reason; InvalidRequest
-    for a bad actor or reason; WorkersNotReady and SwapUnderWay; CatalogDown also when others keep changing the live
-    model meanwhile.
+    Raises UnknownVersion; BundleDeleted; GateNotPassed when the gate did not pass it and there is no override reason;
+    InvalidRequest for a bad actor or reason; WorkersNotReady and SwapUnderWay; CatalogDown also when others keep
+    changing the live model meanwhile.
     """
-    _check_actor(actor)
-    reason = _checked_reason("override_reason", override_reason)
+    check_actor(actor)
+    reason = checked_reason("override_reason", override_reason)
     model = registry.get(version)
     for _ in range(ATTEMPTS):
         live = registry.live()
@@ -70,8 +70,8 @@ def rollback(
     what was to be taken back is gone, and nobody asked to take back theirs. A promotion that is being prepared gives
     way to a rollback. Raises NothingToRollBack, InvalidRequest, and the errors of `promote`.
     """
-    _check_actor(actor)
-    reason = _checked_reason("reason", reason)
+    check_actor(actor)
+    reason = checked_reason("reason", reason)
     unwanted = None
     for _ in range(ATTEMPTS):
         live = registry.live()
@@ -116,7 +116,14 @@ def gate_and_promote(
 
 
 def needs_override(model: Model, override_reason: str) -> bool:
-    """True when only an operator's word lets the model serve; raises GateNotPassed when there is none."""
+    """True when only an operator's word lets the model serve.
+
+    Raises GateNotPassed when there is none, and BundleDeleted where no word would help.
+    """
+    if model.deleted_time is not None:
+        raise BundleDeleted(
+            f"Version {model.version} cannot serve: clean-up deleted its bundle on {model.deleted_time:%Y-%m-%d}."
+        )
     if model.verdict is not None and model.verdict.passed:
         return False
     if override_reason.strip():
@@ -133,20 +140,6 @@ def _prepared(
     rollout: Rollout | None, version: ModelVersion, generation: int, *, is_urgent: bool = False
 ) -> AbstractContextManager[None]:
     return nullcontext() if rollout is None else rollout.prepared(version, generation, is_urgent=is_urgent)
-
-
-def _check_actor(actor: str) -> None:
-    if problem := id_problem(actor):
-        raise InvalidRequest("actor", problem)
-
-
-def _checked_reason(field: str, reason: str) -> str:
-    reason = reason.strip()
-    if len(reason.encode("utf-8", "surrogatepass")) > MAX_REASON_BYTES:
-        raise InvalidRequest(field, f"has more than {MAX_REASON_BYTES} bytes")
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in reason):
-        raise InvalidRequest(field, "holds a control character")
-    return reason
 
 
 def _announce(notice: Notice, assigned: Assignment) -> None:

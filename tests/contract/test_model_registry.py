@@ -15,9 +15,9 @@ from sqlalchemy import text
 from services.adapters.sql.engine import connect
 from services.adapters.sql.migrate import MIGRATIONS, upgrade
 from services.adapters.sql.model_registry import SqlModelRegistry
-from services.domain.errors import CatalogDown, UnknownVersion
+from services.domain.errors import BundleDeleted, CatalogDown, UnknownVersion
 from services.domain.ids import ModelVersion
-from services.domain.models import Assignment, Provenance, StageCost
+from services.domain.models import Assignment, Pin, Provenance, StageCost
 from services.domain.ports import ModelRegistry
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.model_registry import PASSED, REFUSED, FakeModelRegistry, model
@@ -212,6 +212,98 @@ def test_of_many_callers_at_once_exactly_one_wins(registry: ModelRegistry) -> No
         thread.join()
     assert len(outcomes) == 8
     assert [each for each in outcomes if each is not None] == [registry.live()]
+
+
+PIN = Pin("ada", "the season's best")
+
+
+def test_a_pin_says_who_and_why_until_it_is_taken_off(registry: ModelRegistry) -> None:
+    registry.register(model("a"))
+    registry.pin(A, PIN)
+    registry.register(model("a"))
+    assert registry.get(A) == replace(model("a"), pin=PIN)
+    registry.pin(A, Pin("bob", "an audit"))
+    assert registry.get(A).pin == Pin("bob", "an audit")
+    registry.pin(A, None)
+    assert registry.get(A) == model("a")
+
+
+def test_everything_is_all_there_is_newest_first(registry: ModelRegistry) -> None:
+    for version, age_s in (("b", 20.0), ("c", 10.0), ("a", 30.0)):
+        registry.register(model(version, age_s=age_s))
+    assert [each.version for each in registry.everything()] == ["c", "b", "a"]
+
+
+def test_a_retired_version_can_neither_go_live_nor_be_pinned(registry: ModelRegistry) -> None:
+    """Its bundle may be gone already, whatever comes between."""
+    registry.register(model("a"))
+    assert registry.retire(A)
+    assert registry.retire(A), "a crash before the bundle was deleted is made up for"
+    assert registry.get(A).deleted_time == START
+    with pytest.raises(BundleDeleted, match="a"):
+        _assign(registry, A, 0)
+    with pytest.raises(BundleDeleted, match="a"):
+        registry.pin(A, PIN)
+    assert (registry.live(), registry.get(A).pin) == (None, None)
+
+
+def test_neither_the_live_version_nor_a_pinned_one_is_retired(registry: ModelRegistry) -> None:
+    registry.register(model("a"))
+    registry.register(model("b"))
+    _assign(registry, A, 0)
+    registry.pin(B, PIN)
+    assert not registry.retire(A)
+    assert not registry.retire(B)
+    assert [each.deleted_time for each in registry.everything()] == [None, None]
+    _assign(registry, B, 1)
+    assert registry.retire(A)
+
+
+def test_only_a_retired_row_that_the_audit_log_does_not_name_is_forgotten(registry: ModelRegistry) -> None:
+    for version in ("a", "b"):
+        registry.register(model(version))
+    _assign(registry, A, 0)
+    _assign(registry, B, 1)
+    registry.register(model("c"))
+    assert registry.retire(A)
+    assert not registry.forget(A), "who was live is told for ever"
+    assert not registry.forget(ModelVersion("c")), "its bundle is there"
+    assert registry.retire(ModelVersion("c"))
+    assert registry.forget(ModelVersion("c"))
+    assert not registry.forget(ModelVersion("c"))
+    assert {each.version for each in registry.everything()} == {"a", "b"}
+
+
+def test_an_unknown_version_is_neither_pinned_nor_retired(registry: ModelRegistry) -> None:
+    with pytest.raises(UnknownVersion, match="nowhere"):
+        registry.pin(NOWHERE, PIN)
+    with pytest.raises(UnknownVersion, match="nowhere"):
+        registry.retire(NOWHERE)
+
+
+def test_of_a_promotion_and_a_deletion_at_once_one_wins(registry: ModelRegistry) -> None:
+    """Never a live version whose bundle is deleted: each looks at the other's word while it holds the row."""
+    for round_ in range(10):
+        version = ModelVersion(f"v{round_}")
+        registry.register(model(version))
+        start, outcomes = threading.Barrier(2), dict[str, object]()
+
+        def promote(
+            version: ModelVersion = version, start: threading.Barrier = start, outcomes: dict[str, object] = outcomes
+        ) -> None:
+            live = registry.live()
+            start.wait()
+            try:
+                outcomes["promoted"] = _assign(registry, version, 0 if live is None else live.generation) is not None
+            except BundleDeleted:
+                outcomes["promoted"] = False
+
+        thread = threading.Thread(target=promote)
+        thread.start()
+        start.wait()
+        outcomes["retired"] = registry.retire(version)
+        thread.join()
+        assert outcomes["promoted"] is not outcomes["retired"]
 
 
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from services.domain.errors import UnknownVersion
+from services.domain.errors import BundleDeleted, UnknownVersion
 from services.domain.ids import ModelVersion
-from services.domain.models import Assignment, Finding, Model, Verdict
+from services.domain.models import Assignment, Finding, Model, Pin, Verdict
 from services.domain.ports import Clock
 from tests.fakes.clock import START, FakeClock
 
@@ -41,7 +41,7 @@ class FakeModelRegistry:
 
     def register(self, model: Model) -> None:
         known = self._models.setdefault(model.version, model)
-        if replace(known, verdict=None) != replace(model, verdict=None):
+        if _content(known) != _content(model):
             raise ValueError(f"version {model.version} is registered already, with other content")
 
     def get(self, version: ModelVersion) -> Model:
@@ -52,12 +52,34 @@ class FakeModelRegistry:
     def newest(self, limit: int) -> Sequence[Model]:
         return sorted(self._models.values(), key=lambda each: (each.created_time, each.version), reverse=True)[:limit]
 
+    def everything(self) -> Sequence[Model]:
+        return self.newest(len(self._models))
+
     def by_origin(self, origin: str) -> Model | None:
         found = [each for each in self._models.values() if origin and each.origin == origin]
         return min(found, key=lambda each: (each.created_time, each.version), default=None)
 
     def judge(self, version: ModelVersion, verdict: Verdict) -> None:
         self._models[version] = replace(self.get(version), verdict=verdict)
+
+    def pin(self, version: ModelVersion, pin: Pin | None) -> None:
+        self._models[version] = replace(self._there(version), pin=pin)
+
+    def retire(self, version: ModelVersion) -> bool:
+        with self._lock:
+            known, live = self.get(version), self.live()
+            if known.pin is not None or (live is not None and live.version == version):
+                return False
+            self._models[version] = replace(known, deleted_time=known.deleted_time or self._clock.now())
+            return True
+
+    def forget(self, version: ModelVersion) -> bool:
+        known = self._models.get(version)
+        is_named = any(each.version == version for each in self._assignments)
+        if known is None or known.deleted_time is None or is_named:
+            return False
+        del self._models[version]
+        return True
 
     def live(self) -> Assignment | None:
         return self._assignments[-1] if self._assignments else None
@@ -76,7 +98,7 @@ class FakeModelRegistry:
         restores: int | None = None,
     ) -> Assignment | None:
         self.before_assign()
-        self.get(version)
+        self._there(version)
         new = Assignment(
             expected_generation + 1, version, actor, reason, self._clock.now(), override=override, restores=restores
         )
@@ -85,3 +107,13 @@ class FakeModelRegistry:
                 return None
             self._assignments.append(new)
         return new
+
+    def _there(self, version: ModelVersion) -> Model:
+        if self.get(version).deleted_time is not None:
+            raise BundleDeleted(f"The bundle of version {version} was deleted.")
+        return self.get(version)
+
+
+def _content(model: Model) -> Model:
+    """What never changes of it."""
+    return replace(model, verdict=None, pin=None, deleted_time=None)

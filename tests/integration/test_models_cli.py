@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from services import logs
 from services.cli import models
-from services.domain.errors import GateNotPassed, NothingToRollBack, UnknownVersion
+from services.domain.errors import BundleDeleted, GateNotPassed, InvalidRequest, NothingToRollBack, UnknownVersion
 from services.domain.ids import ModelVersion
 from services.domain.ports import ModelRegistry
 from services.registry.wiring import open_registry
@@ -117,3 +117,43 @@ def test_a_rollback_goes_back_and_says_from_what(run: Command, registry: ModelRe
     live = registry.live()
     assert live is not None
     assert (live.version, live.reason, live.restores) == (ModelVersion("a"), "clicks fell", 1)
+
+
+def test_a_pin_says_why_shows_in_the_list_and_may_be_taken_off(run: Command, registry: ModelRegistry) -> None:
+    assert "would be pinned" in run("pin", "a", "--reason", "an audit", "--dry-run")
+    assert registry.get(ModelVersion("a")).pin is None
+    run("pin", "a", "--reason", "an audit")
+    pinned = registry.get(ModelVersion("a")).pin
+    assert pinned is not None
+    assert (pinned.reason, bool(pinned.actor)) == ("an audit", True)
+    assert run("list", "--json")["models"][2]["pinned"]["reason"] == "an audit"
+    assert "passed, pinned" in run("list")
+    assert "would be no longer pinned" in run("unpin", "a", "--dry-run")
+    assert run("unpin", "a", "--json")["was_pinned"] is True
+    assert "was not pinned; nothing changed" in run("unpin", "a")
+    assert registry.get(ModelVersion("a")).pin is None
+
+
+def test_a_pin_needs_a_reason_and_a_version_that_is_there(run: Command, registry: ModelRegistry) -> None:
+    with pytest.raises(InvalidRequest, match="reason"):
+        run("pin", "a", "--reason", "  ")
+    with pytest.raises(UnknownVersion):
+        run("pin", "nowhere", "--reason", "an audit")
+    registry.retire(ModelVersion("a"))
+    with pytest.raises(BundleDeleted):
+        run("pin", "a", "--reason", "an audit")
+
+
+def test_a_version_whose_bundle_was_deleted_is_listed_and_does_not_go_live(
+    run: Command, registry: ModelRegistry
+) -> None:
+    run("promote", "a")
+    run("promote", "b")
+    registry.retire(ModelVersion("a"))
+    assert "passed, bundle deleted" in run("list")
+    assert run("list", "--json")["models"][2]["bundle_deleted_time"]
+    for more in ((), ("--dry-run",), ("--override-reason", "all the same")):
+        with pytest.raises(BundleDeleted, match="clean-up deleted its bundle"):
+            run("promote", "a", *more)
+    with pytest.raises(NothingToRollBack):
+        run("rollback")

@@ -1,9 +1,14 @@
-"""The model registry in the catalog database. Versions are write-once but for their verdict; assignments only grow."""
+"""The model registry in the catalog database. Assignments only grow.
+
+Of a version only its verdict, its pin and the end of its bundle are ever written again.
+
+A promotion and the deletion of the same bundle may meet: both lock the version's row first, so one sees the other.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Engine, Row, func, insert, literal, select, update
+from sqlalchemy import Engine, Row, delete, exists, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from services.adapters.sql.documents import (
@@ -14,11 +19,11 @@ from services.adapters.sql.documents import (
     verdict_document,
     verdict_of,
 )  # fmt: skip
-from services.adapters.sql.engine import insert_into, transaction
+from services.adapters.sql.engine import exclusive_transaction, insert_into, transaction
 from services.adapters.sql.tables import assignments, models
-from services.domain.errors import UnknownVersion
+from services.domain.errors import BundleDeleted, UnknownVersion
 from services.domain.ids import ModelVersion
-from services.domain.models import Assignment, Model, Verdict
+from services.domain.models import Assignment, Model, Pin, Verdict
 from services.domain.ports import Clock
 
 
@@ -61,9 +66,10 @@ class SqlModelRegistry:
         return _model(row)
 
     def newest(self, limit: int) -> Sequence[Model]:
-        query = select(models).order_by(models.c.created_time.desc(), models.c.version.desc()).limit(limit)
-        with transaction(self._engine) as connection:
-            return [_model(row) for row in connection.execute(query)]
+        return self._newest(limit)
+
+    def everything(self) -> Sequence[Model]:
+        return self._newest(None)
 
     def by_origin(self, origin: str) -> Model | None:
         if not origin:
@@ -78,6 +84,36 @@ class SqlModelRegistry:
         with transaction(self._engine) as connection:
             if connection.execute(statement).rowcount == 0:
                 raise _unknown(version)
+
+    def pin(self, version: ModelVersion, pin: Pin | None) -> None:
+        words = (
+            {"pin_actor": "", "pin_reason": ""} if pin is None else {"pin_actor": pin.actor, "pin_reason": pin.reason}
+        )
+        there = models.c.version == version, models.c.deleted_time.is_(None)
+        with transaction(self._engine) as connection:
+            if connection.execute(update(models).where(*there).values(words)).rowcount == 0:
+                known = select(models.c.version).where(models.c.version == version)
+                raise _unknown(version) if connection.execute(known).first() is None else _deleted(version)
+
+    def retire(self, version: ModelVersion) -> bool:
+        chosen = select(models.c.pin_actor, models.c.deleted_time).where(models.c.version == version).with_for_update()
+        live = select(assignments.c.version).order_by(assignments.c.generation.desc()).limit(1)
+        retiring = update(models).where(models.c.version == version).values(deleted_time=self._clock.now())
+        with exclusive_transaction(self._engine) as connection:
+            row = connection.execute(chosen).one_or_none()
+            if row is None:
+                raise _unknown(version)
+            if row.pin_actor or connection.execute(live).scalar() == version:
+                return False
+            if row.deleted_time is None:
+                connection.execute(retiring)
+            return True
+
+    def forget(self, version: ModelVersion) -> bool:
+        retired = models.c.version == version, models.c.deleted_time.is_not(None)
+        named = exists().where(assignments.c.version == version)
+        with transaction(self._engine) as connection:
+            return connection.execute(delete(models).where(*retired, ~named)).rowcount == 1
 
     def live(self) -> Assignment | None:
         return next(iter(self.assignments(limit=1)), None)
@@ -112,14 +148,22 @@ class SqlModelRegistry:
         values = [literal(getattr(new, column.name), column.type) for column in assignments.columns]
         source = select(*values).where(latest == expected_generation)
         statement = insert(assignments).from_select(columns, source).returning(assignments.c.generation)
+        chosen = select(models.c.deleted_time).where(models.c.version == version).with_for_update(read=True)
         try:
-            with transaction(self._engine) as connection:
-                if connection.execute(statement).one_or_none() is None:
-                    return None
+            with exclusive_transaction(self._engine) as connection:
+                row = connection.execute(chosen).one_or_none()
+                if row is None:
+                    raise _unknown(version)
+                if row.deleted_time is not None:
+                    raise _deleted(version)
+                return None if connection.execute(statement).one_or_none() is None else new
         except IntegrityError:
-            self.get(version)  # either the version is unknown, which this says, or another caller was first
-            return None
-        return new
+            return None  # another caller was first
+
+    def _newest(self, limit: int | None) -> Sequence[Model]:
+        query = select(models).order_by(models.c.created_time.desc(), models.c.version.desc()).limit(limit)
+        with transaction(self._engine) as connection:
+            return [_model(row) for row in connection.execute(query)]
 
 
 def _model(row: Row[Any]) -> Model:
@@ -135,8 +179,16 @@ def _model(row: Row[Any]) -> Model:
         origin=row.origin,
         parent=row.parent,
         provenance=provenance_of(row.provenance),
+        pin=Pin(row.pin_actor, row.pin_reason) if row.pin_actor else None,
+        deleted_time=row.deleted_time,
     )
 
 
 def _unknown(version: ModelVersion) -> UnknownVersion:
     return UnknownVersion(f"No model has the version {version!r}; `nightjar models list` shows those there are.")
+
+
+def _deleted(version: ModelVersion) -> BundleDeleted:
+    return BundleDeleted(
+        f"The bundle of version {version} was deleted by clean-up; `nightjar models list` shows others."
+    )

@@ -129,6 +129,11 @@ models = Table(
     Column("origin", String, server_default="", nullable=False, index=True),
     Column("parent", String, nullable=True),
     Column("provenance", JSON, server_default="{}", nullable=False),
+    # Who keeps it and why; without an actor nobody does.
+    Column("pin_actor", String, server_default="", nullable=False),
+    Column("pin_reason", Text, server_default="", nullable=False),
+    # When its bundle was deleted.
+    Column("deleted_time", UtcTime, nullable=True),
 )
 
 # Append-only: the highest generation is live, the rest is the audit log.

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from services.domain.bundles import Manifest
 from services.domain.ids import ModelVersion
-from services.domain.models import Assignment, Model, Verdict
+from services.domain.models import Assignment, Model, Pin, Verdict
 
 
 class ModelRegistrar(Protocol):
@@ -28,12 +28,34 @@ class ModelRegistry(ModelRegistrar, Protocol):
         """Newest first."""
         ...
 
+    def everything(self) -> Sequence[Model]:
+        """All versions there are, newest first; clean-up bounds how many."""
+        ...
+
     def by_origin(self, origin: str) -> Model | None:
         """The first that was registered with this origin, which is not empty; None when there is none."""
         ...
 
     def judge(self, version: ModelVersion, verdict: Verdict) -> None:
         """Stores the gate's verdict; raises UnknownVersion."""
+        ...
+
+    def pin(self, version: ModelVersion, pin: Pin | None) -> None:
+        """Stores a pin over an earlier one, or with None takes it off.
+
+        Raises UnknownVersion, and BundleDeleted where there is nothing left to keep.
+        """
+        ...
+
+    def retire(self, version: ModelVersion) -> bool:
+        """Marks a bundle as deleted, after which the version can neither go live nor be pinned; may be repeated.
+
+        False, and nothing is changed, when it is live or pinned at this moment. Raises UnknownVersion.
+        """
+        ...
+
+    def forget(self, version: ModelVersion) -> bool:
+        """Deletes a retired version's row; False when it isn't retired, or the audit log names it."""
         ...
 
     def live(self) -> Assignment | None: ...
@@ -54,7 +76,7 @@ class ModelRegistry(ModelRegistrar, Protocol):
     ) -> Assignment | None:
         """Makes a version live if the generation is still the expected one (0: there never was one), else None.
 
-        `restores` marks a rollback, see Assignment. Raises UnknownVersion.
+        `restores` marks a rollback, see Assignment. Raises UnknownVersion, and BundleDeleted for a retired one.
         """
         ...
 
