@@ -11,9 +11,9 @@ from typing import Final
 
 import structlog
 
-from scheduler import timetable
 from scheduler.children import Children
 from scheduler.night import Night
+from scheduler.rpc.serving import served
 from scheduler.wiring import scheduler_process
 from services import process
 from services.domain.errors import InvalidSettings, NightjarError
@@ -29,20 +29,21 @@ log = structlog.get_logger(__name__)
 def run(settings: Settings, ready_file: Path | None, children: Children | None = None) -> None:
     """Blocks until SIGTERM or SIGINT; a night that runs then is given back, for the next scheduler to go on with.
 
-    Raises CatalogDown.
+    Raises CatalogDown, and PortInUse for the port of ScheduleService.
     """
     process.begin("scheduler", settings)
     stopping = process.stop_on_signals()
     with ReadyFile(ready_file) as ready, scheduler_process(settings, stopping, children) as parts:
-        next_time = parts.timetable.get_job(timetable.NIGHTLY).next_run_time
-        try:
-            with _sweeping(parts.night, stopping):
-                ready.announce(pid=os.getpid(), next_run_time=None if next_time is None else next_time.isoformat())
+        next_time = parts.desk.planned().next_time
+        next_run_time = None if next_time is None else next_time.isoformat()
+        with _sweeping(parts.night, stopping), served(parts.desk, settings.schedule) as port:
+            try:
+                ready.announce(pid=os.getpid(), next_run_time=next_run_time, port=port)
                 while not stopping.is_set():
                     parts.timetable.tick()
                     stopping.wait(TICK_S)
-        finally:
-            stopping.set()
+            finally:
+                stopping.set()
     log.info("scheduler_stopped")
 
 

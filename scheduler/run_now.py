@@ -15,10 +15,16 @@ PATIENCE_S: Final = 30.0  # larger: a dead scheduler is told later; smaller: one
 POLL_S: Final = 0.25  # larger: the end is seen later; smaller: idle queries
 
 
-def ask(table: Timetable, runs: RunBook, taken_within_s: float = TAKEN_WITHIN_S) -> Run:
+def ask(
+    table: Timetable,
+    runs: RunBook,
+    taken_within_s: float = TAKEN_WITHIN_S,
+    pause: Callable[[float], object] = time.sleep,
+) -> Run:
     """The run that a scheduler began for us, or the one that is going on already; asking twice starts no second one.
 
-    Blocks until the run began. Raises NotRunning when no scheduler takes it, which also withdraws the request.
+    Blocks until the run began; `pause` waits so many seconds, and returns True when we shall wait no longer.
+    Raises NotRunning when no scheduler takes it, which also withdraws the request.
     """
     if table.get_job(timetable.NIGHTLY) is None:
         raise NotRunning("No scheduler has run on this database yet; start one with `nightjar up`.")
@@ -27,7 +33,7 @@ def ask(table: Timetable, runs: RunBook, taken_within_s: float = TAKEN_WITHIN_S)
         return latest
     seen = 0 if latest is None else latest.run_id
     timetable.ask_now(table)
-    begun = _until(lambda: _newer(runs, seen), taken_within_s)
+    begun = _until(lambda: _newer(runs, seen), taken_within_s, pause)
     if begun is None:
         timetable.withdraw(table)
         raise NotRunning(f"No scheduler took the run within {taken_within_s:g} s; start one with `nightjar up`.")
@@ -55,10 +61,11 @@ def follow(runs: RunBook, run: Run) -> Run:
     return run
 
 
-def _until(look: Callable[[], Run | None], timeout_s: float) -> Run | None:
+def _until(look: Callable[[], Run | None], timeout_s: float, pause: Callable[[float], object]) -> Run | None:
     deadline = time.monotonic() + timeout_s
     while (found := look()) is None and time.monotonic() < deadline:
-        time.sleep(POLL_S)
+        if pause(POLL_S):
+            break
     return found
 
 

@@ -14,6 +14,7 @@ from scheduler import job, timetable
 from scheduler.chain import Chain, Step
 from scheduler.children import Children, LocalChildren
 from scheduler.night import Ending, Night
+from scheduler.nights_desk import NightsDesk
 from scheduler.steps.challengers import Evaluate, Plan, Train
 from scheduler.steps.data import Check, Compact, Pin
 from scheduler.steps.gate import Gate
@@ -29,7 +30,6 @@ from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment
-from services.domain.nights import NightBook
 from services.domain.ports import Clock, EventLog
 from services.domain.runs import Run, RunBook
 from services.housekeeping import wiring as housekeeping
@@ -46,13 +46,14 @@ ACTOR: Final = "scheduler"
 class SchedulerProcess:
     timetable: Timetable
     night: Night
+    desk: NightsDesk
 
 
 @dataclass(frozen=True)
 class Onlooker:
     timetable: Timetable
     runs: RunBook
-    nights: NightBook
+    desk: NightsDesk
 
 
 @contextmanager
@@ -67,7 +68,7 @@ def scheduler_process(
     job.install(night.run, house.run)
     with timetable.opened(engine, settings.schedule) as table:
         timetable.plan_nights(table, settings.schedule)
-        yield SchedulerProcess(table, night)
+        yield SchedulerProcess(table, night, NightsDesk(table, night.runs, night.book, stopping.wait))
 
 
 @contextmanager
@@ -76,7 +77,8 @@ def onlooker(settings: Settings) -> Iterator[Onlooker]:
     upgrade(settings.database_url)
     engine, clock = connect(settings.database_url), SystemClock()
     with timetable.opened(engine, settings.schedule) as table:
-        yield Onlooker(table, SqlRunBook(engine, clock), SqlNightBook(engine, clock))
+        runs = SqlRunBook(engine, clock)
+        yield Onlooker(table, runs, NightsDesk(table, runs, SqlNightBook(engine, clock)))
 
 
 def build_night(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from deploy.embedded import kafka, kafka_jars, ports, valkey
 from deploy.embedded.java import find_java
 from deploy.embedded.processes import Program
-from deploy.embedded.services import GATEWAY, SERVING, log_of
+from deploy.embedded.services import GATEWAY, SCHEDULER, SERVING, log_of
 from deploy.embedded.state import with_addresses
 from services.settings import Settings
 
@@ -26,6 +26,9 @@ def addresses(settings: Settings, remembered: Mapping[str, int]) -> tuple[Settin
     serve, embedded_kafka, embedded_redis = settings.serve, settings.kafka, settings.redis
     serve_port = choose(SERVING, "NIGHTJAR_SERVE__PORT", serve.port, serve.host)
     gateway_port = choose(GATEWAY, "NIGHTJAR_GATEWAY__PORT", settings.gateway.port, settings.gateway.host)
+    schedule, schedule_port = settings.schedule, None
+    if schedule.port is not None:
+        schedule_port = choose(SCHEDULER, "NIGHTJAR_SCHEDULE__PORT", schedule.port, schedule.host)
     bootstrap_servers = redis_url = None
     if embedded_kafka.bootstrap_servers is None:
         port = choose("kafka", "NIGHTJAR_KAFKA__EMBEDDED_PORT", embedded_kafka.embedded_port)
@@ -40,6 +43,7 @@ def addresses(settings: Settings, remembered: Mapping[str, int]) -> tuple[Settin
         redis_url=redis_url,
         serve_port=serve_port,
         gateway_port=gateway_port,
+        schedule_port=schedule_port,
     )
     return filled, chosen
 

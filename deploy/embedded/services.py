@@ -22,6 +22,7 @@ SERVICES: Final[Mapping[str, Sequence[str]]] = {
 
 SERVING: Final = "inference"
 GATEWAY: Final = "gateway"
+SCHEDULER: Final = "scheduler"
 STOP_MARGIN_S = 10.0  # beyond the drain of running calls; smaller: a commit under way is cut off
 
 
@@ -34,12 +35,18 @@ def program(name: str, arguments: Sequence[str], settings: Settings) -> Program:
         command=[sys.executable, *arguments, "--ready-file", str(ready_file)],
         log=log_of(settings, name),
         is_ready=ready_file.is_file,
-        port={SERVING: settings.serve.port, GATEWAY: settings.gateway.port}.get(name),
+        port=port_of(name, settings),
         environment=environment(settings),
         start_timeout_s=90.0,
         stop_timeout_s=max(settings.serve.drain_s, settings.gateway.drain_s) + STOP_MARGIN_S,
         ready_file=ready_file,
     )
+
+
+def port_of(name: str, settings: Settings) -> int | None:
+    """Where a service listens; None for one that doesn't."""
+    ports = {SERVING: settings.serve.port, GATEWAY: settings.gateway.port, SCHEDULER: settings.schedule.port}
+    return ports.get(name)
 
 
 def log_of(settings: Settings, name: str) -> Path:

@@ -128,6 +128,7 @@ def with_addresses(
     redis_url: str | None,
     serve_port: int | None,
     gateway_port: int | None,
+    schedule_port: int | None = None,
 ) -> Settings:
     """A copy with these addresses; None leaves what is there."""
     kafka, redis, serve, gateway = settings.kafka, settings.redis, settings.serve, settings.gateway
@@ -139,7 +140,10 @@ def with_addresses(
         serve = serve.model_copy(update={"port": serve_port})
     if gateway_port is not None:
         gateway = gateway.model_copy(update={"port": gateway_port})
-    return settings.model_copy(update={"kafka": kafka, "redis": redis, "serve": serve, "gateway": gateway})
+    updated = {"kafka": kafka, "redis": redis, "serve": serve, "gateway": gateway}
+    if schedule_port is not None:
+        updated["schedule"] = settings.schedule.model_copy(update={"port": schedule_port})
+    return settings.model_copy(update=updated)
 
 
 def _from_json(document: Mapping[str, Any]) -> StackState:

@@ -15,8 +15,8 @@ from services import logs
 from services.cli.schedule import run_at_once
 from services.cli.terminal import cell
 from services.domain.errors import InvalidRequest
-from services.domain.nights import NIGHT, StepRow, StepState
-from services.domain.runs import Run, RunBook, RunState
+from services.domain.nights import StepRow
+from services.domain.runs import Run, RunState
 from services.settings import Settings, load
 
 app = typer.Typer(
@@ -51,7 +51,7 @@ def list_nights(
     from scheduler.wiring import onlooker  # a second of imports that other commands spare
 
     with onlooker(_settings()) as parts:
-        nights = parts.runs.newest(limit, NIGHT)
+        nights = parts.desk.newest(limit)
     if as_json:
         typer.echo(json.dumps({"nights": [_document(night) for night in nights]}))
     elif not nights:
@@ -70,8 +70,8 @@ def show(night: NightId = None, as_json: Json = False) -> None:
 
     settings = _settings()
     with onlooker(settings) as parts:
-        run = _the_night(parts.runs, night)
-        steps = parts.nights.steps(run.run_id)
+        run = parts.desk.night(night)
+        steps = parts.desk.steps(run)
     if as_json:
         typer.echo(json.dumps({**_document(run), "steps": [_step_document(step) for step in steps]}))
         return
@@ -99,19 +99,10 @@ def resume(
     from scheduler.wiring import onlooker
 
     with onlooker(_settings()) as parts:
-        run = _the_night(parts.runs, night)
-        if run.state in (RunState.RUNNING, RunState.SUCCEEDED):
-            raise InvalidRequest("night", f"{run.run_id} is {run.state.value}; there is nothing to go on with")
-        refused = next((step for step in parts.nights.steps(run.run_id) if step.state is StepState.REFUSED), None)
-        if refused is not None and refused.name != "check":
-            raise InvalidRequest("night", f"{run.run_id} ended as it should: {refused.detail}")
-        if refused is not None and not accept.strip():
-            raise InvalidRequest("--accept", f"must say why it may go on all the same: {refused.detail}")
-        if refused is not None:
-            parts.nights.accept(run.run_id, refused.name, f"Accepted by uid {os.getuid()}: {accept.strip()}")
-        parts.nights.forgive(run.run_id)
-        if not parts.runs.reopen(run.run_id):
-            raise InvalidRequest("night", f"{run.run_id} is not the newest; `nightjar nights run-now` starts another")
+        try:
+            run = parts.desk.resume(night, f"uid {os.getuid()}", accept)
+        except InvalidRequest as error:
+            raise InvalidRequest("--accept", error.problem) from error
     typer.echo(
         f"Night {run.run_id} goes on as soon as a scheduler sees it; `nightjar nights show` tells how far it is."
     )
@@ -121,16 +112,6 @@ def _settings() -> Settings:
     settings = load()
     logs.configure(settings.log_level, "nightjar")
     return connected(settings)
-
-
-def _the_night(runs: RunBook, night: int | None) -> Run:
-    """Raises InvalidRequest when there is no such night."""
-    found = runs.newest(1_000, NIGHT)
-    chosen = [run for run in found if night in (None, run.run_id)]
-    if not chosen:
-        there = "there is no night yet" if not found else f"the newest one is {found[0].run_id}"
-        raise InvalidRequest("night", f"{'' if night is None else f'{night} is not known; '}{there}")
-    return chosen[0]
 
 
 def _next_words(run: Run, steps: Sequence[StepRow], report: Path) -> str:

@@ -32,27 +32,26 @@ def list_schedule(
 
     Example: nightjar schedule list --limit 3
     """
-    from scheduler.timetable import NIGHTLY  # a second of imports that other commands spare
-    from scheduler.wiring import onlooker
+    from scheduler.wiring import onlooker  # a second of imports that other commands spare
 
     settings = _settings()
     with onlooker(settings) as parts:
-        nightly = parts.timetable.get_job(NIGHTLY)
+        planned = parts.desk.planned()
         runs = parts.runs.newest(limit)
-    next_time = None if nightly is None or nightly.next_run_time is None else nightly.next_run_time
+    next_time = planned.next_time
     schedule = settings.schedule
     if as_json:
         document = {
             "nightly_cron": schedule.nightly_cron,
             "time_zone": schedule.time_zone,
             "next_run_time": None if next_time is None else next_time.isoformat(),
-            "paused": nightly is not None and next_time is None,
+            "paused": planned.paused,
             "runs": [_document(run) for run in runs],
         }
         typer.echo(json.dumps(document))
         return
     when = "none: no scheduler has run on this database yet; start one with `nightjar up`"
-    if nightly is not None and next_time is None:
+    if planned.paused:
         when = "none: the nights are paused; `nightjar schedule resume` ends that"
     if next_time is not None:
         when = f"{next_time:%Y-%m-%d %H:%M %Z} (cron {schedule.nightly_cron!r}, {schedule.time_zone})"
@@ -76,7 +75,7 @@ def run_at_once(
     from scheduler.wiring import onlooker
 
     with onlooker(_settings()) as parts:
-        run = run_now.ask(parts.timetable, parts.runs)
+        run = parts.desk.run_now()
         if wait:
             run = run_now.follow(parts.runs, run)
     if as_json:
@@ -93,11 +92,10 @@ def pause() -> None:
 
     Example: nightjar schedule pause
     """
-    from scheduler.timetable import pause_nights
     from scheduler.wiring import onlooker
 
     with onlooker(_settings()) as parts:
-        pause_nights(parts.timetable)
+        parts.desk.pause_nights()
     typer.echo("The nights are paused; `nightjar schedule resume` ends that.")
 
 
@@ -107,12 +105,11 @@ def resume() -> None:
 
     Example: nightjar schedule resume
     """
-    from scheduler.timetable import NIGHTLY, resume_nights
     from scheduler.wiring import onlooker
 
     with onlooker(_settings()) as parts:
-        resume_nights(parts.timetable)
-        next_time = parts.timetable.get_job(NIGHTLY).next_run_time
+        parts.desk.resume_nights()
+        next_time = parts.desk.planned().next_time
     typer.echo(f"Next night: {next_time:%Y-%m-%d %H:%M %Z}")
 
 

@@ -126,8 +126,10 @@ def _table(parts: list[dict[str, Any]]) -> Table:
 
 
 def _where(settings: Settings) -> str:
+    schedule = settings.schedule
+    nights = "" if schedule.port is None else f"nights over gRPC at {schedule.host}:{schedule.port}, "
     return (
         f"Nightjar is up: Kafka at {settings.kafka.bootstrap_servers}, "
         f"recommendations over gRPC at {settings.serve.host}:{settings.serve.port}, events over gRPC at "
-        f"{settings.gateway.host}:{settings.gateway.port}, all state in {settings.home_folder}."
+        f"{settings.gateway.host}:{settings.gateway.port}, {nights}all state in {settings.home_folder}."
     )

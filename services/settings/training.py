@@ -111,3 +111,8 @@ class ScheduleSettings(Section):
     NIGHTJAR_SCHEDULE__CHALLENGERS='[{"name": "warm", "mode": "incremental"}, {"name": "ease", "kind": "ease"}]'."""
     train_timeout_s: int = Field(default=6 * 3_600, ge=1)
     """Seconds after which a training process is ended, with everything it started."""
+    host: str = "127.0.0.1"
+    """Address on which the scheduler serves ScheduleService; 0.0.0.0 for all, and whoever reaches it may start nights.
+    """
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """Its port; 0 picks a free one. Unset: the service is not served."""

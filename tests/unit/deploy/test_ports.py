@@ -7,6 +7,7 @@ import pytest
 
 from deploy.embedded.infrastructure import addresses
 from deploy.embedded.ports import any_free, choose, is_free
+from deploy.embedded.services import port_of
 from services.domain.errors import PortInUse, StartFailed
 from services.settings import GatewaySettings, KafkaSettings, RedisSettings, ServeSettings, Settings
 
@@ -82,6 +83,17 @@ def test_parts_given_by_the_operator_get_no_port() -> None:
     assert filled.kafka.bootstrap_servers == "kafka:9092"
     assert filled.redis.url is not None
     assert filled.redis.url.get_secret_value() == "redis://redis:6379"
+
+
+def test_the_nights_are_served_where_a_port_is_set_and_the_chosen_one_is_shown() -> None:
+    """0 becomes a free port, which `nightjar status` shows and a restart takes again."""
+    sections = {"serve": {"port": 0}, "gateway": {"port": 0}, "redis": {"url": "redis://redis:6379"}}
+    unset, ports = addresses(Settings.model_validate(sections), remembered={})
+    assert (unset.schedule.port, "scheduler" in ports, port_of("scheduler", unset)) == (None, False, None)
+    filled, ports = addresses(Settings.model_validate({**sections, "schedule": {"port": 0}}), remembered={})
+    assert filled.schedule.port == ports["scheduler"] == port_of("scheduler", filled) != 0
+    again, _ = addresses(Settings.model_validate({**sections, "schedule": {"port": 0}}), remembered=ports)
+    assert again.schedule.port == ports["scheduler"]
 
 
 def test_an_address_this_machine_lacks_is_named() -> None:
