@@ -7,7 +7,9 @@ moved. Prints a line a night, and last, as JSON, the first model beside the last
 
 import argparse
 import json
+import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,9 +20,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import structlog
 
 from scheduler.children import LocalChildren
-from scheduler.wiring import build_night
+from scheduler.wiring import build_night, nights_folder
 from services.adapters.delta_log import DeltaEventLog
 from services.adapters.evaluation_folder import read_folder
 from services.adapters.sql.engine import connect
@@ -78,6 +81,7 @@ def nights(days: Sequence[Sequence[Interaction]], num_nights: int) -> Iterator[d
         clock.moment += timedelta(seconds=seconds)
         return False
 
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     night = build_night(settings, engine, clock, house, LocalChildren(), lambda: False, pause)
     book = SqlNightBook(engine, clock)
     log.append(LogBatch([event for day in days[:-num_nights] for event in day]))
@@ -133,6 +137,7 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, NIGHTJAR_ left out"
     )
+    parser.add_argument("--reports", type=Path, help="folder to keep the nights' reports in")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         given = {"HOME": folder, "TRAIN__KIND": arguments.kind, "NIGHT__WATCH_S": "0", "LOG_LEVEL": "error"}
@@ -154,6 +159,8 @@ def main() -> None:
                 "gain_low": figures["ndcg_vs_champion_at_10_low"],
                 "gain_high": figures["ndcg_vs_champion_at_10_high"],
             }
+        if arguments.reports is not None:
+            shutil.copytree(nights_folder(Settings()), arguments.reports)
         sys.stdout.write(json.dumps(summary) + "\n")
 
 

@@ -36,7 +36,7 @@ def check(
 ) -> None:
     """Holds the newest 24 hours of the log against the 14 days before, and says whether it is fit to train on.
 
-    Exit code 1 when a rule is broken. The bounds are NIGHTJAR_CHECKS__*. Changes nothing; 20 million events take some 20 s.
+    Exit code 1 when a rule is broken; NIGHTJAR_CHECKS__* bound them. Changes nothing. 20 million events take some 20 s.
 
     Example: nightjar data check --json
     """

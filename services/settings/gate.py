@@ -19,7 +19,8 @@ class GateSettings(Section):
     paired interval must not be below it. Smaller: nights with few held-out users are refused though nothing is wrong;
     larger: a decline over many nights goes unseen."""
     max_slice_loss_to_champion: float = Field(default=0.25, ge=0, le=10)
-    """The same for users of few events and for items that few choose; larger, since a slice's interval is wider."""
+    """The same for users of few events and for items that few choose, when the loss cannot be chance: of slices the
+    interval's upper end must be below 0 as well, since on a small shop it is wider than any margin."""
     min_slice_users: int = Field(default=100, ge=1, le=10_000_000)
     """Users below which a slice says too little to be judged."""
     max_changed_share: float = Field(default=0.95, ge=0, le=1)
@@ -29,4 +30,4 @@ class GateSettings(Section):
     min_index_recall: float = Field(default=0.99, ge=0, le=1)
     """Least share of the exact top 10 that the way of serving finds."""
     max_plan_p99_ms: float = Field(default=20.0, gt=0)
-    """Most milliseconds, p99 on one thread, in which the items are ranked for one user."""
+    """Most milliseconds of a core, p99, to rank the items for one user; time that others take is not counted."""

@@ -28,7 +28,7 @@ SCHEDULER = """
 import os, pathlib, signal, sys
 from scheduler import __main__ as main, wiring
 from scheduler.children import LocalChildren
-from services.adapters.sql import run_book
+from services import lease
 from services.adapters.sql.night_book import SqlNightBook
 from services.settings import load
 ready_file, script, marks = sys.argv[1:4]
@@ -43,9 +43,9 @@ class DyingBook(SqlNightBook):
 
 if marks:
     wiring.SqlNightBook = DyingBook
-    run_book.LEASE_S = 1.0
-    wiring.SqlRunBook.__init__.__defaults__ = (1.0,)
-    main.SWEEP_S = 0.2
+# So that a dead scheduler is found out in seconds. Where there are two, a busy one must not look dead.
+wiring.SqlRunBook.__init__.__defaults__ = (1.0 if marks else 5.0,)
+lease.KEEP_ALIVE_S, main.SWEEP_S = 0.3, 0.5
 children = LocalChildren(lambda task: [sys.executable, script, task.module, *task.arguments])
 main.run(load(), pathlib.Path(ready_file), children)
 """

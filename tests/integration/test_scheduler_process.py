@@ -16,6 +16,13 @@ from services.domain.runs import NOBODY, RunState
 from tests.integration.scheduler_home import ROOT, WELL, Home
 from tests.waiting import wait_until
 
+BLOCKS_ONCE = """
+import time
+if module == "services.training" and not (home / "blocked.pid").exists():
+    (home / "blocked.pid").write_text(str(os.getpid()))
+    time.sleep(600)
+MODULES[module]()
+"""
 TRAINS_FOR_EVER = """
 import time
 if module == "services.training":
@@ -103,6 +110,24 @@ def test_a_model_that_the_gate_refuses_stays_out_and_only_an_override_brings_it_
     assert home.registry.live() is None
     resumed = home.run("nights", "resume")
     assert (resumed.returncode, "ended as it should" in resumed.stderr) == (1, True)
+
+
+def test_of_two_schedulers_one_runs_the_night_and_when_it_is_killed_the_other_goes_on(home: Home) -> None:
+    both = [home.start(BLOCKS_ONCE), home.start(BLOCKS_ONCE)]
+    for process in both:
+        home.ready(process)
+    home.command("nights", "run-now")
+    training = home.blocked()
+    (busy,) = [process for process in both if training.ppid() == process.pid]
+    (idle,) = [process for process in both if process is not busy]
+    holder = home.last().holder
+    busy.kill()
+    busy.wait()
+    wait_until(lambda: home.last().state is RunState.SUCCEEDED, 60, "the other one goes on")
+    assert home.last().holder != holder
+    assert idle.poll() is None
+    assert [run.run_id for run in home.runs.newest(10, "night")] == [1]
+    assert home.asked().count("services.training.checking") == 1
 
 
 def test_a_trainer_that_is_killed_is_tried_again(home: Home) -> None:

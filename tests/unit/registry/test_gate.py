@@ -90,14 +90,17 @@ BESIDE = {
     "ndcg_vs_champion_at_10_low": -0.01,
     "ndcg_vs_champion_at_10_high": 0.01,
     "champion_cold_users_ndcg_at_10": 0.04,
-    "cold_users_vs_champion_at_10": 0.0,
-    "cold_users_vs_champion_at_10_low": -0.01,
+    "cold_users_vs_champion_at_10": -0.01,
+    "cold_users_vs_champion_at_10_low": -0.03,
     "cold_users_vs_champion_at_10_high": 0.01,
     "num_cold_users": 100.0,
     "champion_tail_items_ndcg_at_10": 0.02,
-    "tail_items_vs_champion_at_10": 0.0,
-    "tail_items_vs_champion_at_10_low": -0.005,
-    "tail_items_vs_champion_at_10_high": 0.005,
+    "tail_items_vs_champion_at_10": -0.01,
+    "tail_items_vs_champion_at_10_low": -0.02,
+    "tail_items_vs_champion_at_10_high": 0.0,
+    "ndcg_vs_week_popularity_at_10": 0.04,
+    "ndcg_vs_week_popularity_at_10_low": 0.02,
+    "ndcg_vs_week_popularity_at_10_high": 0.06,
     "num_tail_item_users": 100.0,
     "changed_share_at_10": 0.5,
     "vocabulary_overlap": 0.99,
@@ -110,15 +113,15 @@ BESIDE = {
 def test_a_challenger_just_good_enough_passes_every_rule() -> None:
     verdict = judge(BESIDE, RULES)
     assert verdict.passed
-    assert len(verdict.findings) == 12
+    assert len(verdict.findings) == 13
 
 
 @pytest.mark.parametrize(
     ("metric", "figure", "rule"),
     [
         ("ndcg_vs_champion_at_10_low", -0.0101, "no_worse_than_champion"),
-        ("cold_users_vs_champion_at_10_low", -0.0101, "no_worse_for_cold_users"),
-        ("tail_items_vs_champion_at_10_low", -0.0051, "no_worse_for_tail_items"),
+        ("tail_items_vs_champion_at_10_high", -0.0001, "no_worse_for_tail_items"),
+        ("ndcg_vs_week_popularity_at_10_low", 0.01, "gain_over_week_popularity"),
         ("changed_share_at_10", 0.951, "changed_answers"),
         ("vocabulary_overlap", 0.79, "known_items"),
         ("index_recall_at_10", 0.989, "index_recall"),
@@ -135,14 +138,23 @@ def test_one_rule_beside_the_champion_that_is_broken_refuses(metric: str, figure
 
 def test_a_gain_on_the_mean_that_a_slice_pays_for_is_refused() -> None:
     gained = {**BESIDE, "ndcg_vs_champion_at_10": 0.02, "ndcg_vs_champion_at_10_low": 0.01}
-    paid = {**gained, "cold_users_vs_champion_at_10": -0.02, "cold_users_vs_champion_at_10_low": -0.03}
+    paid = {**gained, "cold_users_vs_champion_at_10": -0.0101, "cold_users_vs_champion_at_10_high": -0.0001}
     (failed,) = [each for each in judge(paid, RULES).findings if not each.passed]
     assert failed.rule == "no_worse_for_cold_users"
     assert "users of few events" in failed.sentence
+    assert judge({**paid, "cold_users_vs_champion_at_10": -0.0099}, RULES).passed  # surely lost, but within the margin
+    by_chance = judge({**paid, "cold_users_vs_champion_at_10_high": 0.0}, RULES)
+    assert by_chance.passed
+    assert "may be chance" in _finding(by_chance, "no_worse_for_cold_users").sentence
 
 
 def test_a_slice_of_few_users_is_not_judged() -> None:
-    few = {**BESIDE, "num_cold_users": 99.0, "cold_users_vs_champion_at_10_low": -0.5}
+    few = {
+        **BESIDE,
+        "num_cold_users": 99.0,
+        "cold_users_vs_champion_at_10": -0.5,
+        "cold_users_vs_champion_at_10_high": -0.4,
+    }
     assert judge(few, RULES).passed
 
 
