@@ -9,16 +9,18 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 from services.adapters.bundle_signatures import Signatures, Unsigned
 from services.domain.bundles import MANIFEST, SIGNATURE, Manifest, is_version_name, sha256_of, sums_of, verify
-from services.domain.errors import BundleBroken
+from services.domain.errors import BundleBroken, BundleStoreDown
+from services.domain.model_keeping import StoredBundle
 
 DRAFT_PREFIX: Final = ".draft-"
 ABANDONED_AFTER_S: Final = 86_400.0  # larger: leftovers of crashes stay; smaller: a slow copy is taken for one
@@ -26,7 +28,10 @@ STEPS: Final = ("copied", "sealed", "synced", "renamed")
 
 
 class FolderBundleStore:
-    """Fulfils BundleStore. A location is a version's name, so that the folder may be moved or mounted elsewhere."""
+    """Fulfils BundleStore and BundleKeeper.
+
+    A location is a version's name, so that the folder may be moved or mounted elsewhere.
+    """
 
     def __init__(
         self,
@@ -91,6 +96,28 @@ class FolderBundleStore:
             _sync_path(path)
         return True
 
+    def stored(self) -> Sequence[StoredBundle]:
+        """See BundleKeeper; of a folder without a manifest it knows nothing."""
+        try:
+            seen = [path / MANIFEST for path in self._folder.glob("[!.]*") if (path / MANIFEST).is_file()]
+            return [StoredBundle(each.parent.name, _changed_time(each)) for each in seen]
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
+
+    def delete(self, location: str) -> None:
+        """See BundleKeeper; whoever has its files open goes on reading them."""
+        if not is_version_name(location):
+            raise BundleBroken(f"{location!r} cannot be the name of a version's folder")
+        hidden = self._folder / f"{DRAFT_PREFIX}{uuid4().hex}"  # a crash here leaves it to the next publish
+        try:
+            (self._folder / location).rename(hidden)
+            _sync_path(self._folder)
+            shutil.rmtree(hidden)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
+
     def _verified(self, location: str) -> Path:
         try:
             path = self._path_of(location)
@@ -152,6 +179,16 @@ def _sync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _changed_time(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def _unusable(folder: Path, error: OSError) -> BundleStoreDown:
+    return BundleStoreDown(
+        f"The bundles in {folder} cannot be listed or deleted; check who owns them: {error.strerror}"
+    )
 
 
 def _published_already(target: Path) -> FileExistsError:

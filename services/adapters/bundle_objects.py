@@ -8,7 +8,8 @@ later publish sweeps it away.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
@@ -23,6 +24,7 @@ from services.adapters.bundle_signatures import Signatures, Unsigned
 from services.domain.bundles import MANIFEST, SIGNATURE, Manifest, is_version_name, sha256_of, sums_of, verify
 from services.domain.clock import SystemClock
 from services.domain.errors import BundleBroken, BundleStoreDown
+from services.domain.model_keeping import StoredBundle
 from services.domain.ports import Clock
 
 ABANDONED_AFTER: Final = timedelta(days=1)  # larger: leftovers of crashes stay; smaller: a slow upload is taken for one
@@ -34,7 +36,10 @@ log = structlog.get_logger(__name__)
 
 
 class ObjectBundleStore:
-    """Fulfils BundleStore; also raises BundleStoreDown. A location is a version's name, under whatever address."""
+    """Fulfils BundleStore and BundleKeeper; also raises BundleStoreDown.
+
+    A location is a version's name, under whatever address.
+    """
 
     def __init__(
         self,
@@ -85,6 +90,24 @@ class ObjectBundleStore:
         if dry_run:
             return self._signatures.sign(sealed) is not None
         return self._put_signature(self._bucket, location, sealed)
+
+    def stored(self) -> Sequence[StoredBundle]:
+        """See BundleKeeper."""
+        found = []
+        for each in self._bucket.listed():
+            version, _, name = each.key.partition("/")
+            if name == MANIFEST and is_version_name(version):
+                found.append(StoredBundle(version, each.changed_time))
+        return found
+
+    def delete(self, location: str) -> None:
+        """See BundleKeeper; the copies in hosts' caches go as others come."""
+        if not is_version_name(location):
+            raise BundleBroken(f"{location!r} cannot be the name of a version")
+        with suppress(FileNotFoundError):  # what a mounted folder says of one that is not there
+            self._bucket.delete([_manifest_key(location)])  # first, and a crash after it leaves the rest to a publish
+        found = (OURS.fullmatch(each.key) for each in self._bucket.listed(location))
+        self._bucket.delete([each.string for each in found if each and each.group(1) == location])
 
     def _fetched(self, location: str, signatures: Signatures) -> Path:
         if not is_version_name(location):

@@ -47,9 +47,10 @@ def housekeeping(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Does now what the scheduler does every night: erased users, retention, small files, old versions.
+    """Does now what the scheduler does every night: erased users, retention, small files, old versions, old models.
 
-    Safe beside running writers and training. What models that can be rolled back to were trained on stays readable.
+    Safe beside running writers and training. What models that can be rolled back to were trained on stays readable, and
+    so do those models, the newest ones, and pinned ones: `nightjar models pin`.
 
     Example: nightjar log housekeeping --dry-run
     """

@@ -1,4 +1,4 @@
-"""One housekeeping of the log: retention, erasure, compaction, then deleting what no version needs any more.
+"""One housekeeping: of the log, retention, erasure, compaction, deleting what no version needs; then of the models.
 
 In this order, so that nothing is compacted that is dropped, and what compaction replaces is deleted some night later.
 Erasure takes two of them: the first takes the users out of the newest version, and a later one, once nobody can be
@@ -10,15 +10,16 @@ opened again when something came.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from services.domain.errors import CatalogDown, FeatureStoreDown, NightjarError
+from services.domain.errors import BundleStoreDown, CatalogDown, FeatureStoreDown, NightjarError
 from services.domain.ids import ModelVersion
 from services.domain.log_keeping import Cleaned, Compacted, Erased, LogKeeper
+from services.domain.model_keeping import ModelKeeper, ModelsCleaned
 from services.domain.models import ModelState
 from services.domain.ports import Clock, ModelRegistry, UserDirectory, UserForgetter
 from services.domain.runs import Run, RunBook, RunState
@@ -62,6 +63,7 @@ class Report:
     """Of the open ones: those that were fulfilled, until something of before came late."""
     online_store_away: bool
     """It could not be told to forget, so no erasure was fulfilled."""
+    models: ModelsCleaned = field(default_factory=ModelsCleaned)
 
     @property
     def sentence(self) -> str:
@@ -81,7 +83,7 @@ class Report:
             f"log versions {_listed(cleaned.missing)} of models were gone already, to an erasure or because no model "
             "that is kept named them": cleaned.missing,
         }
-        done = [sentence for sentence, told_of in told.items() if told_of]
+        done = [*(sentence for sentence, told_of in told.items() if told_of), *self.models.sentences]
         return f"{'; '.join(done)}." if done else "There was nothing to do."
 
 
@@ -98,6 +100,8 @@ class Housekeeping:
     clock: Clock
     rules: Rules
     stopping: Callable[[], bool]
+    models: ModelKeeper | None = None
+    """None: no model is cleaned up."""
 
     def run(self, trigger: str) -> Run | None:
         """Does it, unless somebody is at it on this database, then None; blocks. Raises CatalogDown at the start."""
@@ -162,12 +166,24 @@ class Housekeeping:
             erasures_open=len(still_open) + len(came_late) - len(done),
             erasures_reopened=len(came_late),
             online_store_away=is_away,
+            models=self._cleaned_models(keep_going, dry_run=dry_run),
         )
+
+    def _cleaned_models(self, keep_going: Callable[[], bool], *, dry_run: bool) -> ModelsCleaned:
+        """Last, and a store that is away fails nothing else: it is tried again the next night."""
+        if self.models is None or not keep_going():
+            return ModelsCleaned()
+        try:
+            return self.models.clean(keep_going, dry_run=dry_run)
+        except BundleStoreDown as error:
+            log.warning("models_not_cleaned", why=str(error))
+            return ModelsCleaned(problem=str(error))
 
     def _pinned(self) -> list[int]:
         since = self.clock.now() - timedelta(days=self.rules.keep_candidates_days)
         live_once = pinned_versions(self.registry, self.rules.keep_models)
-        return sorted({*live_once, *candidates(self.registry, since)})
+        by_operators = (model.data_version for model in self.registry.everything() if model.pin is not None)
+        return sorted({*live_once, *candidates(self.registry, since), *by_operators})
 
     def _forgotten_online(self, wishes: Sequence[Erasure], keep_going: Callable[[], bool]) -> bool:
         """Whether the online store forgot all of them, again: a writer that lagged may have brought something back."""

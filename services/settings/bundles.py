@@ -39,6 +39,10 @@ class BundleSettings(Section):
     cached_versions: int = Field(default=5, ge=1, le=1_000)
     """Versions of the object storage kept on this host, those used last; one in use stays beside them. Smaller: a
     rollback to an older one fetches it again; larger: disk."""
+    keep_newest: int = Field(default=10, ge=1, le=10_000)
+    """Newest versions whose bundles clean-up keeps, whatever came of them. It also keeps what log.keep_models and
+    log.keep_candidates_days name, what is pinned, and what these started from. Larger: disk; smaller: a training finds
+    nothing to start from after bad nights."""
     signing_key: Annotated[SecretStr, AfterValidator(_signing_key)] | None = None
     """The secret key that training signs bundles with; `nightjar models keygen` makes one. Unset: it signs nothing."""
     signing_key_file: Path | None = None

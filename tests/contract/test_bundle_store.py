@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -13,11 +15,16 @@ from services.domain.bundles import MANIFEST, Manifest, sha256_of, verify
 from services.domain.errors import BundleBroken
 from services.domain.ids import ModelVersion
 from services.domain.ports import BundleStore
+from services.domain.ports.models import BundleKeeper
 from tests.contract.bundle_objects import object_store, s3_store
 from tests.fakes.bundle_store import FakeBundleStore
 from tests.fakes.tiny_bundle import manifest_of
 
 FILES = {"encoder.onnx": b"graph" * 1_000, "tables.safetensors": bytes(range(256)), "vocabulary.json": b"{}"}
+
+
+class KeptStore(BundleStore, BundleKeeper, Protocol):
+    """What every store is: one that also clean-up can do its work on."""
 
 
 @pytest.fixture
@@ -30,9 +37,9 @@ def draft(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["fake", "folder", "objects in a folder", "objects in S3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> BundleStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> KeptStore:
     (tmp_path / "scratch").mkdir()
-    stores: dict[str, Callable[[], BundleStore]] = {
+    stores: dict[str, Callable[[], KeptStore]] = {
         "fake": lambda: FakeBundleStore(tmp_path / "scratch"),
         "folder": lambda: FolderBundleStore(tmp_path / "bundles"),
         "objects in a folder": lambda: object_store(tmp_path, f"file://{tmp_path}/objects"),
@@ -79,6 +86,51 @@ def test_what_was_never_published_cannot_be_fetched(store: BundleStore) -> None:
 def test_only_names_of_versions_name_bundles(store: BundleStore, draft: Path, name: str) -> None:
     with pytest.raises(BundleBroken):
         store.fetch(name)
+
+
+def test_what_is_stored_is_listed_with_its_time(store: KeptStore, draft: Path) -> None:
+    assert list(store.stored()) == []
+    locations = {store.publish(draft, manifest_of(version)) for version in ("v1", "v2")}
+    listed = store.stored()
+    assert {each.location for each in listed} == locations
+    assert len(listed) == 2
+    assert all(abs(each.published_time - datetime.now(UTC)) < timedelta(minutes=10) for each in listed)
+
+
+def test_what_is_deleted_is_gone_and_the_rest_is_whole(store: KeptStore, draft: Path) -> None:
+    first, second = store.publish(draft, manifest_of("v1")), store.publish(draft, manifest_of("v1-b"))
+    store.delete(first)
+    store.delete(first)
+    assert [each.location for each in store.stored()] == [second]
+    assert store.fetch(second).is_dir()
+    assert store.fetch(store.publish(draft, manifest_of("v1"))).is_dir(), "nothing is left in the way of a name"
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc", "", ".", "..", ".draft-1", "a/b"])
+def test_nothing_but_a_version_is_deleted(store: KeptStore, draft: Path, name: str) -> None:
+    store.publish(draft, manifest_of("v1"))
+    with pytest.raises(BundleBroken):
+        store.delete(name)
+    assert len(store.stored()) == 1
+
+
+def test_a_folder_keeps_what_is_no_bundle_out_of_its_list(tmp_path: Path, draft: Path) -> None:
+    """Neither a draft, nor somebody's notes, are anything that clean-up may ever see."""
+    store = FolderBundleStore(tmp_path / "bundles")
+    store.publish(draft, manifest_of("v1"))
+    (tmp_path / "bundles" / "notes").mkdir()
+    (tmp_path / "bundles" / ".draft-1").mkdir()
+    (tmp_path / "bundles" / ".draft-1" / MANIFEST).write_text("{}", encoding="utf-8")
+    assert [each.location for each in store.stored()] == ["v1"]
+    store.delete("v1")
+    assert sorted(path.name for path in (tmp_path / "bundles").iterdir()) == [".draft-1", "notes"]
+
+
+def test_a_bundle_that_a_reader_has_open_is_read_to_its_end(tmp_path: Path, draft: Path) -> None:
+    store = FolderBundleStore(tmp_path / "bundles")
+    with (store.fetch(store.publish(draft, manifest_of("v1"))) / "encoder.onnx").open("rb") as file:
+        store.delete("v1")
+        assert file.read() == FILES["encoder.onnx"]
 
 
 def test_publishing_leaves_the_draft_as_it_was(store: BundleStore, draft: Path) -> None:

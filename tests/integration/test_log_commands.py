@@ -3,6 +3,8 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,19 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from services import logs
+from services.adapters.bundle_folder import FolderBundleStore
 from services.adapters.sql.engine import connect
 from services.adapters.sql.user_directory import SqlUserDirectory
 from services.cli import event_log, events
 from services.domain.clock import SystemClock
 from services.domain.errors import InvalidRequest, UnknownVersion
-from services.domain.ids import UserId
+from services.domain.ids import ModelVersion, UserId
+from services.domain.models import Pin
 from services.domain.users import Erasure
+from services.registry.wiring import open_registry
+from services.settings import load
+from tests.fakes.model_registry import model
+from tests.fakes.tiny_bundle import item_vectors, write_draft
 
 Command = Callable[..., Any]
 
@@ -230,3 +238,25 @@ def test_a_user_is_found_until_they_are_forgotten(run: Command, ratings: Path, t
     assert (left.exit_code, "not fulfilled yet" in left.stdout) == (1, True)
     assert "0 events of before, and 1 in files of older versions" in left.stdout
     assert run(event_log.app, "find-user", "nobody", "--json")["is_forgotten"]
+
+
+def test_housekeeping_deletes_old_models_and_says_which_it_would(run: Command, tmp_path: Path) -> None:
+    """On a real database and folder: all but the newest and the pinned one, whose data stays too."""
+    home = tmp_path / "home"
+    settings = load(home=home)
+    registry, store = open_registry(settings), FolderBundleStore(settings.bundle_folder)
+    for number in range(15):
+        version = f"v{number:02}"
+        folder = tmp_path / version
+        manifest = write_draft(folder, version, vectors=item_vectors(number))
+        location = store.publish(folder, manifest)
+        created = datetime.now(UTC) - timedelta(days=30 - number)
+        registry.register(replace(model(version), location=location, created_time=created))
+    registry.pin(ModelVersion("v00"), Pin("ada", "an audit"))
+    planned = run(event_log.app, "housekeeping", "--dry-run", "--json")["models"]
+    assert planned["deleted"] == ["v04", "v03", "v02", "v01"]
+    assert len(store.stored()) == 15
+    assert "bundles of 4 models deleted" in run(event_log.app, "housekeeping", "--json")["detail"]
+    assert {each.location for each in store.stored()} == {"v00", *(f"v{number:02}" for number in range(5, 15))}
+    assert store.fetch("v00").is_dir()
+    assert len(registry.everything()) == 11

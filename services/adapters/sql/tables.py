@@ -2,10 +2,11 @@
 
 Sizes: an item about 300 bytes and its description and embedding (4 bytes a number), a user about 100 and their
 attributes, an erasure 100, a model 6 KB (metrics, verdict, settings), an assignment and a run 200 bytes each. Runs are
-bounded by `RUNS_KEPT`; models and assignments grow by one a night. A trial of a search is 500 bytes and 20 an epoch;
+bounded by `RUNS_KEPT`; assignments, and models that were ever live, grow by one a night; clean-up bounds the others. A trial of a search is 500 bytes and 20 an epoch;
 `STUDIES_KEPT` bounds the studies, and --trials the trials of each. A training run is 250 bytes and the sentence it
 failed with; `TRAINING_RUNS_KEPT` bounds them. A serving worker is 300 bytes, forgotten ten minutes after its last
-word; preparations are one row. APScheduler keeps its own table, `apscheduler_jobs`.
+word; preparations are one row. A change of a trial is 200 bytes,
+and what a worker says of one 500. APScheduler keeps its own table, `apscheduler_jobs`.
 """
 
 from datetime import UTC, datetime
@@ -147,6 +148,33 @@ assignments = Table(
     Column("override", Boolean, nullable=False),
     Column("restores", Integer, nullable=True),
     Column("change_time", UtcTime, nullable=False),
+)
+
+# Append-only, as assignments are: the newest of a kind counts, and with share 0 there is none.
+model_trials = Table(
+    "model_trials",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String, nullable=False),
+    Column("version", String, ForeignKey("models.version"), nullable=False),
+    Column("share", Float, nullable=False),
+    Column("first", Integer, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("override", Boolean, nullable=False),
+    Column("change_time", UtcTime, nullable=False),
+)
+
+# What each worker says of a trial, by the number that it began with.
+trial_reports = Table(
+    "trial_reports",
+    metadata,
+    Column("first", Integer, primary_key=True, autoincrement=False),
+    Column("worker_id", String, primary_key=True),
+    Column("report_time", UtcTime, nullable=False),
+    Column("is_held", Boolean, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("figures", JSON, nullable=False),
 )
 
 runs = Table(

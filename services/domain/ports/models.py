@@ -6,6 +6,7 @@ from typing import Protocol
 
 from services.domain.bundles import Manifest
 from services.domain.ids import ModelVersion
+from services.domain.model_keeping import StoredBundle
 from services.domain.models import Assignment, Model, Pin, Verdict
 
 
@@ -50,7 +51,7 @@ class ModelRegistry(ModelRegistrar, Protocol):
     def retire(self, version: ModelVersion) -> bool:
         """Marks a bundle as deleted, after which the version can neither go live nor be pinned; may be repeated.
 
-        False, and nothing is changed, when it is live or pinned at this moment. Raises UnknownVersion.
+        False, and nothing is changed, when it is live, on trial or pinned at this moment. Raises UnknownVersion.
         """
         ...
 
@@ -96,5 +97,20 @@ class BundleStore(Protocol):
         """A local folder whose every file was just compared with its sum, so no reader needs to hash it again.
 
         Raises BundleBroken, naming the file at fault.
+        """
+        ...
+
+
+class BundleKeeper(Protocol):
+    """What clean-up needs of a bundle store. Both raise BundleStoreDown."""
+
+    def stored(self) -> Sequence[StoredBundle]:
+        """All that is published, in no order."""
+        ...
+
+    def delete(self, location: str) -> None:
+        """Deletes a bundle, out of every reader's sight in one step; one that is not there is none.
+
+        Raises BundleBroken for a name that is no version's.
         """
         ...

@@ -17,6 +17,7 @@ from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, ModelVersion, UserId
 from services.domain.interactions import Interaction
 from services.domain.log_keeping import Cleaned, Compacted, Erased, Held
+from services.domain.models import Pin
 from services.domain.runs import RunState
 from services.domain.streams import LogBatch
 from services.domain.users import Erasure
@@ -192,6 +193,18 @@ def test_the_data_of_a_model_that_may_go_live_yet_is_kept(stage: Stage) -> None:
     with pytest.raises((UnknownVersion, EventLogDown)):
         stage.log.read(6)
     stage.house(keep_candidates_days=5).run("schedule")
+    with pytest.raises((UnknownVersion, EventLogDown)):
+        stage.log.read(4)
+
+
+def test_the_data_of_a_pinned_model_is_kept(stage: Stage) -> None:
+    """However old, refused or never judged it is."""
+    stage.registry.register(replace(model("old"), data_version=4, created_time=NOW - timedelta(days=400)))
+    stage.registry.pin(ModelVersion("old"), Pin("ada", "an audit"))
+    stage.house().run("schedule")
+    assert len(stage.log.read(4)) == 4
+    stage.registry.pin(ModelVersion("old"), None)
+    stage.house().run("schedule")
     with pytest.raises((UnknownVersion, EventLogDown)):
         stage.log.read(4)
 
