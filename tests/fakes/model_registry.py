@@ -9,6 +9,7 @@ from services.domain.errors import BundleDeleted, UnknownVersion
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Finding, Model, Pin, Verdict
 from services.domain.ports import Clock
+from services.domain.trials import ModelTrial, going_on
 from tests.fakes.clock import START, FakeClock
 
 PASSED = Verdict((Finding("gain_over_popularity", 0.04, 0.0, True, "NDCG@10 is above popularity's."),))
@@ -38,6 +39,8 @@ class FakeModelRegistry:
         self._assignments: list[Assignment] = []
         self._lock = threading.Lock()
         self.before_assign: Callable[[], object] = lambda: None
+        self.trials: Callable[[], Sequence[ModelTrial]] = tuple
+        """All changes of trials; FakeTrials puts its own here."""
 
     def register(self, model: Model) -> None:
         known = self._models.setdefault(model.version, model)
@@ -63,19 +66,21 @@ class FakeModelRegistry:
         self._models[version] = replace(self.get(version), verdict=verdict)
 
     def pin(self, version: ModelVersion, pin: Pin | None) -> None:
-        self._models[version] = replace(self._there(version), pin=pin)
+        self._models[version] = replace(self.there(version), pin=pin)
 
     def retire(self, version: ModelVersion) -> bool:
         with self._lock:
             known, live = self.get(version), self.live()
             if known.pin is not None or (live is not None and live.version == version):
                 return False
+            if any(each.version == version for each in going_on(self.trials())):
+                return False
             self._models[version] = replace(known, deleted_time=known.deleted_time or self._clock.now())
             return True
 
     def forget(self, version: ModelVersion) -> bool:
         known = self._models.get(version)
-        is_named = any(each.version == version for each in self._assignments)
+        is_named = any(each.version == version for each in (*self._assignments, *self.trials()))
         if known is None or known.deleted_time is None or is_named:
             return False
         del self._models[version]
@@ -98,7 +103,7 @@ class FakeModelRegistry:
         restores: int | None = None,
     ) -> Assignment | None:
         self.before_assign()
-        self._there(version)
+        self.there(version)
         new = Assignment(
             expected_generation + 1, version, actor, reason, self._clock.now(), override=override, restores=restores
         )
@@ -108,7 +113,7 @@ class FakeModelRegistry:
             self._assignments.append(new)
         return new
 
-    def _there(self, version: ModelVersion) -> Model:
+    def there(self, version: ModelVersion) -> Model:
         if self.get(version).deleted_time is not None:
             raise BundleDeleted(f"The bundle of version {version} was deleted.")
         return self.get(version)

@@ -21,6 +21,7 @@ from services.adapters.sql.documents import (
 )  # fmt: skip
 from services.adapters.sql.engine import exclusive_transaction, insert_into, transaction
 from services.adapters.sql.tables import assignments, models
+from services.adapters.sql.trials import is_on_trial, was_on_trial
 from services.domain.errors import BundleDeleted, UnknownVersion
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model, Pin, Verdict
@@ -105,6 +106,8 @@ class SqlModelRegistry:
                 raise _unknown(version)
             if row.pin_actor or connection.execute(live).scalar() == version:
                 return False
+            if connection.execute(select(is_on_trial(version))).scalar():
+                return False
             if row.deleted_time is None:
                 connection.execute(retiring)
             return True
@@ -113,7 +116,7 @@ class SqlModelRegistry:
         retired = models.c.version == version, models.c.deleted_time.is_not(None)
         named = exists().where(assignments.c.version == version)
         with transaction(self._engine) as connection:
-            return connection.execute(delete(models).where(*retired, ~named)).rowcount == 1
+            return connection.execute(delete(models).where(*retired, ~named, ~was_on_trial(version))).rowcount == 1
 
     def live(self) -> Assignment | None:
         return next(iter(self.assignments(limit=1)), None)

@@ -2,11 +2,11 @@
 
 Sizes: an item about 300 bytes and its description and embedding (4 bytes a number), a user about 100 and their
 attributes, an erasure 100, a model 6 KB (metrics, verdict, settings), an assignment and a run 200 bytes each. Runs are
-bounded by `RUNS_KEPT`; assignments, and models that were ever live, grow by one a night; clean-up bounds the others. A trial of a search is 500 bytes and 20 an epoch;
-`STUDIES_KEPT` bounds the studies, and --trials the trials of each. A training run is 250 bytes and the sentence it
-failed with; `TRAINING_RUNS_KEPT` bounds them. A serving worker is 300 bytes, forgotten ten minutes after its last
-word; preparations are one row. A change of a trial is 200 bytes,
-and what a worker says of one 500. APScheduler keeps its own table, `apscheduler_jobs`.
+bounded by `RUNS_KEPT`; assignments, and models that were ever live, grow by one a night; clean-up bounds the others. A
+trial of a search is 500 bytes and 20 an epoch; `STUDIES_KEPT` bounds the studies, and --trials the trials of each. A
+training run is 250 bytes and the sentence it failed with; `TRAINING_RUNS_KEPT` bounds them. A serving worker is 300
+bytes, forgotten ten minutes after its last word; preparations are one row. A change of a trial is 200 bytes, and what a
+worker says of one 500. APScheduler keeps its own table, `apscheduler_jobs`.
 """
 
 from datetime import UTC, datetime

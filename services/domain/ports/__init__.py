@@ -23,6 +23,7 @@ from services.domain.ports.models import BundleStore, ModelRegistrar, ModelRegis
 from services.domain.ports.notices import Notice, Notices
 from services.domain.ports.operations import LogHistory, RecordSender, ReplayMemory, StreamCluster, TopicReader
 from services.domain.ports.training import TextEncoder, TrainingRuns
+from services.domain.ports.trials import Trials
 from services.domain.ports.tuning import TuningTrials
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "TextEncoder",
     "TopicReader",
     "TrainingRuns",
+    "Trials",
     "TuningTrials",
     "UserDirectory",
     "UserForgetter",
