@@ -22,6 +22,7 @@ class Reason(StrEnum):
     GATE_NOT_PASSED = "GATE_NOT_PASSED"
     WORKERS_NOT_READY = "WORKERS_NOT_READY"
     SWAP_UNDER_WAY = "SWAP_UNDER_WAY"
+    TRIAL_UNDER_WAY = "TRIAL_UNDER_WAY"
     BUNDLE_BROKEN = "BUNDLE_BROKEN"
     BUNDLE_DELETED = "BUNDLE_DELETED"
     BUNDLE_STORE_DOWN = "BUNDLE_STORE_DOWN"
@@ -132,6 +133,12 @@ class SwapUnderWay(NightjarError):
     """Another version is being prepared, or a rollback took the place of this preparation; nothing changed."""
 
     reason = Reason.SWAP_UNDER_WAY
+
+
+class TrialUnderWay(NightjarError):
+    """Another version is the canary, or the shadow; nothing changed."""
+
+    reason = Reason.TRIAL_UNDER_WAY
 
 
 class BundleBroken(NightjarError):

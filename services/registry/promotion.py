@@ -57,6 +57,8 @@ def promote(
             )
             if assigned is not None:
                 _announce(notice, assigned)
+                if rollout is not None:
+                    rollout.settle(assigned)
                 return assigned
     raise _contended()
 
@@ -91,6 +93,8 @@ def rollback(
             )
             if assigned is not None:
                 _announce(notice, assigned)
+                if rollout is not None:
+                    rollout.settle(assigned)
                 return assigned
     raise _contended()
 

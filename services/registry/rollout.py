@@ -11,6 +11,7 @@ import structlog
 from services.domain.errors import CatalogDown, SwapUnderWay, WorkersNotReady
 from services.domain.fleet import Preparation
 from services.domain.ids import ModelVersion
+from services.domain.models import Assignment
 from services.domain.ports import Clock, Fleet, Notice
 from services.registry.readiness import Readiness
 
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 class Rollout:
     """How versions are prepared. notice: wakes the workers. min_ready: see SwapSettings.
 
+    then: told of each change once it is made, such as to end the trials of what is live now. May raise CatalogDown.
+
     `pause` waits for so many seconds, or until the process is asked to stop, and returns True then.
     """
 
@@ -32,6 +35,14 @@ class Rollout:
     pause: Callable[[float], bool]
     timeout: timedelta
     min_ready: float
+    then: Callable[[Assignment], object] = lambda _: None
+
+    def settle(self, assigned: Assignment) -> None:
+        """Tells `then`; the change is made, so a database that went away meanwhile fails nothing."""
+        try:
+            self.then(assigned)
+        except CatalogDown as error:
+            log.warning("swap_not_settled", generation=assigned.generation, error=str(error))
 
     @contextmanager
     def prepared(self, version: ModelVersion, expected_generation: int, *, is_urgent: bool = False) -> Iterator[None]:

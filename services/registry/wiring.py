@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -11,10 +12,12 @@ from services.adapters.sql.engine import connect
 from services.adapters.sql.fleet import SqlFleet
 from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.model_registry import SqlModelRegistry
+from services.adapters.sql.trials import SqlTrials
 from services.domain.clock import SystemClock
 from services.domain.ports import Notice
 from services.registry.gate import GateRules
 from services.registry.rollout import Rollout
+from services.registry.trials import end_those_of
 from services.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -57,5 +60,11 @@ def open_rollout(settings: Settings, pause: Callable[[float], bool] = never_stop
     if settings.redis.url is not None:
         notice = RedisPreparationNotice(settings.redis.url.get_secret_value(), settings.redis.timeout_s)
     clock, swap = SystemClock(), settings.swap
-    fleet = SqlFleet(connect(settings.database_url), clock)
-    return Rollout(fleet, notice, clock, pause, timedelta(seconds=swap.prepare_timeout_s), swap.min_ready)
+    engine = connect(settings.database_url)
+    fleet, then = SqlFleet(engine, clock), partial(end_those_of, SqlTrials(engine, clock))
+    return Rollout(fleet, notice, clock, pause, timedelta(seconds=swap.prepare_timeout_s), swap.min_ready, then)
+
+
+def open_trials(settings: Settings) -> SqlTrials:
+    """Canary and shadow; the tables are those of `open_registry`."""
+    return SqlTrials(connect(settings.database_url), SystemClock())

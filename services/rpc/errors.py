@@ -30,6 +30,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.GATE_NOT_PASSED: StatusCode.FAILED_PRECONDITION,
         Reason.WORKERS_NOT_READY: StatusCode.FAILED_PRECONDITION,
         Reason.SWAP_UNDER_WAY: StatusCode.ABORTED,
+        Reason.TRIAL_UNDER_WAY: StatusCode.FAILED_PRECONDITION,
         Reason.BUNDLE_BROKEN: StatusCode.DATA_LOSS,
         Reason.BUNDLE_DELETED: StatusCode.FAILED_PRECONDITION,
         Reason.BUNDLE_STORE_DOWN: StatusCode.UNAVAILABLE,

@@ -80,8 +80,8 @@ class FakeModelRegistry:
 
     def forget(self, version: ModelVersion) -> bool:
         known = self._models.get(version)
-        is_named = any(each.version == version for each in (*self._assignments, *self.trials()))
-        if known is None or known.deleted_time is None or is_named:
+        named = {each.version for each in self._assignments} | {each.version for each in self.trials()}
+        if known is None or known.deleted_time is None or version in named:
             return False
         del self._models[version]
         return True

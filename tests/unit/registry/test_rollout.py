@@ -9,6 +9,7 @@ import pytest
 from services.domain.errors import CatalogDown, SwapUnderWay, WorkersNotReady
 from services.domain.fleet import SILENT_AFTER, Preparation, ServingWorker
 from services.domain.ids import ModelVersion
+from services.domain.models import Assignment
 from services.registry.promotion import promote, rollback
 from services.registry.rollout import POLL_S, Rollout
 from tests.fakes.clock import START, FakeClock
@@ -49,6 +50,9 @@ class Stage:
         self.silent: set[str] = set()
         timeout = timedelta(seconds=TIMEOUT_S)
         self.rollout = Rollout(self.fleet, self.preparations, self.clock, self._pause, timeout, min_ready)
+
+    def rollout_with(self, then: Callable[[Assignment], object]) -> Rollout:
+        return replace(self.rollout, then=then)
 
     def _pause(self, pause_s: float) -> bool:
         """Time goes by, the living beat, and the next thing happens."""
