@@ -11,14 +11,15 @@ DAY_US: Final = 86_400_000_000
 FIRST_DAY_US: Final = 1_772_841_600_000_000  # 2026-03-07, so that a month of it has a change of the clocks
 NUM_USERS, EVENTS_EACH = 120, 10
 NUM_CORNERS, CORNER_SIZE = 10, 6
-MOVES_A_DAY = 2
+MOVES_A_DAY = 0.3
+STAYS = 0.97
 
 
 class Shop:
     """Days one after the other. Each user walks through corners, and mostly stays in one.
 
-    All items are about equally popular, so popularity knows nothing. Every day a few items move to another corner, so
-    that what went with what long ago no longer does, and now and then a new item takes an old one's place.
+    All items are about equally popular, so popularity knows nothing. Every day a new item takes an old one's
+    place, and now and then two change corners, so that what went with what long ago no longer does.
     """
 
     def __init__(self, seed: int = 7) -> None:
@@ -39,19 +40,18 @@ class Shop:
 
     def _event(self, number: int, time_us: int) -> Interaction:
         user = int(self._random.integers(NUM_USERS))
-        if self._random.random() < 0.1:
+        if self._random.random() > STAYS:
             self._where[user] = self._random.integers(NUM_CORNERS)
         item = self._corners[self._where[user]][self._random.integers(CORNER_SIZE)]
         return Interaction(EventId(f"{self._day}-{number}"), UserId(f"user-{user}"), ItemId(item), "view", time_us)
 
     def _change_fashion(self) -> None:
-        for _ in range(MOVES_A_DAY):
+        if self._random.random() < MOVES_A_DAY:
             one, other = self._random.choice(NUM_CORNERS, 2, replace=False)
             place = self._random.integers(CORNER_SIZE)
             self._corners[one][place], self._corners[other][place] = (
                 self._corners[other][place],
                 self._corners[one][place],
             )
-        if self._random.random() < 0.5:
-            corner, place = self._random.integers(NUM_CORNERS), self._random.integers(CORNER_SIZE)
-            self._corners[corner][place] = f"item-{corner}-{place}-{self._day}"
+        corner, place = self._random.integers(NUM_CORNERS), self._random.integers(CORNER_SIZE)
+        self._corners[corner][place] = f"item-{corner}-{place}-{self._day}"

@@ -63,7 +63,7 @@ def say(**line):
 GOOD = {"ndcg_gain_at_10": .03, "ndcg_gain_at_10_low": .02, "ndcg_gain_at_10_high": .04, "num_holdout_users": 80.0,
         "coverage_at_10": .5, "gini_at_10": .9, "num_bad_vectors": 0.0, "ndcg_at_10": .1}
 
-def train(version="tonight"):
+def train():
     from datetime import datetime, UTC
     import numpy as np
     from services.adapters.bundle_folder import FolderBundleStore
@@ -73,12 +73,13 @@ def train(version="tonight"):
     from services.registry.wiring import open_registry
     from services.settings import load
     from tests.fakes.tiny_bundle import write_draft
+    origin = arguments[arguments.index("--origin") + 1]
+    version = origin.replace("/", "-")
     settings, draft = load(), home / f"draft-{version}-{os.getpid()}"
     manifest = write_draft(draft, version, vectors=np.eye(6, 4, dtype=np.float32))
     store = FolderBundleStore(settings.bundle_folder)
     location = store.publish(draft, manifest)
     digest = sha256_of(store.fetch(location) / MANIFEST)
-    origin = arguments[arguments.index("--origin") + 1]
     model = Model(ModelVersion(version), manifest.kind, datetime.now(UTC), location, digest, 0, GOOD, origin=origin)
     open_registry(settings).register(model)
     say(event="done", version=version)

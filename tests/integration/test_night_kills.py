@@ -50,12 +50,12 @@ def test_a_night_survives_a_kill_in_every_step(home: Home) -> None:
         process = home.start(WELL, dies=True)
     assert deaths == len(STEPS), home.log.read_text()
     run = home.last()
-    assert (run.run_id, run.state, run.version) == (1, RunState.SUCCEEDED, "tonight")
+    assert (run.run_id, run.state, run.version) == (1, RunState.SUCCEEDED, "night-1-nightly")
     rows = home.nights.steps(1)
     assert [(row.name, row.state, row.attempts) for row in rows] == [(name, StepState.DONE, 2) for name in STEPS]
     # What training registered is found again by its origin, and a promotion that was made is not made twice.
     assert Counter(home.asked())["services.training"] == 1
-    assert [change.version for change in home.registry.assignments(10)] == ["tonight"]
+    assert [change.version for change in home.registry.assignments(10)] == ["night-1-nightly"]
 
 
 def _died(process: "subprocess.Popen[bytes]", home: Home) -> bool:

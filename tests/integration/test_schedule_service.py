@@ -95,7 +95,7 @@ def test_a_night_is_run_looked_at_and_gone_on_with_over_grpc(home: Home, channel
     (check,) = [step for step in done.steps if step.name == "check"]
     assert check.state == wire.STEP_STATE_ACCEPTED
     assert check.detail == f"Accepted by {ACTOR}: a public holiday"
-    assert done.night.version == "tonight"
+    assert done.night.version == "night-1-nightly"
     over = refused(nights.ResumeNight, wire.ResumeNightRequest(actor=ACTOR, accept_reason="again"))
     assert over[:2] == ("FAILED_PRECONDITION", "NIGHT_NOT_RESUMABLE")
 

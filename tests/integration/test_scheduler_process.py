@@ -65,10 +65,10 @@ def test_a_night_asked_for_does_every_step_and_its_model_is_live(home: Home) -> 
     home.ready(process)
     assert json.loads(home.ready_file.read_text())["pid"] == process.pid
     run = home.command("schedule", "run-now", "--wait")
-    assert (run["status"], run["state"], run["version"]) == (0, "succeeded", "tonight"), home.log.read_text()
+    assert (run["status"], run["state"], run["version"]) == (0, "succeeded", "night-1-nightly"), home.log.read_text()
     live = home.registry.live()
     assert live is not None
-    assert (live.version, live.actor) == ("tonight", "scheduler")
+    assert (live.version, live.actor) == ("night-1-nightly", "scheduler")
     computed = ["training.checking", "training", "training.judging", "inference.planning"]
     assert home.asked() == [f"services.{module}" for module in computed]
     shown = home.command("nights", "show")
@@ -105,7 +105,7 @@ def test_a_model_that_the_gate_refuses_stays_out_and_only_an_override_brings_it_
     process = home.start(BAD_MODEL)
     home.ready(process)
     run = home.command("nights", "run-now", "--wait")
-    assert (run["status"], run["state"], run["version"]) == (1, "refused", "tonight")
+    assert (run["status"], run["state"], run["version"]) == (1, "refused", "night-1-nightly")
     assert "the lower end is not above" in run["detail"]
     assert home.registry.live() is None
     resumed = home.run("nights", "resume")
