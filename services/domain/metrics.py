@@ -28,6 +28,12 @@ MODEL_PREPARATIONS = Metric(
     "nightjar_model_preparations_total", Kind.COUNTER, "models that a worker was asked to get ready", ("outcome",)
 )
 MODEL_GENERATION = Metric("nightjar_model_generation", Kind.GAUGE, "the generation this worker serves")
+TRIAL_ANSWERS = Metric(
+    "nightjar_trial_answers_total",
+    Kind.COUNTER,
+    "requests that a canary or a shadow had a part in",
+    ("kind", "outcome"),
+)
 PUBLISHED_EVENTS = Metric("nightjar_published_events_total", Kind.COUNTER, "events that came over gRPC", ("status",))
 
 CATALOGUE = (
@@ -38,4 +44,5 @@ CATALOGUE = (
     MODEL_SWAPS,
     MODEL_PREPARATIONS,
     MODEL_GENERATION,
+    TRIAL_ANSWERS,
 )

@@ -5,7 +5,7 @@ A worker that starts while the database is away gets what a worker of its host r
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,7 +28,10 @@ REMEMBER_SHARE: Final = 0.01  # of a worker's time, whatever that takes; larger:
 
 
 class AvailabilityFollower(CatalogFollower):
-    """Follows the items' availability. live_model: returns the model that serves, or raises ModelNotReady."""
+    """Follows the items' availability. live_model: returns the model that serves, or raises ModelNotReady.
+
+    others: slots of models that answer beside it. They go by the snapshot of `slot`; here it is prepared for them.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class AvailabilityFollower(CatalogFollower):
         clock: Clock,
         remembered: AvailabilityFile,
         live_model: Callable[[], ServingModel],
+        others: Callable[[], Iterable[tuple[AvailabilitySlot, ServingModel]]] = tuple,
     ) -> None:
         super().__init__(notices)
         self._slot = slot
@@ -45,6 +49,7 @@ class AvailabilityFollower(CatalogFollower):
         self._clock = clock
         self._remembered = remembered
         self._live_model = live_model
+        self._others = others
         self._read = EMPTY
         self._remembered_version: int | None = None
         self._due_time: datetime | None = None
@@ -80,19 +85,21 @@ class AvailabilityFollower(CatalogFollower):
         return EMPTY, await self._ask(partial(self._source.availability_since, 0))
 
     def _apply(self, known: Snapshot, changes: AvailabilityChanges) -> Snapshot:
-        """In a thread, and for the model that serves, so that no request waits for it."""
+        """In a thread, and for the models that answer, so that no request waits for it."""
         snapshot = known.after(changes)
+        beside = [(slot, _windows(slot, known, snapshot, changes, model)) for slot, model in self._others()]
+        self._count(known, snapshot, changes)
+        for slot, windows in beside:
+            slot.replace(snapshot, windows)
+        return snapshot
+
+    def _count(self, known: Snapshot, snapshot: Snapshot, changes: AvailabilityChanges) -> None:
         try:
             model = self._live_model()
         except ModelNotReady:
             self._slot.replace(snapshot, None)
-            return snapshot
-        before = self._slot.windows
-        if before is not None and before.are_of(known, model):
-            self._slot.replace(snapshot, before.after(snapshot, changes, model))
-        else:
-            self._slot.replace(snapshot, Windows.of(snapshot, model))
-        return snapshot
+            return
+        self._slot.replace(snapshot, _windows(self._slot, known, snapshot, changes, model))
 
     async def _fall_back(self) -> None:
         """Without any snapshot: the last one that a worker of this host read, if there is one; answers say so."""
@@ -116,3 +123,13 @@ class AvailabilityFollower(CatalogFollower):
             self._remembered_version = self._read.version
         took = timedelta(seconds=time.perf_counter() - start)
         self._due_time = now + max(REMEMBER_EVERY, took / REMEMBER_SHARE)
+
+
+def _windows(
+    slot: AvailabilitySlot, known: Snapshot, snapshot: Snapshot, changes: AvailabilityChanges, model: ServingModel
+) -> Windows:
+    """The snapshot's for a model; costs what the changes cost where the slot has those of the known one."""
+    before = slot.windows
+    if before is not None and before.are_of(known, model):
+        return before.after(snapshot, changes, model)
+    return Windows.of(snapshot, model)

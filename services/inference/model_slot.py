@@ -63,6 +63,11 @@ class ModelSlot:
         """The versions that can serve without a load, ascending."""
         return tuple(sorted(each.model.version for each in self._all()))
 
+    def loaded(self, bundle: BundleAddress) -> ServingModel | None:
+        """The model of a bundle that is held here; None when it would have to be loaded. Safe in any thread."""
+        held = self._find(bundle.version)
+        return held.model if held is not None and held.address.digest == bundle.digest else None
+
     def model(self) -> ServingModel:
         """The model to answer a request with, taken once at its start; raises ModelNotReady before the first."""
         if self._live is None:

@@ -1,7 +1,8 @@
 """The use case of the serving process: the best items for a user, and the items like an item.
 
-Every answer comes from the one model that was live when the request came in, whatever is swapped meanwhile. Nothing
-here learns; a click changes the next answer because it changes the history, which is read anew for each request.
+Every answer comes from the one model that was live when the request came in, or was the user's canary then, whatever is
+swapped or ended meanwhile. Nothing here learns; a click changes the next answer because it changes the history, which
+is read anew for each request.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from services.domain.ids import ItemId, ModelVersion, UserId
 from services.domain.interactions import UserHistory
 from services.domain.ports import HistoryReader, ResultCache
 from services.domain.recommendations import Degraded, Recommendation, ScoredItem, Source
+from services.domain.vitals import VitalsCounter
 from services.inference.availability import AvailabilitySlot, Unavailable
 from services.inference.background import BackgroundTasks
 from services.inference.cache_key import cache_key
@@ -21,6 +23,9 @@ from services.inference.cached_answer import decode_answer, encode_answer
 from services.inference.recorder import Recorder
 from services.inference.retrieval import Rows, Vector
 from services.inference.serving_model import ServingModel
+from services.inference.shadowing import Shadowing
+from services.inference.trial_slot import TrialSlot
+from services.inference.trial_tally import counted
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +42,8 @@ class SimilarItems:
 class Recommender:
     """Answers from the live model, the user's history, and the result cache; never with an item that is unavailable.
 
-    live_model: returns the model to answer with, or raises ModelNotReady.
+    live_model: returns the model to answer with, or raises ModelNotReady. trials: what answers the users of a canary
+    instead. shadowing: given every answer that has a history, to try it on a shadow.
     """
 
     def __init__(
@@ -48,6 +54,8 @@ class Recommender:
         cache: ResultCache,
         background: BackgroundTasks,
         recorder: Recorder,
+        trials: TrialSlot | None = None,
+        shadowing: Shadowing | None = None,
     ) -> None:
         self._live_model = live_model
         self._availability = availability
@@ -55,6 +63,8 @@ class Recommender:
         self._cache = cache
         self._background = background
         self._recorder = recorder
+        self._trials = trials
+        self._shadowing = shadowing
         self._failed_version: ModelVersion | None = None
 
     async def recommend(self, user_id: UserId, k: int) -> Recommendation:
@@ -63,18 +73,40 @@ class Recommender:
         Raises ModelNotReady before the first model. A store that is down, or a model that fails on this history, makes
         the answer simpler, never fails it.
         """
-        answer = await self._answer(user_id, k)
+        model, unavailable, counter = self._side(user_id)
+        with counted(counter):
+            history = await self._history(user_id)
+            if history is None:
+                answer = _popular(model, unavailable, UserHistory(), k, Degraded.FEATURE_STORE_DOWN)
+            else:
+                answer = await self._answer(model, unavailable, user_id, history, k)
         if answer.degraded is not Degraded.NONE:
             self._recorder.vitals.degraded()
+            if counter is not None:
+                counter.degraded()
+        if history is not None and self._shadowing is not None:
+            self._shadowing.ask(user_id, history, k, answer)
         return answer
 
-    async def _answer(self, user_id: UserId, k: int) -> Recommendation:
+    def _side(self, user_id: UserId) -> tuple[ServingModel, Unavailable, VitalsCounter | None]:
+        """Who answers this request to its end, what that may not show, and where it is counted during a canary."""
+        canary = None if self._trials is None else self._trials.canary
+        if canary is not None and canary.includes(user_id):
+            self._recorder.trial_answer(canary.trial.kind, "answered")
+            return canary.model, canary.unavailable(), canary.tally.trial
         model = self._live_model()
-        unavailable = self._availability.of(model)
+        return model, self._availability.of(model), None if canary is None else canary.tally.live
+
+    async def _history(self, user_id: UserId) -> UserHistory | None:
+        """None while the store is down."""
         try:
-            history = await self._histories.read(user_id)
+            return await self._histories.read(user_id)
         except FeatureStoreDown:
-            return _popular(model, unavailable, UserHistory(), k, Degraded.FEATURE_STORE_DOWN)
+            return None
+
+    async def _answer(
+        self, model: ServingModel, unavailable: Unavailable, user_id: UserId, history: UserHistory, k: int
+    ) -> Recommendation:
         rows_of_history = model.history_rows(history.entries)
         if not model.scorer.knows(rows_of_history):
             return _popular(model, unavailable, history, k)  # cheaper than a look-up, so not cached

@@ -5,7 +5,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-from services.domain.metrics import CACHE_LOOKUPS, MODEL_GENERATION, MODEL_PREPARATIONS, MODEL_SWAPS
+from services.domain.metrics import CACHE_LOOKUPS, MODEL_GENERATION, MODEL_PREPARATIONS, MODEL_SWAPS, TRIAL_ANSWERS
+from services.domain.trials import TrialKind
 from services.domain.vitals import VitalsCounter
 from services.rpc.recorder import CallRecorder
 
@@ -31,6 +32,7 @@ class Recorder(CallRecorder):
         self._preparations = Counter(
             MODEL_PREPARATIONS.name, MODEL_PREPARATIONS.meaning, MODEL_PREPARATIONS.labels, registry=on
         )
+        self._trials = Counter(TRIAL_ANSWERS.name, TRIAL_ANSWERS.meaning, TRIAL_ANSWERS.labels, registry=on)
         self._generation = Gauge(MODEL_GENERATION.name, MODEL_GENERATION.meaning, registry=on)
 
     def request(self, method: str, code: str, seconds: float) -> None:
@@ -47,6 +49,10 @@ class Recorder(CallRecorder):
 
     def model_preparation(self, *, succeeded: bool) -> None:
         self._preparations.labels(_PREPARATION_OUTCOMES[succeeded]).inc()
+
+    def trial_answer(self, kind: TrialKind, outcome: str) -> None:
+        """outcome: `answered`, `failed` or, for a shadow that was busy, `dropped`."""
+        self._trials.labels(kind, outcome).inc()
 
     def model_generation(self, generation: int) -> None:
         self._generation.set(generation)

@@ -24,6 +24,7 @@ from services.adapters.sql.engine import connect
 from services.adapters.sql.fleet import SqlFleet
 from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.adapters.sql.model_registry import SqlModelRegistry
+from services.adapters.sql.trials import SqlTrials
 from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
 from services.domain.ports import BundleStore
@@ -44,10 +45,14 @@ from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.inference.rpc.server import Health
 from services.inference.serving_model import ServingModel
+from services.inference.shadowing import Shadowing
 from services.inference.standing import Standing
+from services.inference.trial_follower import TrialFollower
+from services.inference.trial_slot import TrialSlot
 from services.inference.turns import in_turn
 from services.registry import promotion
 from services.registry.rollout import Rollout
+from services.registry.trials import end_those_of
 from services.settings import Settings
 
 MAX_CACHE_WRITES: Final = 256  # at once; larger: memory while Redis is slow; smaller: bursts go uncached
@@ -74,6 +79,8 @@ class Parts:
     ]
     notices: tuple[RedisLiveModelNotice | RedisPreparationNotice, ...]
     member: FleetMember
+    trials: TrialFollower
+    shadowing: Shadowing
     stopping: threading.Event
     """Set when changes of the live model that wait for workers must be given up."""
 
@@ -81,6 +88,8 @@ class Parts:
         """Leaves the fleet, finishes what runs beside the requests, then closes every connection."""
         self.stopping.set()
         self.models.close()
+        await self.shadowing.close(DRAIN_WRITES_S)
+        await self.trials.leave()
         await self.member.leave()
         await self.background.drain(DRAIN_WRITES_S)
         for connection in self.connections:
@@ -106,19 +115,30 @@ def build(settings: Settings) -> Parts:
     availability, availability_file = AvailabilitySlot(clock), AvailabilityFile(settings.availability_file)
     reader = RedisHistoryReader(url, timeout_s)
     histories = RecentHistories(reader, clock)
-    slot = ModelSlot(
+    on_trial, load = (
+        TrialSlot(availability, clock),
         partial(_load, open_bundles(settings), histories, settings.loading_lock),
+    )
+    slot = ModelSlot(
+        lambda bundle: on_trial.loaded(bundle) or load(bundle),
         clock,
         timedelta(seconds=settings.swap.rollback_window_s),
         availability.prepare,  # no request may wait for what is unavailable to be worked out
     )
     identity, swap = _identity(), settings.swap
     timeout = timedelta(seconds=swap.prepare_timeout_s)
-    rollout = Rollout(fleet, preparation, clock, stopping.wait, timeout, swap.min_ready)
+    trials = SqlTrials(engine, clock)
+    rollout = Rollout(fleet, preparation, clock, stopping.wait, timeout, swap.min_ready, partial(end_those_of, trials))
+    trial_follower = TrialFollower(
+        identity.worker_id, on_trial, lambda bundle: slot.loaded(bundle) or load(bundle), registry, trials, clock
+    )
+    shadowing = Shadowing(on_trial, recorder)
     standing = Standing(fleet, identity.worker_id, clock, swap.min_ready, health.tell)
     member = FleetMember(identity, slot, registry, fleet, preparations, clock, histories, recorder)
     return Parts(
-        recommender=RecommenderServicer(Recommender(slot.model, availability, histories, cache, background, recorder)),
+        recommender=RecommenderServicer(
+            Recommender(slot.model, availability, histories, cache, background, recorder, on_trial, shadowing)
+        ),
         models=ModelServicer(
             registry,
             promote=partial(promotion.promote, registry, notice, rollout=rollout),
@@ -128,8 +148,15 @@ def build(settings: Settings) -> Parts:
         followers=(
             Follower(slot, registry, notices, clock, recorder, LiveBundleFile(settings.live_bundle_file), standing),
             member,
+            trial_follower,
             AvailabilityFollower(
-                availability, SqlItemCatalog(engine), availability_notices, clock, availability_file, slot.model
+                availability,
+                SqlItemCatalog(engine),
+                availability_notices,
+                clock,
+                availability_file,
+                slot.model,
+                lambda: [(each.availability, each.model) for each in on_trial.all()],
             ),
         ),
         recorder=recorder,
@@ -137,6 +164,8 @@ def build(settings: Settings) -> Parts:
         connections=(reader, cache, notices, preparations, availability_notices),
         notices=(notice, preparation),
         member=member,
+        trials=trial_follower,
+        shadowing=shadowing,
         stopping=stopping,
     )
 
