@@ -11,7 +11,7 @@ from rich.table import Table
 
 from deploy.embedded.state import connected
 from services import logs
-from services.cli import model_diff, model_keys, model_pins, model_show
+from services.cli import model_diff, model_keys, model_pins, model_reproduce, model_show
 from services.cli.model_pins import actor
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model, ModelState
@@ -113,6 +113,7 @@ def roll_back(
 
 app.command("show")(model_show.show)
 app.command("diff")(model_diff.diff)
+app.command("reproduce")(model_reproduce.reproduce)
 app.command("pin")(model_pins.pin)
 app.command("unpin")(model_pins.unpin)
 app.command("keygen")(model_keys.keygen)

@@ -39,6 +39,15 @@ class TwoFigures:
     second: float
 
     @property
+    def is_of_the_run(self) -> bool:
+        """Whether it says how long something took, which is no property of the model."""
+        return self.name.endswith(("_s", "_ms"))
+
+    def is_within(self, tolerance: float) -> bool:
+        """Whether they differ by no more; a figure that one lacks, or that is NaN in one alone, never is."""
+        return abs(self.difference) <= tolerance
+
+    @property
     def difference(self) -> float:
         """Second minus first; 0 also where both are NaN, since nothing differs there."""
         if self.first == self.second or (math.isnan(self.first) and math.isnan(self.second)):

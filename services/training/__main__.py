@@ -25,6 +25,7 @@ import structlog
 
 from services import process, settings
 from services.domain.errors import InvalidRequest, MissingDependency, NightjarError
+from services.domain.ids import ModelVersion
 from services.domain.models import Model
 from services.training.asked import Asked
 
@@ -43,6 +44,10 @@ def main() -> int:
     )
     parser.add_argument("--challenger", default="", help="train as this one of NIGHTJAR_SCHEDULE__CHALLENGERS says")
     parser.add_argument(
+        "--repeat", default="", help="train as this version was: its settings, its data, what it started from"
+    )
+    parser.add_argument("--any-code", action="store_true", help="repeat what other code trained, too")
+    parser.add_argument(
         "--ray-workers", type=int, default=0, help="fit by so many processes under Ray Train; 0: without"
     )
     parser.add_argument(
@@ -51,6 +56,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.ray_workers < 0:
         parser.error("--ray-workers must be 0 or more")
+    if arguments.repeat and (arguments.challenger or arguments.as_of or arguments.data_version is not None):
+        parser.error("--repeat says all that --challenger, --as-of and --data-version would")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # Threads that wait for one another asleep: spinning, they are 5 times slower on cores shared with other processes.
     # The library reads it when torch is loaded, so torch is imported below and not above.
@@ -60,6 +67,8 @@ def main() -> int:
         loaded = settings.load()
         if asked.challenger:
             loaded = loaded.of_challenger(asked.challenger)
+        if asked.repeats is not None:
+            loaded, asked = _as_it_was(loaded, asked, any_code=arguments.any_code)
         process.begin("training", loaded)
         log.info("training_started", trigger=arguments.trigger, **asdict(asked))
         trigger, num, address = arguments.trigger, arguments.ray_workers, arguments.ray_address
@@ -77,7 +86,14 @@ def main() -> int:
 
 def _asked(arguments: argparse.Namespace) -> Asked:
     until_us = _microseconds(arguments.as_of) if arguments.as_of else None
-    return Asked(until_us, arguments.data_version, arguments.challenger, arguments.origin)
+    repeats = ModelVersion(arguments.repeat) if arguments.repeat else None
+    return Asked(until_us, arguments.data_version, arguments.challenger, arguments.origin, repeats)
+
+
+def _as_it_was(loaded: settings.Settings, asked: Asked, *, any_code: bool) -> tuple[settings.Settings, Asked]:
+    with _that_says_what_it_needs():
+        from services.training import wiring
+    return wiring.as_it_was(loaded, asked, any_code=any_code)
 
 
 def _registered_already(loaded: settings.Settings, asked: Asked) -> Model | None:
@@ -95,11 +111,12 @@ def _registered_already(loaded: settings.Settings, asked: Asked) -> Model | None
 def _run(loaded: settings.Settings, trigger: str, asked: Asked) -> Model | None:
     """The registered model; None for a worker that only assists."""
     with _that_says_what_it_needs():
-        from services.training import wiring
+        from services.training import repeating, wiring
     if wiring.leads():
-        return wiring.recorded(
-            loaded, trigger, _say, lambda report: wiring.build(loaded, report, asked).run(asked.until_us)
-        )
+        with repeating.that_needs_its_log(asked):
+            return wiring.recorded(
+                loaded, trigger, _say, lambda report: wiring.build(loaded, report, asked).run(asked.until_us)
+            )
     wiring.build(loaded, _say_nothing, asked).assist(asked.until_us)
     return None
 

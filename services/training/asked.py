@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.domain.errors import InvalidRequest
+from services.domain.ids import ModelVersion
 
 MAX_ORIGIN: Final = 200  # characters. Larger: a key that nobody can read; smaller: some scheduler's names do not fit
 
@@ -20,6 +21,8 @@ class Asked:
     """Which of schedule.challengers it is, and so whose checkpoint a killed run goes on from; empty: none of them."""
     origin: str = ""
     """Whose work this is, such as `night-12/warm`: asked for again, it is the version that was registered then."""
+    repeats: ModelVersion | None = None
+    """The version whose training is done again, see `repeating`; None: none."""
 
     def __post_init__(self) -> None:
         if self.data_version is not None and self.data_version < 0:

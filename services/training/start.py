@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 Mode = Literal["full", "incremental", "auto"]
 LOOKED_AT: Final = 10  # of the newest models. Larger: a start of long ago; smaller: several bad nights hide a good one
+REPEATED: Final = "reproduce/"
+"""What the origins of repetitions begin with, which no other training starts from: they are of the past."""
 SIBLINGS: Final = 20  # challengers that a night may have, which must not be all that is looked at
 
 
@@ -57,6 +59,8 @@ class Starting:
     mode: Mode
     full_every: timedelta
     origin: str = ""
+    repeats: bool = False
+    """Whether `newest` gives what an earlier run started from, whatever that was."""
 
     def begin(self, model: TrainableModel, dataset: Dataset, wishes: Sequence[Erasure], now: datetime) -> Start:
         """Makes the model start from an earlier one if it should; raises UnfitToStartFrom when it must and cannot."""
@@ -79,6 +83,8 @@ class Starting:
     def _of_other_nights(self) -> Sequence[Model]:
         night, slash, _ = self.origin.rpartition("/")
         models = self.newest(LOOKED_AT + SIBLINGS)
+        if not self.repeats:
+            models = [each for each in models if not each.origin.startswith(REPEATED)]
         return [each for each in models if not slash or each.origin.rpartition("/")[:2] != (night, slash)][:LOOKED_AT]
 
     def _from(

@@ -30,7 +30,7 @@ from services.domain.ports import (
 from services.patience import Patience
 from services.registry.wiring import open_registry
 from services.settings import Settings
-from services.training import recording
+from services.training import recording, repeating
 from services.training.asked import Asked
 from services.training.code_version import code_version, library_versions
 from services.training.configured import configured_model
@@ -67,6 +67,15 @@ def open_stores(settings: Settings) -> Stores:
 def build(settings: Settings, report: Report, asked: Asked) -> TrainingJob:
     """The job on the stores that the settings name; raises CatalogDown."""
     clock, stores = SystemClock(), open_stores(settings)
+    starting = Starting(
+        newest=stores.registry.newest,
+        bundles=stores.bundles,
+        mode=settings.train.mode,
+        full_every=timedelta(days=settings.train.full_every_days),
+        origin=asked.origin,
+    )
+    if asked.repeats is not None:
+        starting = repeating.start_of(stores.registry, asked.repeats, starting)
     return TrainingJob(
         events=stores.events,
         bundles=stores.bundles,
@@ -76,18 +85,23 @@ def build(settings: Settings, report: Report, asked: Asked) -> TrainingJob:
         clock=clock,
         recipe=recipe(settings),
         report=report,
-        starting=Starting(
-            newest=stores.registry.newest,
-            bundles=stores.bundles,
-            mode=settings.train.mode,
-            full_every=timedelta(days=settings.train.full_every_days),
-            origin=asked.origin,
-        ),
+        starting=starting,
         text_encoder=text_encoder(settings),
-        checkpoint=checkpoint_file(settings.home_folder, asked.challenger),
+        checkpoint=None if asked.repeats else checkpoint_file(settings.home_folder, asked.challenger),
         data_version=asked.data_version,
         origin=asked.origin,
     )
+
+
+def as_it_was(settings: Settings, asked: Asked, *, any_code: bool) -> tuple[Settings, Asked]:
+    """What a repetition trains with and on; the same as given where nothing is repeated.
+
+    Raises UnknownVersion, InvalidRequest, see `repeating`, and CatalogDown.
+    """
+    if asked.repeats is None:
+        return settings, asked
+    model = open_registry(settings).get(asked.repeats)
+    return repeating.settings_of(settings, model, any_code=any_code), repeating.asked_of(model, asked)
 
 
 def registered_already(settings: Settings, asked: Asked) -> Model | None:
