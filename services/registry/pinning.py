@@ -2,11 +2,10 @@
 
 import structlog
 
-from services.domain.errors import InvalidRequest
+from services.domain.audit_words import check_actor, pin_of
 from services.domain.ids import ModelVersion
-from services.domain.models import Model, Pin
+from services.domain.models import Model
 from services.domain.ports import ModelRegistry
-from services.registry.words import check_actor, checked_reason
 
 log = structlog.get_logger(__name__)
 
@@ -16,12 +15,9 @@ def pin(registry: ModelRegistry, version: ModelVersion, actor: str, reason: str)
 
     Raises UnknownVersion, BundleDeleted, InvalidRequest for a bad actor or no reason, and CatalogDown.
     """
-    check_actor(actor)
-    reason = checked_reason("reason", reason)
-    if not reason:
-        raise InvalidRequest("reason", "must say why the version is kept")
-    registry.pin(version, Pin(actor, reason))
-    log.info("model_pinned", version=version, actor=actor, why=reason)
+    pin = pin_of(actor, reason)
+    registry.pin(version, pin)
+    log.info("model_pinned", version=version, actor=actor, why=pin.reason)
     return registry.get(version)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from services.domain.audit_words import check_actor, checked_reason
 from services.domain.errors import BundleDeleted, CatalogDown, GateNotPassed
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model, Verdict
@@ -16,7 +17,6 @@ from services.domain.ports import ModelRegistry, Notice
 from services.registry.gate import GateRules, judge
 from services.registry.history import rollback_target
 from services.registry.rollout import Rollout
-from services.registry.words import check_actor, checked_reason
 
 ATTEMPTS: Final = 5  # races lost in a row that are still chance; more means that two programs fight
 

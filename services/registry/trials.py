@@ -4,13 +4,13 @@ from typing import Final
 
 import structlog
 
+from services.domain.audit_words import check_actor, checked_reason
 from services.domain.errors import BundleDeleted, CatalogDown, InvalidRequest, TrialUnderWay
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model
 from services.domain.ports import BundleStore, ModelRegistry, Trials
 from services.domain.trials import ModelTrial, TrialKind
 from services.registry.promotion import needs_override
-from services.registry.words import check_actor, checked_reason
 
 ATTEMPTS: Final = 5  # races lost in a row that are still chance; more means that two programs fight
 

@@ -1,29 +1,27 @@
 """ModelService on the wire. What promotion and rollback mean is decided by the registry; wiring hands them in."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Protocol
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
+import structlog
 
 from nightjar.v1 import model_service_pb2 as wire
 from nightjar.v1.model_service_pb2_grpc import ModelServiceServicer
+from services.domain.audit_words import pin_of
 from services.domain.ids import ModelVersion
-from services.domain.models import Assignment, Model, ModelState
+from services.domain.model_differences import differences
+from services.domain.models import Assignment, Pin
 from services.domain.ports import ModelRegistry
+from services.inference.rpc import models_on_the_wire as written
 from services.inference.rpc import validation
 
-SERVICE: Final = wire.DESCRIPTOR.services_by_name["ModelService"].full_name
+log = structlog.get_logger(__name__)
 
-_STATES: Final[Mapping[ModelState, wire.ModelState.ValueType]] = {
-    ModelState.REGISTERED: wire.MODEL_STATE_REGISTERED,
-    ModelState.REFUSED: wire.MODEL_STATE_REFUSED,
-    ModelState.PASSED: wire.MODEL_STATE_PASSED,
-    ModelState.LIVE: wire.MODEL_STATE_LIVE,
-}
+SERVICE: Final = wire.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 
 class Promote(Protocol):
@@ -44,6 +42,7 @@ class Rollback(Protocol):
     def __call__(self, actor: str, reason: str) -> Assignment: ...
 
 
+CHANGES_LOOKED_AT: Final = 1_000  # of the live model, for when a version was; as the contract says
 MAX_CHANGES: Final = 4  # at once; larger: idle threads; smaller: a rollback waits for a promotion's preparation
 
 
@@ -71,6 +70,38 @@ class ModelServicer(ModelServiceServicer):
         limit = validation.page_size(request.page_size if request.HasField("page_size") else None)
         return await asyncio.to_thread(self._list_models, limit)
 
+    async def GetModel(  # noqa: N802 - the contract's name
+        self, request: wire.GetModelRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> wire.GetModelResponse:
+        """See proto/nightjar/v1/model_service.proto."""
+        del context
+        return await asyncio.to_thread(self._get_model, validation.version(request.version))
+
+    async def DiffModels(  # noqa: N802 - the contract's name
+        self, request: wire.DiffModelsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> wire.DiffModelsResponse:
+        """See proto/nightjar/v1/model_service.proto."""
+        del context
+        first = validation.version(request.first_version, "first_version")
+        second = validation.version(request.second_version, "second_version")
+        return await asyncio.to_thread(self._diff_models, first, second)
+
+    async def PinModel(  # noqa: N802 - the contract's name
+        self, request: wire.PinModelRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> wire.PinModelResponse:
+        """See proto/nightjar/v1/model_service.proto."""
+        del context
+        version, pin = validation.version(request.version), pin_of(request.actor, request.reason)
+        return wire.PinModelResponse(model=await asyncio.to_thread(self._pin, version, pin, pin.actor))
+
+    async def UnpinModel(  # noqa: N802 - the contract's name
+        self, request: wire.UnpinModelRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> wire.UnpinModelResponse:
+        """See proto/nightjar/v1/model_service.proto."""
+        del context
+        version, actor = validation.version(request.version), validation.actor(request.actor)
+        return wire.UnpinModelResponse(model=await asyncio.to_thread(self._pin, version, None, actor))
+
     async def PromoteModel(  # noqa: N802 - the contract's name
         self, request: wire.PromoteModelRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> wire.PromoteModelResponse:
@@ -95,20 +126,21 @@ class ModelServicer(ModelServiceServicer):
     def _list_models(self, limit: int) -> wire.ListModelsResponse:
         live = self._registry.live()
         live_version = None if live is None else live.version
-        models = [_on_the_wire(model, live_version) for model in self._registry.newest(limit)]
+        models = [written.model(model, live_version) for model in self._registry.newest(limit)]
         return wire.ListModelsResponse(models=models, generation=0 if live is None else live.generation)
 
+    def _get_model(self, version: ModelVersion) -> wire.GetModelResponse:
+        model, changes = self._registry.get(version), self._registry.assignments(CHANGES_LOOKED_AT)
+        return written.everything_of(model, [each for each in changes if each.version == version], self._live())
 
-def _on_the_wire(model: Model, live_version: ModelVersion | None) -> wire.Model:
-    created_time = Timestamp()
-    created_time.FromDatetime(model.created_time)
-    findings = () if model.verdict is None else model.verdict.findings
-    return wire.Model(
-        version=model.version,
-        kind=model.kind,
-        created_time=created_time,
-        data_version=model.data_version,
-        metrics=model.metrics,
-        state=_STATES[model.state(live_version)],
-        findings=[finding.sentence for finding in findings],
-    )
+    def _diff_models(self, first: ModelVersion, second: ModelVersion) -> wire.DiffModelsResponse:
+        return written.apart(differences(self._registry.get(first), self._registry.get(second)))
+
+    def _pin(self, version: ModelVersion, pin: Pin | None, actor: str) -> wire.Model:
+        self._registry.pin(version, pin)
+        log.info("model_unpinned" if pin is None else "model_pinned", version=version, actor=actor)
+        return written.model(self._registry.get(version), self._live())
+
+    def _live(self) -> ModelVersion | None:
+        live = self._registry.live()
+        return None if live is None else live.version

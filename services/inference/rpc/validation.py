@@ -22,8 +22,8 @@ def item_id(value: str) -> ItemId:
     return ItemId(_well_formed("item_id", value))
 
 
-def version(value: str) -> ModelVersion:
-    return ModelVersion(_well_formed("version", value))
+def version(value: str, field: str = "version") -> ModelVersion:
+    return ModelVersion(_well_formed(field, value))
 
 
 def actor(value: str) -> str:

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fnightjar/v1/model_service.proto\x12\x0bnightjar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x02\n\x05Model\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x30\n\x0c\x63reated_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64\x61ta_version\x18\x04 \x01(\x03\x12\x30\n\x07metrics\x18\x05 \x03(\x0b\x32\x1f.nightjar.v1.Model.MetricsEntry\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.nightjar.v1.ModelState\x12\x10\n\x08\x66indings\x18\x07 \x03(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"9\n\x11ListModelsRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x42\x0c\n\n_page_size\"L\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.nightjar.v1.Model\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"N\n\x13PromoteModelRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x17\n\x0foverride_reason\x18\x03 \x01(\t\"@\n\x14PromoteModelResponse\x12\x14\n\x0clive_version\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"5\n\x14RollbackModelRequest\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"A\n\x15RollbackModelResponse\x12\x14\n\x0clive_version\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03*\x8c\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16MODEL_STATE_REGISTERED\x10\x01\x12\x17\n\x13MODEL_STATE_REFUSED\x10\x02\x12\x16\n\x12MODEL_STATE_PASSED\x10\x03\x12\x14\n\x10MODEL_STATE_LIVE\x10\x04\x32\x8a\x02\n\x0cModelService\x12M\n\nListModels\x12\x1e.nightjar.v1.ListModelsRequest\x1a\x1f.nightjar.v1.ListModelsResponse\x12S\n\x0cPromoteModel\x12 .nightjar.v1.PromoteModelRequest\x1a!.nightjar.v1.PromoteModelResponse\x12V\n\rRollbackModel\x12!.nightjar.v1.RollbackModelRequest\x1a\".nightjar.v1.RollbackModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fnightjar/v1/model_service.proto\x12\x0bnightjar.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x03\n\x05Model\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x30\n\x0c\x63reated_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64\x61ta_version\x18\x04 \x01(\x03\x12\x30\n\x07metrics\x18\x05 \x03(\x0b\x32\x1f.nightjar.v1.Model.MetricsEntry\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.nightjar.v1.ModelState\x12\x10\n\x08\x66indings\x18\x07 \x03(\t\x12\"\n\x03pin\x18\x08 \x01(\x0b\x32\x15.nightjar.v1.ModelPin\x12\x30\n\x0c\x64\x65leted_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06origin\x18\n \x01(\t\x12\x16\n\x0eparent_version\x18\x0b \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\")\n\x08ModelPin\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"W\n\tModelCost\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0e\n\x06wall_s\x18\x02 \x01(\x01\x12\r\n\x05\x63pu_s\x18\x03 \x01(\x01\x12\x12\n\x05gpu_s\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_gpu_s\"a\n\x0cModelFinding\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0e\n\x06\x66igure\x18\x02 \x01(\x01\x12\x11\n\tthreshold\x18\x03 \x01(\x01\x12\x0e\n\x06passed\x18\x04 \x01(\x08\x12\x10\n\x08sentence\x18\x05 \x01(\t\"\xc1\x01\n\x0fModelAssignment\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12/\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08override\x18\x05 \x01(\x08\x12 \n\x13restored_generation\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x16\n\x14_restored_generation\"n\n\x0fModelDifference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05\x66irst\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12&\n\x06second\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\"Z\n\x0cModelMetrics\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05\x66irst\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06second\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\x08\n\x06_firstB\t\n\x07_second\"\"\n\x0fGetModelRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\"\xb4\x03\n\x10GetModelResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.nightjar.v1.Model\x12\x14\n\x0c\x63ode_version\x18\x02 \x01(\t\x12\x11\n\x04seed\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12)\n\x08settings\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x34\n\x10\x66irst_event_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_event_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x05\x63osts\x18\x07 \x03(\x0b\x32\x16.nightjar.v1.ModelCost\x12+\n\x08\x66indings\x18\x08 \x03(\x0b\x32\x19.nightjar.v1.ModelFinding\x12\x31\n\x0b\x61ssignments\x18\t \x03(\x0b\x32\x1c.nightjar.v1.ModelAssignment\x12\x17\n\x0f\x62undle_location\x18\n \x01(\t\x12\x15\n\rbundle_digest\x18\x0b \x01(\tB\x07\n\x05_seed\"B\n\x11\x44iffModelsRequest\x12\x15\n\rfirst_version\x18\x01 \x01(\t\x12\x16\n\x0esecond_version\x18\x02 \x01(\t\"\x9c\x01\n\x12\x44iffModelsResponse\x12.\n\x08settings\x18\x01 \x03(\x0b\x32\x1c.nightjar.v1.ModelDifference\x12*\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x1c.nightjar.v1.ModelDifference\x12*\n\x07metrics\x18\x03 \x03(\x0b\x32\x19.nightjar.v1.ModelMetrics\"A\n\x0fPinModelRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"5\n\x10PinModelResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.nightjar.v1.Model\"3\n\x11UnpinModelRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\"7\n\x12UnpinModelResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.nightjar.v1.Model\"9\n\x11ListModelsRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x42\x0c\n\n_page_size\"L\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.nightjar.v1.Model\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"N\n\x13PromoteModelRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x17\n\x0foverride_reason\x18\x03 \x01(\t\"@\n\x14PromoteModelResponse\x12\x14\n\x0clive_version\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"5\n\x14RollbackModelRequest\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"A\n\x15RollbackModelResponse\x12\x14\n\x0clive_version\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03*\x8c\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16MODEL_STATE_REGISTERED\x10\x01\x12\x17\n\x13MODEL_STATE_REFUSED\x10\x02\x12\x16\n\x12MODEL_STATE_PASSED\x10\x03\x12\x14\n\x10MODEL_STATE_LIVE\x10\x04\x32\xba\x04\n\x0cModelService\x12M\n\nListModels\x12\x1e.nightjar.v1.ListModelsRequest\x1a\x1f.nightjar.v1.ListModelsResponse\x12G\n\x08GetModel\x12\x1c.nightjar.v1.GetModelRequest\x1a\x1d.nightjar.v1.GetModelResponse\x12M\n\nDiffModels\x12\x1e.nightjar.v1.DiffModelsRequest\x1a\x1f.nightjar.v1.DiffModelsResponse\x12G\n\x08PinModel\x12\x1c.nightjar.v1.PinModelRequest\x1a\x1d.nightjar.v1.PinModelResponse\x12M\n\nUnpinModel\x12\x1e.nightjar.v1.UnpinModelRequest\x1a\x1f.nightjar.v1.UnpinModelResponse\x12S\n\x0cPromoteModel\x12 .nightjar.v1.PromoteModelRequest\x1a!.nightjar.v1.PromoteModelResponse\x12V\n\rRollbackModel\x12!.nightjar.v1.RollbackModelRequest\x1a\".nightjar.v1.RollbackModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,24 +35,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODEL_METRICSENTRY']._loaded_options = None
   _globals['_MODEL_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_MODELSTATE']._serialized_start=756
-  _globals['_MODELSTATE']._serialized_end=896
-  _globals['_MODEL']._serialized_start=82
-  _globals['_MODEL']._serialized_end=348
-  _globals['_MODEL_METRICSENTRY']._serialized_start=302
-  _globals['_MODEL_METRICSENTRY']._serialized_end=348
-  _globals['_LISTMODELSREQUEST']._serialized_start=350
-  _globals['_LISTMODELSREQUEST']._serialized_end=407
-  _globals['_LISTMODELSRESPONSE']._serialized_start=409
-  _globals['_LISTMODELSRESPONSE']._serialized_end=485
-  _globals['_PROMOTEMODELREQUEST']._serialized_start=487
-  _globals['_PROMOTEMODELREQUEST']._serialized_end=565
-  _globals['_PROMOTEMODELRESPONSE']._serialized_start=567
-  _globals['_PROMOTEMODELRESPONSE']._serialized_end=631
-  _globals['_ROLLBACKMODELREQUEST']._serialized_start=633
-  _globals['_ROLLBACKMODELREQUEST']._serialized_end=686
-  _globals['_ROLLBACKMODELRESPONSE']._serialized_start=688
-  _globals['_ROLLBACKMODELRESPONSE']._serialized_end=753
-  _globals['_MODELSERVICE']._serialized_start=899
-  _globals['_MODELSERVICE']._serialized_end=1165
+  _globals['_MODELSTATE']._serialized_start=2477
+  _globals['_MODELSTATE']._serialized_end=2617
+  _globals['_MODEL']._serialized_start=112
+  _globals['_MODEL']._serialized_end=504
+  _globals['_MODEL_METRICSENTRY']._serialized_start=458
+  _globals['_MODEL_METRICSENTRY']._serialized_end=504
+  _globals['_MODELPIN']._serialized_start=506
+  _globals['_MODELPIN']._serialized_end=547
+  _globals['_MODELCOST']._serialized_start=549
+  _globals['_MODELCOST']._serialized_end=636
+  _globals['_MODELFINDING']._serialized_start=638
+  _globals['_MODELFINDING']._serialized_end=735
+  _globals['_MODELASSIGNMENT']._serialized_start=738
+  _globals['_MODELASSIGNMENT']._serialized_end=931
+  _globals['_MODELDIFFERENCE']._serialized_start=933
+  _globals['_MODELDIFFERENCE']._serialized_end=1043
+  _globals['_MODELMETRICS']._serialized_start=1045
+  _globals['_MODELMETRICS']._serialized_end=1135
+  _globals['_GETMODELREQUEST']._serialized_start=1137
+  _globals['_GETMODELREQUEST']._serialized_end=1171
+  _globals['_GETMODELRESPONSE']._serialized_start=1174
+  _globals['_GETMODELRESPONSE']._serialized_end=1610
+  _globals['_DIFFMODELSREQUEST']._serialized_start=1612
+  _globals['_DIFFMODELSREQUEST']._serialized_end=1678
+  _globals['_DIFFMODELSRESPONSE']._serialized_start=1681
+  _globals['_DIFFMODELSRESPONSE']._serialized_end=1837
+  _globals['_PINMODELREQUEST']._serialized_start=1839
+  _globals['_PINMODELREQUEST']._serialized_end=1904
+  _globals['_PINMODELRESPONSE']._serialized_start=1906
+  _globals['_PINMODELRESPONSE']._serialized_end=1959
+  _globals['_UNPINMODELREQUEST']._serialized_start=1961
+  _globals['_UNPINMODELREQUEST']._serialized_end=2012
+  _globals['_UNPINMODELRESPONSE']._serialized_start=2014
+  _globals['_UNPINMODELRESPONSE']._serialized_end=2069
+  _globals['_LISTMODELSREQUEST']._serialized_start=2071
+  _globals['_LISTMODELSREQUEST']._serialized_end=2128
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2130
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2206
+  _globals['_PROMOTEMODELREQUEST']._serialized_start=2208
+  _globals['_PROMOTEMODELREQUEST']._serialized_end=2286
+  _globals['_PROMOTEMODELRESPONSE']._serialized_start=2288
+  _globals['_PROMOTEMODELRESPONSE']._serialized_end=2352
+  _globals['_ROLLBACKMODELREQUEST']._serialized_start=2354
+  _globals['_ROLLBACKMODELREQUEST']._serialized_end=2407
+  _globals['_ROLLBACKMODELRESPONSE']._serialized_start=2409
+  _globals['_ROLLBACKMODELRESPONSE']._serialized_end=2474
+  _globals['_MODELSERVICE']._serialized_start=2620
+  _globals['_MODELSERVICE']._serialized_end=3190
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -54,7 +55,7 @@ Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
-    """Model is one registered version. Nothing in it changes but its state and verdict."""
+    """Model is one registered version. Nothing in it changes but its state and verdict, its pin, and the end of its bundle."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -85,6 +86,10 @@ class Model(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
+    PIN_FIELD_NUMBER: _builtins.int
+    DELETED_TIME_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PARENT_VERSION_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Its name, sortable by time of creation."""
     kind: _builtins.str
@@ -93,6 +98,10 @@ class Model(_message.Message):
     """The version of the event log it was trained on."""
     state: Global___ModelState.ValueType
     """Its part in serving."""
+    origin: _builtins.str
+    """Whose work it is, such as `night-12/warm`. Empty: nobody asked to find it again."""
+    parent_version: _builtins.str
+    """The version that its training started from. Empty: from nothing."""
     @_builtins.property
     def created_time(self) -> _timestamp_pb2.Timestamp:
         """When it was registered, UTC."""
@@ -105,6 +114,14 @@ class Model(_message.Message):
     def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The gate's findings, one sentence a rule. Empty: not judged yet."""
 
+    @_builtins.property
+    def pin(self) -> Global___ModelPin:
+        """Who keeps it, and why. Unset: nobody does."""
+
+    @_builtins.property
+    def deleted_time(self) -> _timestamp_pb2.Timestamp:
+        """When clean-up deleted its bundle, UTC, after which it can never serve. Unset: the bundle is there."""
+
     def __init__(
         self,
         *,
@@ -115,14 +132,501 @@ class Model(_message.Message):
         metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         state: Global___ModelState.ValueType = ...,
         findings: _abc.Iterable[_builtins.str] | None = ...,
+        pin: Global___ModelPin | None = ...,
+        deleted_time: _timestamp_pb2.Timestamp | None = ...,
+        origin: _builtins.str = ...,
+        parent_version: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time", "deleted_time", b"deleted_time", "pin", b"pin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time", "data_version", b"data_version", "findings", b"findings", "kind", b"kind", "metrics", b"metrics", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time", "data_version", b"data_version", "deleted_time", b"deleted_time", "findings", b"findings", "kind", b"kind", "metrics", b"metrics", "origin", b"origin", "parent_version", b"parent_version", "pin", b"pin", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class ModelPin(_message.Message):
+    """ModelPin is an operator's word that a version is to be kept, whatever its age."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Who said so."""
+    reason: _builtins.str
+    """Why."""
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelPin: _TypeAlias = ModelPin  # noqa: Y015
+
+@_typing.final
+class ModelCost(_message.Message):
+    """ModelCost is what one stage of a training took."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    WALL_S_FIELD_NUMBER: _builtins.int
+    CPU_S_FIELD_NUMBER: _builtins.int
+    GPU_S_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """Such as `read`, `fit`, `evaluate`, `export` or `publish`."""
+    wall_s: _builtins.float
+    """Seconds on the wall clock."""
+    cpu_s: _builtins.float
+    """Seconds of CPU, of all threads and workers."""
+    gpu_s: _builtins.float
+    """Seconds for which GPUs were held, summed over them. Unset: there was none."""
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        wall_s: _builtins.float = ...,
+        cpu_s: _builtins.float = ...,
+        gpu_s: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gpu_s", b"_gpu_s", "gpu_s", b"gpu_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gpu_s", b"_gpu_s", "cpu_s", b"cpu_s", "gpu_s", b"gpu_s", "stage", b"stage", "wall_s", b"wall_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__gpu_s: _TypeAlias = _typing.Literal["gpu_s"]  # noqa: Y015
+    _WhichOneofArgType__gpu_s: _TypeAlias = _typing.Literal["_gpu_s", b"_gpu_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gpu_s) -> _WhichOneofReturnType__gpu_s | None: ...
+
+Global___ModelCost: _TypeAlias = ModelCost  # noqa: Y015
+
+@_typing.final
+class ModelFinding(_message.Message):
+    """ModelFinding is what one rule of the gate said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    FIGURE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """The rule's name, such as `gain_over_popularity`."""
+    figure: _builtins.float
+    """The figure that it judged; NaN when the training reported none."""
+    threshold: _builtins.float
+    """The bound that the figure was held against."""
+    passed: _builtins.bool
+    """Whether the rule held."""
+    sentence: _builtins.str
+    """The same in a sentence."""
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        figure: _builtins.float = ...,
+        threshold: _builtins.float = ...,
+        passed: _builtins.bool = ...,
+        sentence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figure", b"figure", "passed", b"passed", "rule", b"rule", "sentence", b"sentence", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelFinding: _TypeAlias = ModelFinding  # noqa: Y015
+
+@_typing.final
+class ModelAssignment(_message.Message):
+    """ModelAssignment is one change that made a version live."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    OVERRIDE_FIELD_NUMBER: _builtins.int
+    RESTORED_GENERATION_FIELD_NUMBER: _builtins.int
+    generation: _builtins.int
+    """Counts the changes of the live model up by one."""
+    actor: _builtins.str
+    """Who or what made it."""
+    reason: _builtins.str
+    """Why."""
+    override: _builtins.bool
+    """True when an operator promoted it although the gate had not passed it."""
+    restored_generation: _builtins.int
+    """For a rollback, the generation of the promotion it went back to. Unset: it was a promotion."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When, UTC."""
+
+    def __init__(
+        self,
+        *,
+        generation: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        override: _builtins.bool = ...,
+        restored_generation: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_restored_generation", b"_restored_generation", "change_time", b"change_time", "restored_generation", b"restored_generation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_restored_generation", b"_restored_generation", "actor", b"actor", "change_time", b"change_time", "generation", b"generation", "override", b"override", "reason", b"reason", "restored_generation", b"restored_generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__restored_generation: _TypeAlias = _typing.Literal["restored_generation"]  # noqa: Y015
+    _WhichOneofArgType__restored_generation: _TypeAlias = _typing.Literal["_restored_generation", b"_restored_generation"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__restored_generation) -> _WhichOneofReturnType__restored_generation | None: ...
+
+Global___ModelAssignment: _TypeAlias = ModelAssignment  # noqa: Y015
+
+@_typing.final
+class ModelDifference(_message.Message):
+    """ModelDifference is something that two versions say otherwise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    SECOND_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its dotted name, such as `train.dim`."""
+    @_builtins.property
+    def first(self) -> _struct_pb2.Value:
+        """What the first version says. Null: nothing."""
+
+    @_builtins.property
+    def second(self) -> _struct_pb2.Value:
+        """What the second version says. Null: nothing."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        first: _struct_pb2.Value | None = ...,
+        second: _struct_pb2.Value | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "second", b"second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "name", b"name", "second", b"second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelDifference: _TypeAlias = ModelDifference  # noqa: Y015
+
+@_typing.final
+class ModelMetrics(_message.Message):
+    """ModelMetrics is one figure of two versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    SECOND_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The figure's name, such as `ndcg_at_10`."""
+    first: _builtins.float
+    """Of the first version. Unset: it has none."""
+    second: _builtins.float
+    """Of the second version. Unset: it has none."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        first: _builtins.float | None = ...,
+        second: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_first", b"_first", "_second", b"_second", "first", b"first", "second", b"second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first", b"_first", "_second", b"_second", "first", b"first", "name", b"name", "second", b"second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__first: _TypeAlias = _typing.Literal["first"]  # noqa: Y015
+    _WhichOneofArgType__first: _TypeAlias = _typing.Literal["_first", b"_first"]  # noqa: Y015
+    _WhichOneofReturnType__second: _TypeAlias = _typing.Literal["second"]  # noqa: Y015
+    _WhichOneofArgType__second: _TypeAlias = _typing.Literal["_second", b"_second"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first) -> _WhichOneofReturnType__first | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__second) -> _WhichOneofReturnType__second | None: ...
+
+Global___ModelMetrics: _TypeAlias = ModelMetrics  # noqa: Y015
+
+@_typing.final
+class GetModelRequest(_message.Message):
+    """GetModelRequest names a version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """Which version. Required."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
+
+@_typing.final
+class GetModelResponse(_message.Message):
+    """GetModelResponse is everything that is known of a version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    CODE_VERSION_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    FIRST_EVENT_TIME_FIELD_NUMBER: _builtins.int
+    LAST_EVENT_TIME_FIELD_NUMBER: _builtins.int
+    COSTS_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    ASSIGNMENTS_FIELD_NUMBER: _builtins.int
+    BUNDLE_LOCATION_FIELD_NUMBER: _builtins.int
+    BUNDLE_DIGEST_FIELD_NUMBER: _builtins.int
+    code_version: _builtins.str
+    """The code that trained it. Empty: an older release, which did not say."""
+    seed: _builtins.int
+    """The seed of everything random. Unset: an older release, which did not say."""
+    bundle_location: _builtins.str
+    """Where the bundle store keeps it; only that store can read this."""
+    bundle_digest: _builtins.str
+    """SHA-256 of its manifest, hexadecimal."""
+    @_builtins.property
+    def model(self) -> Global___Model:
+        """What ListModels tells of it, too."""
+
+    @_builtins.property
+    def settings(self) -> _struct_pb2.Struct:
+        """Its settings, and what the run made of them, as in its manifest; whole numbers come as doubles."""
+
+    @_builtins.property
+    def first_event_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first event happened that it learned from or was measured on, UTC. Unset: not known."""
+
+    @_builtins.property
+    def last_event_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last of them happened, UTC. Unset: not known."""
+
+    @_builtins.property
+    def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelCost]:
+        """What its training cost, in the order of its stages."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelFinding]:
+        """The gate's verdict, rule by rule. Empty: not judged yet."""
+
+    @_builtins.property
+    def assignments(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelAssignment]:
+        """When it was made live, newest first, of the last 1,000 changes."""
+
+    def __init__(
+        self,
+        *,
+        model: Global___Model | None = ...,
+        code_version: _builtins.str = ...,
+        seed: _builtins.int | None = ...,
+        settings: _struct_pb2.Struct | None = ...,
+        first_event_time: _timestamp_pb2.Timestamp | None = ...,
+        last_event_time: _timestamp_pb2.Timestamp | None = ...,
+        costs: _abc.Iterable[Global___ModelCost] | None = ...,
+        findings: _abc.Iterable[Global___ModelFinding] | None = ...,
+        assignments: _abc.Iterable[Global___ModelAssignment] | None = ...,
+        bundle_location: _builtins.str = ...,
+        bundle_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "first_event_time", b"first_event_time", "last_event_time", b"last_event_time", "model", b"model", "seed", b"seed", "settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "assignments", b"assignments", "bundle_digest", b"bundle_digest", "bundle_location", b"bundle_location", "code_version", b"code_version", "costs", b"costs", "findings", b"findings", "first_event_time", b"first_event_time", "last_event_time", b"last_event_time", "model", b"model", "seed", b"seed", "settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+
+Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
+
+@_typing.final
+class DiffModelsRequest(_message.Message):
+    """DiffModelsRequest names two versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_VERSION_FIELD_NUMBER: _builtins.int
+    SECOND_VERSION_FIELD_NUMBER: _builtins.int
+    first_version: _builtins.str
+    """One version. Required."""
+    second_version: _builtins.str
+    """The other one. Required."""
+    def __init__(
+        self,
+        *,
+        first_version: _builtins.str = ...,
+        second_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_version", b"first_version", "second_version", b"second_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffModelsRequest: _TypeAlias = DiffModelsRequest  # noqa: Y015
+
+@_typing.final
+class DiffModelsResponse(_message.Message):
+    """DiffModelsResponse is what they have not in common."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelDifference]:
+        """How they were made: settings, seed, code, libraries, what they started from. Only what differs."""
+
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelDifference]:
+        """Which events they are of. Only what differs."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelMetrics]:
+        """All figures of either, by name."""
+
+    def __init__(
+        self,
+        *,
+        settings: _abc.Iterable[Global___ModelDifference] | None = ...,
+        data: _abc.Iterable[Global___ModelDifference] | None = ...,
+        metrics: _abc.Iterable[Global___ModelMetrics] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "metrics", b"metrics", "settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffModelsResponse: _TypeAlias = DiffModelsResponse  # noqa: Y015
+
+@_typing.final
+class PinModelRequest(_message.Message):
+    """PinModelRequest names the version to keep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """Which version. Required."""
+    actor: _builtins.str
+    """Who asks. Required, at most 256 bytes."""
+    reason: _builtins.str
+    """Why it is kept. Required, at most 1,024 bytes."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PinModelRequest: _TypeAlias = PinModelRequest  # noqa: Y015
+
+@_typing.final
+class PinModelResponse(_message.Message):
+    """PinModelResponse is the version as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def model(self) -> Global___Model:
+        """Pinned."""
+
+    def __init__(
+        self,
+        *,
+        model: Global___Model | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PinModelResponse: _TypeAlias = PinModelResponse  # noqa: Y015
+
+@_typing.final
+class UnpinModelRequest(_message.Message):
+    """UnpinModelRequest names the version that is kept no longer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """Which version. Required."""
+    actor: _builtins.str
+    """Who asks, for the log. Required, at most 256 bytes."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnpinModelRequest: _TypeAlias = UnpinModelRequest  # noqa: Y015
+
+@_typing.final
+class UnpinModelResponse(_message.Message):
+    """UnpinModelResponse is the version as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def model(self) -> Global___Model:
+        """Not pinned."""
+
+    def __init__(
+        self,
+        *,
+        model: Global___Model | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnpinModelResponse: _TypeAlias = UnpinModelResponse  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

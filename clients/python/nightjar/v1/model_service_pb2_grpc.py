@@ -41,6 +41,26 @@ class ModelServiceStub:
                 request_serializer=nightjar_dot_v1_dot_model__service__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=nightjar_dot_v1_dot_model__service__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.GetModel = channel.unary_unary(
+                '/nightjar.v1.ModelService/GetModel',
+                request_serializer=nightjar_dot_v1_dot_model__service__pb2.GetModelRequest.SerializeToString,
+                response_deserializer=nightjar_dot_v1_dot_model__service__pb2.GetModelResponse.FromString,
+                _registered_method=True)
+        self.DiffModels = channel.unary_unary(
+                '/nightjar.v1.ModelService/DiffModels',
+                request_serializer=nightjar_dot_v1_dot_model__service__pb2.DiffModelsRequest.SerializeToString,
+                response_deserializer=nightjar_dot_v1_dot_model__service__pb2.DiffModelsResponse.FromString,
+                _registered_method=True)
+        self.PinModel = channel.unary_unary(
+                '/nightjar.v1.ModelService/PinModel',
+                request_serializer=nightjar_dot_v1_dot_model__service__pb2.PinModelRequest.SerializeToString,
+                response_deserializer=nightjar_dot_v1_dot_model__service__pb2.PinModelResponse.FromString,
+                _registered_method=True)
+        self.UnpinModel = channel.unary_unary(
+                '/nightjar.v1.ModelService/UnpinModel',
+                request_serializer=nightjar_dot_v1_dot_model__service__pb2.UnpinModelRequest.SerializeToString,
+                response_deserializer=nightjar_dot_v1_dot_model__service__pb2.UnpinModelResponse.FromString,
+                _registered_method=True)
         self.PromoteModel = channel.unary_unary(
                 '/nightjar.v1.ModelService/PromoteModel',
                 request_serializer=nightjar_dot_v1_dot_model__service__pb2.PromoteModelRequest.SerializeToString,
@@ -60,6 +80,36 @@ class ModelServiceServicer:
 
     def ListModels(self, request, context):
         """ListModels returns the registered versions, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModel(self, request, context):
+        """GetModel returns everything that is known of one version. NOT_FOUND for an unknown one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffModels(self, request, context):
+        """DiffModels returns what two versions have not in common, and their figures side by side. NOT_FOUND for an unknown
+        one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PinModel(self, request, context):
+        """PinModel keeps a version's bundle, and the data it was trained on, until it is unpinned; again: the new reason
+        stands. NOT_FOUND for an unknown version, FAILED_PRECONDITION when clean-up has deleted its bundle.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnpinModel(self, request, context):
+        """UnpinModel lets a version age as others do; changes nothing when it is not pinned. Errors are those of PinModel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +140,26 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=nightjar_dot_v1_dot_model__service__pb2.ListModelsRequest.FromString,
                     response_serializer=nightjar_dot_v1_dot_model__service__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'GetModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModel,
+                    request_deserializer=nightjar_dot_v1_dot_model__service__pb2.GetModelRequest.FromString,
+                    response_serializer=nightjar_dot_v1_dot_model__service__pb2.GetModelResponse.SerializeToString,
+            ),
+            'DiffModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffModels,
+                    request_deserializer=nightjar_dot_v1_dot_model__service__pb2.DiffModelsRequest.FromString,
+                    response_serializer=nightjar_dot_v1_dot_model__service__pb2.DiffModelsResponse.SerializeToString,
+            ),
+            'PinModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.PinModel,
+                    request_deserializer=nightjar_dot_v1_dot_model__service__pb2.PinModelRequest.FromString,
+                    response_serializer=nightjar_dot_v1_dot_model__service__pb2.PinModelResponse.SerializeToString,
+            ),
+            'UnpinModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnpinModel,
+                    request_deserializer=nightjar_dot_v1_dot_model__service__pb2.UnpinModelRequest.FromString,
+                    response_serializer=nightjar_dot_v1_dot_model__service__pb2.UnpinModelResponse.SerializeToString,
             ),
             'PromoteModel': grpc.unary_unary_rpc_method_handler(
                     servicer.PromoteModel,
@@ -131,6 +201,114 @@ class ModelService:
             '/nightjar.v1.ModelService/ListModels',
             nightjar_dot_v1_dot_model__service__pb2.ListModelsRequest.SerializeToString,
             nightjar_dot_v1_dot_model__service__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nightjar.v1.ModelService/GetModel',
+            nightjar_dot_v1_dot_model__service__pb2.GetModelRequest.SerializeToString,
+            nightjar_dot_v1_dot_model__service__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nightjar.v1.ModelService/DiffModels',
+            nightjar_dot_v1_dot_model__service__pb2.DiffModelsRequest.SerializeToString,
+            nightjar_dot_v1_dot_model__service__pb2.DiffModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PinModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nightjar.v1.ModelService/PinModel',
+            nightjar_dot_v1_dot_model__service__pb2.PinModelRequest.SerializeToString,
+            nightjar_dot_v1_dot_model__service__pb2.PinModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnpinModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nightjar.v1.ModelService/UnpinModel',
+            nightjar_dot_v1_dot_model__service__pb2.UnpinModelRequest.SerializeToString,
+            nightjar_dot_v1_dot_model__service__pb2.UnpinModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

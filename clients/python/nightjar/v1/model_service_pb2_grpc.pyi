@@ -37,6 +37,18 @@ class ModelServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
     """ListModels returns the registered versions, newest first."""
+    GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]
+    """GetModel returns everything that is known of one version. NOT_FOUND for an unknown one."""
+    DiffModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.DiffModelsRequest, _model_service_pb2.DiffModelsResponse]
+    """DiffModels returns what two versions have not in common, and their figures side by side. NOT_FOUND for an unknown
+    one.
+    """
+    PinModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.PinModelRequest, _model_service_pb2.PinModelResponse]
+    """PinModel keeps a version's bundle, and the data it was trained on, until it is unpinned; again: the new reason
+    stands. NOT_FOUND for an unknown version, FAILED_PRECONDITION when clean-up has deleted its bundle.
+    """
+    UnpinModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.UnpinModelRequest, _model_service_pb2.UnpinModelResponse]
+    """UnpinModel lets a version age as others do; changes nothing when it is not pinned. Errors are those of PinModel."""
     PromoteModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]
     """PromoteModel makes a version the live one. It returns once the workers have loaded it and it is live, within
     a minute unless the operator set another time. FAILED_PRECONDITION when the gate did not pass it and no override
@@ -57,6 +69,18 @@ class ModelServiceAsyncStub(ModelServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels returns the registered versions, newest first."""
+    GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]  # type: ignore[assignment]
+    """GetModel returns everything that is known of one version. NOT_FOUND for an unknown one."""
+    DiffModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.DiffModelsRequest, _model_service_pb2.DiffModelsResponse]  # type: ignore[assignment]
+    """DiffModels returns what two versions have not in common, and their figures side by side. NOT_FOUND for an unknown
+    one.
+    """
+    PinModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.PinModelRequest, _model_service_pb2.PinModelResponse]  # type: ignore[assignment]
+    """PinModel keeps a version's bundle, and the data it was trained on, until it is unpinned; again: the new reason
+    stands. NOT_FOUND for an unknown version, FAILED_PRECONDITION when clean-up has deleted its bundle.
+    """
+    UnpinModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.UnpinModelRequest, _model_service_pb2.UnpinModelResponse]  # type: ignore[assignment]
+    """UnpinModel lets a version age as others do; changes nothing when it is not pinned. Errors are those of PinModel."""
     PromoteModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.PromoteModelRequest, _model_service_pb2.PromoteModelResponse]  # type: ignore[assignment]
     """PromoteModel makes a version the live one. It returns once the workers have loaded it and it is live, within
     a minute unless the operator set another time. FAILED_PRECONDITION when the gate did not pass it and no override
@@ -80,6 +104,42 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListModelsResponse, _abc.Awaitable[_model_service_pb2.ListModelsResponse]]:
         """ListModels returns the registered versions, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetModel(
+        self,
+        request: _model_service_pb2.GetModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.GetModelResponse, _abc.Awaitable[_model_service_pb2.GetModelResponse]]:
+        """GetModel returns everything that is known of one version. NOT_FOUND for an unknown one."""
+
+    @_abc_1.abstractmethod
+    def DiffModels(
+        self,
+        request: _model_service_pb2.DiffModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.DiffModelsResponse, _abc.Awaitable[_model_service_pb2.DiffModelsResponse]]:
+        """DiffModels returns what two versions have not in common, and their figures side by side. NOT_FOUND for an unknown
+        one.
+        """
+
+    @_abc_1.abstractmethod
+    def PinModel(
+        self,
+        request: _model_service_pb2.PinModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.PinModelResponse, _abc.Awaitable[_model_service_pb2.PinModelResponse]]:
+        """PinModel keeps a version's bundle, and the data it was trained on, until it is unpinned; again: the new reason
+        stands. NOT_FOUND for an unknown version, FAILED_PRECONDITION when clean-up has deleted its bundle.
+        """
+
+    @_abc_1.abstractmethod
+    def UnpinModel(
+        self,
+        request: _model_service_pb2.UnpinModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.UnpinModelResponse, _abc.Awaitable[_model_service_pb2.UnpinModelResponse]]:
+        """UnpinModel lets a version age as others do; changes nothing when it is not pinned. Errors are those of PinModel."""
 
     @_abc_1.abstractmethod
     def PromoteModel(
