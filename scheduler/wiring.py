@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from scheduler import job, timetable
 from scheduler.chain import Chain, Step
 from scheduler.children import Children, LocalChildren
+from scheduler.launchers.choosing import chosen_launcher
 from scheduler.night import Ending, Night
 from scheduler.nights_desk import NightsDesk
 from scheduler.steps.challengers import Evaluate, Plan, Train
@@ -26,6 +27,7 @@ from services.adapters.sql.engine import connect
 from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.night_book import SqlNightBook
 from services.adapters.sql.run_book import SqlRunBook
+from services.adapters.sql.training_runs import SqlTrainingRuns
 from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
 from services.domain.ids import ModelVersion
@@ -107,7 +109,15 @@ def build_night(
             max_attempts=settings.night.max_attempts,
             retry_pause_s=settings.night.retry_pause_s,
         ),
-        steps=_steps(settings, house, children, open_rollout(settings, pause), clock, pause),
+        steps=_steps(
+            settings,
+            house,
+            children,
+            chosen_launcher(settings, children, registry, SqlTrainingRuns(engine), clock, pause),
+            open_rollout(settings, pause),
+            clock,
+            pause,
+        ),
         report=report,
         clock=clock,
         stopping=stopping,
@@ -125,6 +135,7 @@ def _steps(
     settings: Settings,
     house: Housekeeping,
     children: Children,
+    launcher: Children,
     rollout: Rollout,
     clock: Clock,
     pause: Callable[[float], bool],
@@ -141,7 +152,7 @@ def _steps(
         return promote(registry, notice, version, ACTOR, rollout=rollout)
 
     training = [
-        Train(each.name, children, registry, settings.schedule.train_timeout_s)
+        Train(each.name, launcher, registry, settings.schedule.train_timeout_s)
         for each in settings.schedule.challengers
     ]
     return (

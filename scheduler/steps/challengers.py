@@ -33,7 +33,7 @@ class Train:
         return {"data_version": facts.data_version, "origin": self.origin(facts), "challenger": self.challenger}
 
     def origin(self, facts: Facts) -> str:
-        return f"night-{facts.run_id}/{self.challenger}"
+        return origin_of(facts, self.challenger)
 
     def run(self, work: Work) -> Outputs:
         origin = self.origin(work.facts)
@@ -43,22 +43,29 @@ class Train:
 
         model = registered()
         if model is None:
-            self.launcher.run(self._task(work.facts), work)
+            self.launcher.run(training_task(work.facts, self.challenger), work)
             model = registered()
         if model is None:
             raise StepFailed(f"Training ended well, but registered no model of the origin {origin}.")
         return {"version": model.version, "kind": model.kind}
 
-    def _task(self, facts: Facts) -> Task:
-        return Task(
-            "services.training",
-            (
-                *("--trigger", "nightly"),
-                *("--challenger", self.challenger),
-                *("--data-version", str(facts.data_version)),
-                *("--origin", self.origin(facts)),
-            ),
-        )
+
+def origin_of(facts: Facts, challenger: str) -> str:
+    """Whose work a training is."""
+    return f"night-{facts.run_id}/{challenger}"
+
+
+def training_task(facts: Facts, challenger: str) -> Task:
+    """The same whatever launcher runs it."""
+    return Task(
+        "services.training",
+        (
+            *("--trigger", "nightly"),
+            *("--challenger", challenger),
+            *("--data-version", str(facts.data_version)),
+            *("--origin", origin_of(facts, challenger)),
+        ),
+    )
 
 
 @dataclass(frozen=True)

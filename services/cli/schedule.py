@@ -113,6 +113,24 @@ def resume() -> None:
     typer.echo(f"Next night: {next_time:%Y-%m-%d %H:%M %Z}")
 
 
+@app.command("job-manifest")
+def job_manifest(
+    challenger: Annotated[str, typer.Option(help="Whose training, of NIGHTJAR_SCHEDULE__CHALLENGERS.")] = "nightly",
+    night: Annotated[int, typer.Option(min=1, help="The number of the night.")] = 1,
+    data_version: Annotated[int, typer.Option(min=0, help="The version of the log to train on.")] = 0,
+) -> None:
+    """Prints the Kubernetes Job that a night would apply to train a challenger, as YAML; applies nothing.
+
+    In a night the number and the data version are its own, and the name ends in a digest of the night's start.
+
+    Example: NIGHTJAR_KUBERNETES__IMAGE=registry.example/nightjar:1 nightjar schedule job-manifest
+    """
+    from scheduler.launchers.showing import shown_manifest  # its imports are slow, as above
+
+    settings = load()
+    typer.echo(shown_manifest(settings, challenger, night, data_version), nl=False)
+
+
 def _settings() -> Settings:
     settings = load()
     logs.configure(settings.log_level, "nightjar")

@@ -2,10 +2,14 @@
 
 from pydantic import Field
 
+from services.settings.launchers import Launcher
 from services.settings.section import Section
 
 
 class NightSettings(Section):
+    launcher: Launcher = "local"
+    """Where challengers are trained. local: a process beside the scheduler. torchrun: several on its machine. ray:
+    workers of a Ray cluster. kubernetes: a Job each. See the sections `launchers` and `kubernetes`."""
     max_attempts: int = Field(default=3, ge=1, le=20)
     """How often a step is tried before it counts as failed; a crash while it runs is an attempt, a restart is not."""
     retry_pause_s: float = Field(default=30.0, ge=0, le=3_600)

@@ -9,12 +9,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from services.domain.errors import InvalidRequest, InvalidSettings
 from services.domain.event_types import DEFAULT_EVENT_TYPES, EventTypes
-from services.settings import challengers
+from services.settings import challengers, launchers
 from services.settings.bundles import BundleSettings
 from services.settings.checks import CheckSettings
 from services.settings.gate import GateSettings
 from services.settings.gateway import GatewaySettings
 from services.settings.ingest import EventTypeSettings, IngestSettings
+from services.settings.launchers import KubernetesSettings, LauncherSettings
 from services.settings.log import LogSettings
 from services.settings.night import NightSettings
 from services.settings.serving import ServeSettings, SwapSettings
@@ -55,6 +56,8 @@ class Settings(BaseSettings):
     gate: GateSettings = GateSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     night: NightSettings = NightSettings()
+    launchers: LauncherSettings = LauncherSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
 
     @field_validator("event_types")
     @classmethod
@@ -82,6 +85,12 @@ class Settings(BaseSettings):
             if each.over(self.train).max_history > self.redis.max_history:
                 found.append(f"schedule.challengers: {each.name!r}: max_history is larger than redis.max_history")
         if found:
+            raise ValueError("; ".join(found))
+        return self
+
+    @model_validator(mode="after")
+    def _training_can_be_launched(self) -> Self:
+        if found := launchers.problems(self.night.launcher, self.kubernetes, self.database):
             raise ValueError("; ".join(found))
         return self
 

@@ -1,0 +1,153 @@
+"""The Kubernetes Job of a training, field by field: what it runs, as whom, for how long, and what it is not told."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import yaml
+
+from scheduler.children import Task
+from scheduler.launchers.job_manifest import in_yaml, job_manifest, job_name, origin_of
+from services.domain.errors import InvalidSettings
+from services.settings import Settings, load
+
+TASK = Task("services.training", ("--trigger", "nightly", "--challenger", "warm", "--origin", "night-12/warm"))
+NIGHT_TIME = datetime(2026, 1, 31, 2, tzinfo=UTC)
+SECRET = "hunter2"
+
+
+def settings(**kubernetes: Any) -> Settings:
+    return Settings.model_validate(
+        {
+            "database": {"url": f"postgresql://u:{SECRET}@db/nightjar"},
+            "redis": {"url": f"redis://:{SECRET}@redis:6379", "max_history": 300},
+            "bundles": {"url": "s3://models/nightjar", "options": {"secret_access_key": SECRET}},
+            "train": {"dim": 64, "options": {"l2": 3}},
+            "schedule": {"challengers": [{"name": "warm", "mode": "incremental"}]},
+            "night": {"launcher": "kubernetes"},
+            "kubernetes": {"image": "registry.example/nightjar:1", "home_claim": "nightjar-home", **kubernetes},
+        }
+    )
+
+
+def rendered(**kubernetes: Any) -> dict[str, Any]:
+    """As kubectl reads it."""
+    text = in_yaml(job_manifest(TASK, "nightjar-night-12-warm-0", 3_600.0, settings(**kubernetes)))
+    assert SECRET not in text
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+def pod(manifest: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = manifest["spec"]["template"]["spec"]
+    return spec
+
+
+def container(manifest: dict[str, Any]) -> dict[str, Any]:
+    (only,) = pod(manifest)["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+def test_a_job_is_one_try_that_ends_in_time_and_is_cleaned_away() -> None:
+    job = rendered(namespace="ml", ttl_after_finished_s=7_200)
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    assert (job["metadata"]["name"], job["metadata"]["namespace"]) == ("nightjar-night-12-warm-0", "ml")
+    assert job["metadata"]["annotations"] == {"nightjar/origin": "night-12/warm"}
+    assert job["metadata"]["labels"] == job["spec"]["template"]["metadata"]["labels"]
+    limits = {name: value for name, value in job["spec"].items() if name != "template"}
+    assert limits == {"backoffLimit": 0, "activeDeadlineSeconds": 3_600, "ttlSecondsAfterFinished": 7_200}
+    assert pod(job)["restartPolicy"] == "Never"
+
+
+def test_its_pod_is_nobody_special() -> None:
+    job = rendered(run_as_user=4_711)
+    assert pod(job)["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 4_711,
+        "runAsGroup": 4_711,
+        "fsGroup": 4_711,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container(job)["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert pod(job)["automountServiceAccountToken"] is False
+    assert {"serviceAccountName", "nodeSelector", "tolerations"}.isdisjoint(pod(job))
+
+
+def test_it_runs_where_the_operator_says() -> None:
+    job = rendered(
+        service_account="trainer",
+        node_selector={"pool": "gpu"},
+        tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    )
+    assert pod(job)["serviceAccountName"] == "trainer"
+    assert pod(job)["nodeSelector"] == {"pool": "gpu"}
+    assert pod(job)["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def test_it_gets_the_arguments_that_a_local_process_gets() -> None:
+    assert container(rendered())["command"] == ["python", "-m", TASK.module, *TASK.arguments]
+
+
+def test_more_gpus_than_one_are_a_process_of_torchrun_each() -> None:
+    job = rendered(gpus=2, cpu="8", memory="64Gi")
+    start = ["python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", TASK.module]
+    assert container(job)["command"] == [*start, *TASK.arguments]
+    assert container(job)["resources"] == {
+        "requests": {"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": "2"},
+        "limits": {"memory": "64Gi", "nvidia.com/gpu": "2"},
+    }
+    assert "nvidia.com/gpu" not in container(rendered())["resources"]["limits"]
+
+
+def test_it_trains_by_the_settings_of_the_scheduler_and_gets_secrets_from_the_cluster() -> None:
+    job = rendered(env_secrets=["nightjar"], env={"NIGHTJAR_LOG_LEVEL": "debug"}, home_path="/data")
+    env = {each["name"]: each["value"] for each in container(job)["env"]}
+    assert env == {
+        "NIGHTJAR_HOME": "/data",
+        "NIGHTJAR_LOG_LEVEL": "debug",
+        "NIGHTJAR_REDIS__MAX_HISTORY": "300",
+        "NIGHTJAR_BUNDLES__URL": "s3://models/nightjar",
+        "NIGHTJAR_TRAIN__DIM": "64",
+        "NIGHTJAR_TRAIN__OPTIONS": '{"l2": 3}',
+        "NIGHTJAR_SCHEDULE__CHALLENGERS": '[{"name": "warm", "mode": "incremental"}]',
+    }
+    assert container(job)["envFrom"] == [{"secretRef": {"name": "nightjar"}}]
+    mounted = {each["name"]: each["mountPath"] for each in container(job)["volumeMounts"]}
+    volumes = {each.pop("name"): each for each in pod(job)["volumes"]}
+    assert mounted["home"] == "/data"
+    assert volumes["home"] == {"persistentVolumeClaim": {"claimName": "nightjar-home"}}
+    assert set(mounted) == set(volumes)
+
+
+def test_what_it_is_told_are_settings_that_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pod's variables and a secret give the settings that the scheduler has, as far as training goes by them."""
+    for each in container(rendered())["env"]:
+        monkeypatch.setenv(each["name"], each["value"])
+    monkeypatch.setenv("NIGHTJAR_DATABASE__URL", "postgresql://db/nightjar")
+    loaded, meant = load(), settings()
+    assert loaded.of_challenger("warm").train == meant.of_challenger("warm").train
+    assert loaded.redis.max_history == meant.redis.max_history
+
+
+def test_a_jobs_name_follows_from_night_and_challenger() -> None:
+    """So that a second try finds the first, and a night of another database with that number does not."""
+    name = job_name(origin_of(TASK), NIGHT_TIME)
+    assert name.startswith("nightjar-night-12-warm-")
+    assert job_name("night-12/warm", NIGHT_TIME) == name
+    later = NIGHT_TIME.replace(day=30)
+    others = {job_name("night-12/warm", later), job_name("night-13/warm", NIGHT_TIME), job_name("night-12-warm", later)}
+    assert len(others | {name}) == 4
+    long = job_name(f"night-1000/{'a' * 60}", NIGHT_TIME)
+    assert len(long) <= 63
+    assert long != job_name(f"night-1000/{'a' * 61}", NIGHT_TIME)
+
+
+def test_what_a_job_lacks_is_said_at_the_start_not_in_the_night(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTJAR_NIGHT__LAUNCHER", "kubernetes")
+    with pytest.raises(InvalidSettings) as raised:
+        load()
+    for words in ("kubernetes.image", "kubernetes.home_claim", "database.url"):
+        assert words in str(raised.value)
+    monkeypatch.setenv("NIGHTJAR_NIGHT__LAUNCHER", "local")
+    assert load().kubernetes.image is None
