@@ -11,7 +11,7 @@ from rich.table import Table
 
 from deploy.embedded.state import connected
 from services import logs
-from services.cli import model_diff, model_keys, model_pins, model_reproduce, model_show
+from services.cli import model_diff, model_keys, model_pins, model_reproduce, model_show, model_trials
 from services.cli.model_pins import actor
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model, ModelState
@@ -116,6 +116,10 @@ app.command("diff")(model_diff.diff)
 app.command("reproduce")(model_reproduce.reproduce)
 app.command("pin")(model_pins.pin)
 app.command("unpin")(model_pins.unpin)
+app.command("canary")(model_trials.canary)
+app.command("shadow")(model_trials.shadow)
+app.command("trials")(model_trials.trials)
+app.command("end")(model_trials.end)
 app.command("keygen")(model_keys.keygen)
 app.command("sign")(model_keys.sign)
 
