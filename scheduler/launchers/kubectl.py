@@ -49,8 +49,8 @@ class Kubectl:
         return document if isinstance(document, dict) else None
 
     def delete(self, name: str) -> None:
-        """Ends the Job with its pods; does not wait until they are gone."""
-        options = ("--ignore-not-found", "--wait=false", "--cascade=background")
+        """Ends the pods and then the Job; does not wait for that, but the Job is there for as long as a pod of it."""
+        options = ("--ignore-not-found", "--wait=false", "--cascade=foreground")
         status, _, problem = self._run("delete", "job", name, *options)
         if status:
             raise _error(problem)

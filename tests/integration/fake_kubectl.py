@@ -27,6 +27,9 @@ if verb == "apply":
     (folder / "applied.yaml").write_text(sys.stdin.read())
     if problem := (folder / "apply_problem").read_text():
         refuse(problem)
+elif verb == "delete":
+    # Else a pod that is still going and that of the next Job would train side by side.
+    assert "--cascade=foreground" in rest, rest
 elif verb == "logs":
     sys.stdout.write((folder / "pod.log").read_text())
 elif verb == "get":

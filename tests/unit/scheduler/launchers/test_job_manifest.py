@@ -3,11 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
 from scheduler.children import Task
 from scheduler.launchers.job_manifest import in_yaml, job_manifest, job_name, origin_of
+from services.cli.main import run
 from services.domain.errors import InvalidSettings
 from services.settings import Settings, load
 
@@ -58,6 +60,28 @@ def test_a_job_is_one_try_that_ends_in_time_and_is_cleaned_away() -> None:
     limits = {name: value for name, value in job["spec"].items() if name != "template"}
     assert limits == {"backoffLimit": 0, "activeDeadlineSeconds": 3_600, "ttlSecondsAfterFinished": 7_200}
     assert pod(job)["restartPolicy"] == "Never"
+
+
+EVERYTHING: dict[str, Any] = {
+    "namespace": "ml",
+    "service_account": "trainer",
+    "node_selector": {"pool": "gpu"},
+    "tolerations": [{"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoExecute"}, {"operator": "Exists"}],
+    "env_secrets": ["nightjar"],
+    "env": {"AWS_REGION": "eu-central-1"},
+    "gpus": 2,
+}
+
+
+@pytest.mark.parametrize("version", ["1.25.0", "1.37.0"])
+@pytest.mark.parametrize("kubernetes", [{}, EVERYTHING], ids=["least", "everything"])
+def test_it_is_a_job_by_the_schemas_of_kubernetes(kubernetes: dict[str, Any], version: str) -> None:
+    """Strictly, so that a field of another name or in another place is seen."""
+    job = rendered(**kubernetes)
+    kubernetes_validate.validate(job, version, strict=True)
+    job["spec"]["template"]["spec"]["restartPolicies"] = "Never"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(job, version, strict=True)
 
 
 def test_its_pod_is_nobody_special() -> None:
@@ -151,3 +175,31 @@ def test_what_a_job_lacks_is_said_at_the_start_not_in_the_night(monkeypatch: pyt
         assert words in str(raised.value)
     monkeypatch.setenv("NIGHTJAR_NIGHT__LAUNCHER", "local")
     assert load().kubernetes.image is None
+
+
+def test_the_command_prints_the_job_of_a_night_to_come(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The very manifest, which a person can hand to kubectl; whatever the launcher is."""
+    monkeypatch.setenv("NIGHTJAR_KUBERNETES__IMAGE", "registry.example/nightjar:1")
+    monkeypatch.setenv("NIGHTJAR_KUBERNETES__HOME_CLAIM", "nightjar-home")
+    with pytest.raises(SystemExit) as ended:
+        run(["schedule", "job-manifest", "--night", "3", "--data-version", "9"])
+    assert ended.value.code == 0
+    job = yaml.safe_load(capsys.readouterr().out)
+    kubernetes_validate.validate(job, "1.37.0", strict=True)
+    arguments = "--trigger nightly --challenger nightly --data-version 9 --origin night-3/nightly"
+    assert container(job)["command"][3:] == arguments.split()
+    assert job["spec"]["activeDeadlineSeconds"] == Settings().schedule.train_timeout_s
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [([], "NIGHTJAR_KUBERNETES__IMAGE"), (["--challenger", "nobody"], "--challenger")]
+)
+def test_a_job_that_cannot_be_shown_is_a_misuse(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["schedule", "job-manifest", *arguments])
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
