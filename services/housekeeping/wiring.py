@@ -10,6 +10,7 @@ from services.adapters.sql.fleet import SqlFleet
 from services.adapters.sql.migrate import upgrade
 from services.adapters.sql.night_book import SqlNightBook
 from services.adapters.sql.run_book import SqlRunBook
+from services.adapters.sql.trials import SqlTrials
 from services.adapters.sql.user_directory import SqlUserDirectory
 from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
@@ -52,6 +53,7 @@ def build(settings: Settings, stopping: Callable[[], bool]) -> Housekeeping:
             registry=registry,
             bundles=open_bundles(settings),
             fleet=SqlFleet(engine, clock),
+            trials=SqlTrials(engine, clock),
             clock=clock,
             rules=KeepRules(log.keep_models, settings.bundles.keep_newest, log.keep_candidates_days),
             in_hand=partial(versions_in_hand, runs, SqlNightBook(engine, clock)),

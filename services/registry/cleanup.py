@@ -1,8 +1,8 @@
 """Clean-up: which models are kept, and how the others' bundles and rows are deleted.
 
-Kept are those that serve, served last or may serve yet, those that an operator or an open night names, and what the
-ones that served, or are pinned, were started from, so that they can be trained again. A version is first marked as
-deleted, which no promotion passes, then its bundle goes, then its row; a crash in between is made up for next time.
+Kept are those that serve or are on trial, served last or may serve yet, those that an operator or an open night names,
+and what the ones that served, or are pinned, were started from, so that they can be trained again. A version is first
+marked as deleted, which no promotion passes, then its bundle goes, then its row; a crash in between is made up for.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -15,7 +15,7 @@ import structlog
 from services.domain.ids import ModelVersion
 from services.domain.model_keeping import ModelsCleaned, StoredBundle
 from services.domain.models import Model
-from services.domain.ports import Clock, Fleet, ModelRegistry
+from services.domain.ports import Clock, Fleet, ModelRegistry, Trials
 from services.domain.ports.models import BundleKeeper
 from services.registry.history import MAX_CHANGES
 
@@ -42,6 +42,7 @@ class CleanUp:
     registry: ModelRegistry
     bundles: BundleKeeper
     fleet: Fleet
+    trials: Trials
     clock: Clock
     rules: KeepRules
     in_hand: Callable[[Sequence[Model]], Collection[ModelVersion]]
@@ -50,7 +51,7 @@ class CleanUp:
         """See ModelKeeper."""
         models = self.registry.everything()
         stored = {each.location: each for each in self.bundles.stored()}
-        kept, named = self._kept(models), {change.version for change in self.registry.assignments(MAX_CHANGES)}
+        kept, named = self._kept(models), self._named()
         deleted, in_use, num_rows = list[ModelVersion](), list[ModelVersion](), 0
         for model in models:
             if model.version in kept or _is_done(model, stored, named) or not keep_going():
@@ -83,7 +84,13 @@ class CleanUp:
         parents = {each.parent for each in models if each.version in repeatable and each.parent is not None}
         newest = (each.version for each in models[: self.rules.newest])
         young = (each.version for each in models if each.created_time >= oldest)
-        return {*repeatable, *parents, *newest, *young, *self.in_hand(models)}
+        on_trial = (each.version for each in self.trials.current())
+        return {*repeatable, *parents, *newest, *young, *on_trial, *self.in_hand(models)}
+
+    def _named(self) -> set[ModelVersion]:
+        """By an audit log."""
+        promoted = {each.version for each in self.registry.assignments(MAX_CHANGES)}
+        return promoted.union(each.version for each in self.trials.changes(MAX_CHANGES))
 
     def _held(self) -> set[ModelVersion]:
         """What workers hold or get ready, asked anew each time: they change their minds while this goes on."""

@@ -13,6 +13,7 @@ from services.domain.model_keeping import ModelsCleaned, StoredBundle
 from services.domain.models import Model, Pin
 from services.domain.nights import NIGHT, StepState
 from services.domain.runs import RunState
+from services.domain.trials import TrialKind
 from services.registry.cleanup import CleanUp, KeepRules
 from services.registry.open_nights import versions_in_hand
 from tests.fakes.clock import START, FakeClock
@@ -20,6 +21,7 @@ from tests.fakes.fleet import FakeFleet
 from tests.fakes.model_registry import FakeModelRegistry, model
 from tests.fakes.night_book import FakeNightBook
 from tests.fakes.run_book import FakeRunBook
+from tests.fakes.trials import FakeTrials
 
 DAY_S = 86_400.0
 
@@ -45,6 +47,7 @@ class Stage:
     def __init__(self) -> None:
         self.clock, self.shelf = FakeClock(), Shelf()
         self.registry, self.fleet = FakeModelRegistry(self.clock), FakeFleet(self.clock)
+        self.trials = FakeTrials(self.registry, self.clock)
         self.runs = FakeRunBook(self.clock)
         self.nights = FakeNightBook(self.clock, self.runs)
         for number in range(30):
@@ -70,7 +73,7 @@ class Stage:
             return versions_in_hand(self.runs, self.nights, models)
 
         rules = KeepRules(live_once=2, newest=2, days=3)
-        keeper = CleanUp(self.registry, self.shelf, self.fleet, self.clock, rules, in_hand)  # type: ignore[arg-type]
+        keeper = CleanUp(self.registry, self.shelf, self.fleet, self.trials, self.clock, rules, in_hand)  # type: ignore[arg-type]
         return keeper.clean(keep_going, dry_run=dry_run)
 
     def left(self) -> set[str]:
@@ -140,6 +143,30 @@ def test_what_a_night_names_is_kept_until_it_ended_well(stage: Stage, state: Run
     stage.clean()
     kept = set() if state is RunState.SUCCEEDED else {"v02", "v03", "v04", "v05", "v-trained"}
     assert stage.left() == YOUNG | kept
+
+
+def test_what_is_on_trial_is_kept_and_what_was_is_still_told_of(stage: Stage) -> None:
+    def change(number: int, version: str, share: float) -> None:
+        first = None if share else number
+        assert stage.trials.change(
+            TrialKind.CANARY,
+            ModelVersion(version),
+            share=share,
+            actor="t",
+            reason="",
+            expected_number=number,
+            first=first,
+        )
+
+    change(0, "v05", 0.1)
+    planned = stage.clean(dry_run=True)
+    assert stage.clean() == planned
+    assert stage.left() == {*YOUNG, "v05"}
+    change(1, "v05", 0.0)
+    planned = stage.clean(dry_run=True)
+    assert stage.clean() == planned
+    assert (stage.left(), stage.rows()) == (YOUNG, {*YOUNG, "v05"})
+    assert stage.clean() == ModelsCleaned()
 
 
 def test_what_a_worker_holds_or_gets_ready_waits(stage: Stage) -> None:
