@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import SecretStr
+from pydantic_core import to_jsonable_python
+
 from deploy.embedded.processes import Program
 from services.settings import Settings
 
@@ -56,7 +59,7 @@ def log_of(settings: Settings, name: str) -> Path:
 def environment(settings: Settings) -> dict[str, str]:
     """Our own environment with every setting spelled out, so that a child sees the same whatever files it finds."""
     spelled: dict[str, str] = {}
-    for name, value in settings.model_dump(mode="json").items():
+    for name, value in to_jsonable_python(_revealed(settings.model_dump())).items():
         if isinstance(value, dict):
             spelled |= {
                 f"NIGHTJAR_{name}__{key}".upper(): _text(part) for key, part in value.items() if part is not None
@@ -65,13 +68,15 @@ def environment(settings: Settings) -> dict[str, str]:
             spelled[f"NIGHTJAR_{name}".upper()] = _text(value)
     spelled["NIGHTJAR_HOME"] = str(settings.home_folder)
     spelled["NIGHTJAR_CACHE"] = str(settings.cache_folder)
-    # A dump masks secrets; the children need them.
-    if settings.redis.url is not None:
-        spelled["NIGHTJAR_REDIS__URL"] = settings.redis.url.get_secret_value()
-    if settings.database.url is not None:
-        spelled["NIGHTJAR_DATABASE__URL"] = settings.database.url.get_secret_value()
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("NIGHTJAR_")}
     return {**inherited, **spelled, "PYTHONUNBUFFERED": "1"}
+
+
+def _revealed(value: Any) -> Any:
+    """A dump masks secrets when it becomes JSON; the children need them."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return {name: _revealed(part) for name, part in value.items()} if isinstance(value, dict) else value
 
 
 def _text(value: Any) -> str:

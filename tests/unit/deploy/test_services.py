@@ -6,6 +6,7 @@ import pytest
 
 from deploy.embedded.services import environment
 from services.settings import Settings, load
+from tests.fakes import signing
 
 
 def test_a_child_sees_exactly_our_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +18,12 @@ def test_a_child_sees_exactly_our_settings(tmp_path: Path, monkeypatch: pytest.M
             "train": {"dim": 32},
             "redis": {"url": "redis://:secret@host:6379/0"},
             "database": {"url": "postgresql+psycopg://user:secret@host/db"},
+            "bundles": {
+                "url": "s3://models/nightly",
+                "options": {"secret_access_key": "secret", "allow_http": "true"},
+                "signing_key": signing.secret(1),
+                "trusted_keys": [signing.public(1)],
+            },
             "event_types": [{"name": "watch", "role": "positive", "consumes": True}],
         }
     )
