@@ -33,10 +33,7 @@ def pin(
 
     settings = load()
     logs.configure(settings.log_level, "nightjar")
-    registry = open_registry(settings)
-    model = registry.get(ModelVersion(version))
-    if not dry_run:
-        model = pinning.pin(registry, model.version, actor(), reason)
+    model = pinning.pin(open_registry(settings), ModelVersion(version), actor(), reason, dry_run=dry_run)
     if as_json:
         typer.echo(json.dumps({"dry_run": dry_run, "version": model.version, "pinned": True, "reason": reason}))
     else:
@@ -52,10 +49,7 @@ def unpin(version: Version, dry_run: DryRun = False, as_json: Json = False) -> N
 
     settings = load()
     logs.configure(settings.log_level, "nightjar")
-    registry = open_registry(settings)
-    before = registry.get(ModelVersion(version))
-    if not dry_run:
-        pinning.unpin(registry, before.version, actor())
+    before = pinning.unpin(open_registry(settings), ModelVersion(version), actor(), dry_run=dry_run)
     if as_json:
         document = {
             "dry_run": dry_run,

@@ -1,7 +1,11 @@
 """`nightjar models show`: everything that is known of one version."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +22,7 @@ from services.domain.errors import BundleBroken, BundleDeleted
 from services.domain.ids import ModelVersion
 from services.domain.model_differences import Different, figures_of, unlike
 from services.domain.models import Assignment, Model
+from services.domain.ports import BundleStore
 from services.registry.story import ancestors, changes_to
 from services.settings import Settings, load
 
@@ -66,10 +71,21 @@ def _problem(settings: Settings, model: Model) -> str:
     try:
         if model.deleted_time is not None:
             raise BundleDeleted(f"clean-up deleted it at {moment(model.deleted_time)}")
-        digest = sha256_of(open_bundles(settings).fetch(model.location) / MANIFEST)
+        with _uncached(settings) as bundles:
+            digest = sha256_of(bundles.fetch(model.location) / MANIFEST)
     except (BundleBroken, BundleDeleted) as error:
         return str(error)
     return "" if digest == model.digest else f"its manifest has the digest {digest}, which is not the registered one"
+
+
+@contextmanager
+def _uncached(settings: Settings) -> Iterator[BundleStore]:
+    """The store itself, not what this host fetched of it before."""
+    if settings.bundles.url is None:
+        yield open_bundles(settings)
+        return
+    with TemporaryDirectory(prefix="nightjar-verify-") as empty:
+        yield open_bundles(settings.model_copy(update={"home": Path(empty)}))
 
 
 def _where(settings: Settings, model: Model) -> str:

@@ -140,8 +140,11 @@ def test_a_pin_needs_a_reason_and_a_version_that_is_there(run: Command, registry
     with pytest.raises(UnknownVersion):
         run("pin", "nowhere", "--reason", "an audit")
     registry.retire(ModelVersion("a"))
-    with pytest.raises(BundleDeleted):
-        run("pin", "a", "--reason", "an audit")
+    for more in ((), ("--dry-run",)):
+        with pytest.raises(BundleDeleted):
+            run("pin", "a", "--reason", "an audit", *more)
+        with pytest.raises(BundleDeleted):
+            run("unpin", "a", *more)
 
 
 def test_a_version_whose_bundle_was_deleted_is_listed_and_does_not_go_live(

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from services import logs
 from services.adapters.bundle_folder import FolderBundleStore
+from services.bundle_wiring import open_bundles
 from services.cli import models
 from services.domain.bundles import MANIFEST, sha256_of
 from services.domain.errors import UnknownVersion
@@ -23,7 +24,7 @@ from services.registry.wiring import open_registry
 from services.settings import load
 from tests.fakes.clock import START
 from tests.fakes.model_registry import PASSED, REFUSED, model
-from tests.fakes.tiny_bundle import item_vectors, write_draft
+from tests.fakes.tiny_bundle import item_vectors, manifest_of, write_draft
 
 Command = Callable[..., Any]
 PROVENANCE = Provenance(
@@ -127,6 +128,25 @@ def test_a_bundle_is_verified_when_asked(run: Command, registry: ModelRegistry, 
     status, text = run("show", "a", "--verify")
     assert status == 1
     assert "clean-up deleted it" in text
+
+
+def test_what_is_verified_is_the_store_and_not_what_this_host_kept_of_it(
+    run: Command, registry: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle on object storage that was damaged after this host had fetched it."""
+    monkeypatch.setenv("NIGHTJAR_BUNDLES__URL", f"file://{tmp_path}/objects")
+    store = open_bundles(load())
+    location = store.publish(tmp_path / "b", manifest_of("remote"))
+    digest = sha256_of(store.fetch(location) / MANIFEST)
+    registry.register(replace(model("remote"), location=location, digest=digest))
+    assert run("show", "remote", "--verify", "--json")[1]["verified"] is True
+    (damaged,) = (tmp_path / "objects" / "remote").glob("*/vocabulary.json")
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"{}")
+    assert store.fetch(location).is_dir(), "the copy on this host is whole"
+    status, shown = run("show", "remote", "--verify", "--json")
+    assert (status, shown["verified"]) == (1, False)
+    assert "vocabulary.json" in shown["problem"]
 
 
 def test_two_versions_are_shown_side_by_side(run: Command, tmp_path: Path) -> None:
