@@ -34,8 +34,9 @@ elif verb == "logs":
     sys.stdout.write((folder / "pod.log").read_text())
 elif verb == "get":
     left = json.loads((folder / "gets.json").read_text())
-    answer = left.pop(0) if len(left) > 1 else left[0]
-    (folder / "gets.json").write_text(json.dumps(left))
+    answer = left[0]
+    if len(left) > 1:  # else a test may write beside us
+        (folder / "gets.json").write_text(json.dumps(left[1:]))
     if answer == "gone":
         refuse(f'Error from server (NotFound): jobs.batch "{{rest[1]}}" not found')
     if answer == "away":
@@ -70,6 +71,12 @@ class FakeKubectl:
         lines = (each if isinstance(each, str) else json.dumps(each) for each in pod_log)
         (self.folder / "pod.log").write_text("".join(f"{line}\n" for line in lines))
         (self.folder / "apply_problem").write_text(apply_problem)
+
+    def answer(self, get: str) -> None:
+        """From now on; once the answers before are used up."""
+        draft = self.folder / "gets.draft"
+        draft.write_text(json.dumps([get]))
+        draft.replace(self.folder / "gets.json")
 
     @property
     def asked(self) -> list[str]:
