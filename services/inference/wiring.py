@@ -44,6 +44,7 @@ from services.inference.recorder import Recorder
 from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.inference.rpc.server import Health
+from services.inference.rpc.trial_methods import TrialDesk
 from services.inference.serving_model import ServingModel
 from services.inference.shadowing import Shadowing
 from services.inference.standing import Standing
@@ -52,7 +53,8 @@ from services.inference.trial_slot import TrialSlot
 from services.inference.turns import in_turn
 from services.registry import promotion
 from services.registry.rollout import Rollout
-from services.registry.trials import end_those_of
+from services.registry.trial_status import newest_trials
+from services.registry.trials import end, end_those_of, start
 from services.settings import Settings
 
 MAX_CACHE_WRITES: Final = 256  # at once; larger: memory while Redis is slow; smaller: bursts go uncached
@@ -115,10 +117,8 @@ def build(settings: Settings) -> Parts:
     availability, availability_file = AvailabilitySlot(clock), AvailabilityFile(settings.availability_file)
     reader = RedisHistoryReader(url, timeout_s)
     histories = RecentHistories(reader, clock)
-    on_trial, load = (
-        TrialSlot(availability, clock),
-        partial(_load, open_bundles(settings), histories, settings.loading_lock),
-    )
+    on_trial, bundles = TrialSlot(availability, clock), open_bundles(settings)
+    load = partial(_load, bundles, histories, settings.loading_lock)
     slot = ModelSlot(
         lambda bundle: on_trial.loaded(bundle) or load(bundle),
         clock,
@@ -143,6 +143,11 @@ def build(settings: Settings) -> Parts:
             registry,
             promote=partial(promotion.promote, registry, notice, rollout=rollout),
             rollback=partial(promotion.rollback, registry, notice, rollout=rollout),
+            trials=TrialDesk(
+                start=partial(start, registry, trials, bundles),
+                end=partial(end, trials),
+                newest=lambda limit: newest_trials(trials, fleet, clock.now(), limit),
+            ),
         ),
         health=health,
         followers=(

@@ -27,15 +27,18 @@ from services.inference.recorder import Recorder
 from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.inference.rpc.server import Health, build_server
+from services.inference.rpc.trial_methods import TrialDesk
 from services.inference.standing import Standing
-from services.registry import promotion
+from services.registry import promotion, trials
+from services.registry.trial_status import newest_trials
 from tests.fakes import model_registry
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import START, FakeClock
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.history_reader import FakeHistoryReader
 from tests.fakes.model_registry import PASSED, FakeModelRegistry
 from tests.fakes.result_cache import FakeResultCache
 from tests.fakes.tiny_bundle import write_bundle
+from tests.fakes.trials import FakeTrials
 
 if TYPE_CHECKING:  # these two exist in the stubs only
     from nightjar.v1.model_service_pb2_grpc import ModelServiceAsyncStub
@@ -78,6 +81,7 @@ class ServingBench:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.registry = FakeModelRegistry()
+        self.trials = FakeTrials(self.registry)
         self.notices = LocalNotices()
         self.histories = FakeHistoryReader()
         self.cache = FakeResultCache()
@@ -129,6 +133,11 @@ async def serving(folder: Path) -> AsyncIterator[ServingBench]:
         bench.registry,
         promote=partial(promotion.promote, bench.registry, bench.notices),
         rollback=partial(promotion.rollback, bench.registry, bench.notices),
+        trials=TrialDesk(
+            start=partial(trials.start, bench.registry, bench.trials, FolderPerVersion()),
+            end=partial(trials.end, bench.trials),
+            newest=lambda limit: newest_trials(bench.trials, bench.fleet, START, limit),
+        ),
     )
     server = build_server(RecommenderServicer(bench.recommender), servicer, bench.health, bench.recorder)
     port = server.add_insecure_port("127.0.0.1:0")

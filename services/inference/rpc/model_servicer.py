@@ -18,6 +18,7 @@ from services.domain.models import Assignment, Pin
 from services.domain.ports import ModelRegistry
 from services.inference.rpc import models_on_the_wire as written
 from services.inference.rpc import validation
+from services.inference.rpc.trial_methods import TrialDesk, TrialMethods
 
 log = structlog.get_logger(__name__)
 
@@ -46,13 +47,14 @@ CHANGES_LOOKED_AT: Final = 1_000  # of the live model, for when a version was; a
 MAX_CHANGES: Final = 4  # at once; larger: idle threads; smaller: a rollback waits for a promotion's preparation
 
 
-class ModelServicer(ModelServiceServicer):
+class ModelServicer(TrialMethods, ModelServiceServicer):
     """Checks requests and calls the registry in a thread, since it blocks.
 
     Changes have threads of their own: they wait until workers are ready, this one too, and it loads in the others.
     """
 
-    def __init__(self, registry: ModelRegistry, promote: Promote, rollback: Rollback) -> None:
+    def __init__(self, registry: ModelRegistry, promote: Promote, rollback: Rollback, trials: TrialDesk) -> None:
+        super().__init__(trials)
         self._registry = registry
         self._promote = promote
         self._rollback = rollback

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from nightjar.v1 import model_service_pb2 as nightjar_dot_v1_dot_model__service__pb2
+from nightjar.v1 import trial_pb2 as nightjar_dot_v1_dot_trial__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -71,6 +72,21 @@ class ModelServiceStub:
                 request_serializer=nightjar_dot_v1_dot_model__service__pb2.RollbackModelRequest.SerializeToString,
                 response_deserializer=nightjar_dot_v1_dot_model__service__pb2.RollbackModelResponse.FromString,
                 _registered_method=True)
+        self.StartTrial = channel.unary_unary(
+                '/nightjar.v1.ModelService/StartTrial',
+                request_serializer=nightjar_dot_v1_dot_trial__pb2.StartTrialRequest.SerializeToString,
+                response_deserializer=nightjar_dot_v1_dot_trial__pb2.StartTrialResponse.FromString,
+                _registered_method=True)
+        self.EndTrial = channel.unary_unary(
+                '/nightjar.v1.ModelService/EndTrial',
+                request_serializer=nightjar_dot_v1_dot_trial__pb2.EndTrialRequest.SerializeToString,
+                response_deserializer=nightjar_dot_v1_dot_trial__pb2.EndTrialResponse.FromString,
+                _registered_method=True)
+        self.ListTrials = channel.unary_unary(
+                '/nightjar.v1.ModelService/ListTrials',
+                request_serializer=nightjar_dot_v1_dot_trial__pb2.ListTrialsRequest.SerializeToString,
+                response_deserializer=nightjar_dot_v1_dot_trial__pb2.ListTrialsResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -133,6 +149,30 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartTrial(self, request, context):
+        """StartTrial has a version work beside the live one: as the canary or the shadow. It returns once that is recorded;
+        workers follow when they have loaded the model. Again with another share: changes the share. FAILED_PRECONDITION
+        for a canary that the gate did not pass without an override reason, while another version is on that trial, and
+        for a deleted bundle; DATA_LOSS for a broken one; NOT_FOUND for an unknown version; INVALID_ARGUMENT for the live one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndTrial(self, request, context):
+        """EndTrial ends the canary or the shadow; changes nothing when there is none. Promoting its version does so, too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTrials(self, request, context):
+        """ListTrials returns those that go on and, newest first, those that are over, with what came of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -170,6 +210,21 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.RollbackModel,
                     request_deserializer=nightjar_dot_v1_dot_model__service__pb2.RollbackModelRequest.FromString,
                     response_serializer=nightjar_dot_v1_dot_model__service__pb2.RollbackModelResponse.SerializeToString,
+            ),
+            'StartTrial': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartTrial,
+                    request_deserializer=nightjar_dot_v1_dot_trial__pb2.StartTrialRequest.FromString,
+                    response_serializer=nightjar_dot_v1_dot_trial__pb2.StartTrialResponse.SerializeToString,
+            ),
+            'EndTrial': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndTrial,
+                    request_deserializer=nightjar_dot_v1_dot_trial__pb2.EndTrialRequest.FromString,
+                    response_serializer=nightjar_dot_v1_dot_trial__pb2.EndTrialResponse.SerializeToString,
+            ),
+            'ListTrials': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTrials,
+                    request_deserializer=nightjar_dot_v1_dot_trial__pb2.ListTrialsRequest.FromString,
+                    response_serializer=nightjar_dot_v1_dot_trial__pb2.ListTrialsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -363,6 +418,87 @@ class ModelService:
             '/nightjar.v1.ModelService/RollbackModel',
             nightjar_dot_v1_dot_model__service__pb2.RollbackModelRequest.SerializeToString,
             nightjar_dot_v1_dot_model__service__pb2.RollbackModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartTrial(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nightjar.v1.ModelService/StartTrial',
+            nightjar_dot_v1_dot_trial__pb2.StartTrialRequest.SerializeToString,
+            nightjar_dot_v1_dot_trial__pb2.StartTrialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndTrial(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nightjar.v1.ModelService/EndTrial',
+            nightjar_dot_v1_dot_trial__pb2.EndTrialRequest.SerializeToString,
+            nightjar_dot_v1_dot_trial__pb2.EndTrialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTrials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nightjar.v1.ModelService/ListTrials',
+            nightjar_dot_v1_dot_trial__pb2.ListTrialsRequest.SerializeToString,
+            nightjar_dot_v1_dot_trial__pb2.ListTrialsResponse.FromString,
             options,
             channel_credentials,
             insecure,

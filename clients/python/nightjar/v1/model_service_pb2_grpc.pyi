@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from nightjar.v1 import model_service_pb2 as _model_service_pb2
+from nightjar.v1 import trial_pb2 as _trial_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -59,6 +60,16 @@ class ModelServiceStub:
     """RollbackModel makes the version that was live before this one live again: at once where the workers still hold it,
     else like PromoteModel. FAILED_PRECONDITION when there is none, or when too few workers could load it.
     """
+    StartTrial: _grpc.UnaryUnaryMultiCallable[_trial_pb2.StartTrialRequest, _trial_pb2.StartTrialResponse]
+    """StartTrial has a version work beside the live one: as the canary or the shadow. It returns once that is recorded;
+    workers follow when they have loaded the model. Again with another share: changes the share. FAILED_PRECONDITION
+    for a canary that the gate did not pass without an override reason, while another version is on that trial, and
+    for a deleted bundle; DATA_LOSS for a broken one; NOT_FOUND for an unknown version; INVALID_ARGUMENT for the live one.
+    """
+    EndTrial: _grpc.UnaryUnaryMultiCallable[_trial_pb2.EndTrialRequest, _trial_pb2.EndTrialResponse]
+    """EndTrial ends the canary or the shadow; changes nothing when there is none. Promoting its version does so, too."""
+    ListTrials: _grpc.UnaryUnaryMultiCallable[_trial_pb2.ListTrialsRequest, _trial_pb2.ListTrialsResponse]
+    """ListTrials returns those that go on and, newest first, those that are over, with what came of them."""
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -91,6 +102,16 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """RollbackModel makes the version that was live before this one live again: at once where the workers still hold it,
     else like PromoteModel. FAILED_PRECONDITION when there is none, or when too few workers could load it.
     """
+    StartTrial: _aio.UnaryUnaryMultiCallable[_trial_pb2.StartTrialRequest, _trial_pb2.StartTrialResponse]  # type: ignore[assignment]
+    """StartTrial has a version work beside the live one: as the canary or the shadow. It returns once that is recorded;
+    workers follow when they have loaded the model. Again with another share: changes the share. FAILED_PRECONDITION
+    for a canary that the gate did not pass without an override reason, while another version is on that trial, and
+    for a deleted bundle; DATA_LOSS for a broken one; NOT_FOUND for an unknown version; INVALID_ARGUMENT for the live one.
+    """
+    EndTrial: _aio.UnaryUnaryMultiCallable[_trial_pb2.EndTrialRequest, _trial_pb2.EndTrialResponse]  # type: ignore[assignment]
+    """EndTrial ends the canary or the shadow; changes nothing when there is none. Promoting its version does so, too."""
+    ListTrials: _aio.UnaryUnaryMultiCallable[_trial_pb2.ListTrialsRequest, _trial_pb2.ListTrialsResponse]  # type: ignore[assignment]
+    """ListTrials returns those that go on and, newest first, those that are over, with what came of them."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """ModelService shows the registered models and says which one serves. A change of the live model is recorded with who
@@ -162,5 +183,33 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         """RollbackModel makes the version that was live before this one live again: at once where the workers still hold it,
         else like PromoteModel. FAILED_PRECONDITION when there is none, or when too few workers could load it.
         """
+
+    @_abc_1.abstractmethod
+    def StartTrial(
+        self,
+        request: _trial_pb2.StartTrialRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trial_pb2.StartTrialResponse, _abc.Awaitable[_trial_pb2.StartTrialResponse]]:
+        """StartTrial has a version work beside the live one: as the canary or the shadow. It returns once that is recorded;
+        workers follow when they have loaded the model. Again with another share: changes the share. FAILED_PRECONDITION
+        for a canary that the gate did not pass without an override reason, while another version is on that trial, and
+        for a deleted bundle; DATA_LOSS for a broken one; NOT_FOUND for an unknown version; INVALID_ARGUMENT for the live one.
+        """
+
+    @_abc_1.abstractmethod
+    def EndTrial(
+        self,
+        request: _trial_pb2.EndTrialRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trial_pb2.EndTrialResponse, _abc.Awaitable[_trial_pb2.EndTrialResponse]]:
+        """EndTrial ends the canary or the shadow; changes nothing when there is none. Promoting its version does so, too."""
+
+    @_abc_1.abstractmethod
+    def ListTrials(
+        self,
+        request: _trial_pb2.ListTrialsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trial_pb2.ListTrialsResponse, _abc.Awaitable[_trial_pb2.ListTrialsResponse]]:
+        """ListTrials returns those that go on and, newest first, those that are over, with what came of them."""
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
