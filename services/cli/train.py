@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from deploy.embedded.state import connected
 from services import logs
+from services.cli.judging_run import figures_beside_champion
 from services.cli.model_kinds import KindOption
 from services.cli.training_run import STAGES, TRAINING, TrainingOutcome, TrainingProgress, run_training
 from services.domain.models import Verdict
@@ -53,6 +54,8 @@ def train(
 ) -> None:
     """Trains a model on the log, and makes it live if it passes the gate. Exit status 1 when it does not.
 
+    The gate compares it with the live model, as a night does.
+
     With --as-of it is only registered, unless --promote is given. Waits for no night that runs, nor does a night
     wait for it: of two that pass, the later one is live.
 
@@ -65,12 +68,15 @@ def train(
     verdict = None
     if goes_to_the_gate(promote, as_of):
         registry, notice = open_registry(settings), open_notice(settings)
+        with console.status("judging beside the live model"):
+            figures = figures_beside_champion(settings, registry, registry.get(outcome.version))
         verdict = gate_and_promote(
             registry,
             notice,
             outcome.version,
             gate_rules(settings),
             f"train by uid {os.getuid()}",
+            figures=figures,
             rollout=open_rollout(settings),
         )
     if as_json:

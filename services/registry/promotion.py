@@ -4,6 +4,7 @@ Each has two phases: the workers get the version ready (`rollout`), then the ass
 once. Without a rollout there is the second alone, and each worker loads when it sees the change.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
@@ -106,10 +107,14 @@ def gate_and_promote(
     rules: GateRules,
     actor: str,
     *,
+    figures: Mapping[str, float] | None = None,
     rollout: Rollout | None = None,
 ) -> Verdict:
-    """Judges a version by its metrics, stores the verdict, and makes it live when it passed. Blocks; see `promote`."""
-    verdict = judge(registry.get(version).metrics, rules)
+    """Judges a version, stores the verdict, and makes it live when it passed. Blocks; see `promote`.
+
+    figures: what was measured of it, beside the champion if there is one; None: what its training measured, without.
+    """
+    verdict = judge(registry.get(version).metrics if figures is None else figures, rules)
     registry.judge(version, verdict)
     log.info(
         "model_judged", version=version, passed=verdict.passed, findings=[each.sentence for each in verdict.findings]

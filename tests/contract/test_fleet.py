@@ -15,6 +15,7 @@ from services.domain.errors import CatalogDown
 from services.domain.fleet import FORGOTTEN_AFTER, GRACE, MAX_PROBLEM, Preparation, ServingWorker
 from services.domain.ids import ModelVersion
 from services.domain.ports import Fleet
+from services.domain.vitals import VitalsCounter
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.fleet import FakeFleet
 
@@ -53,6 +54,15 @@ def test_a_worker_is_known_by_what_it_said_last(fleet: Fleet) -> None:
     fleet.report(WORKER)
     fleet.report(BUSY)
     assert fleet.workers() == [BUSY]
+
+
+def test_how_a_workers_answers_went_is_told_too(fleet: Fleet) -> None:
+    counter = VitalsCounter()
+    counter.call(0.002, failed=True)
+    counter.degraded()
+    told = replace(WORKER, vitals=counter.now)
+    fleet.report(told)
+    assert fleet.workers() == [told]
 
 
 def test_workers_come_by_replica(fleet: Fleet) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,6 +19,7 @@ from services.cli.demo.expected import expected_answers, read_histories
 from services.cli.demo.figures import Figures
 from services.cli.demo.load import LoadReport, load_around
 from services.cli.demo.screen import Screen
+from services.cli.judging_run import figures_beside_champion
 from services.cli.training_run import TrainingOutcome, run_training
 from services.domain.errors import StartFailed, TrainingFailed
 from services.domain.ids import ModelVersion, UserId
@@ -98,8 +99,11 @@ class _Story:
         self._screen.heading(6, "Tomorrow: training again with the newer events, and a swap under load")
         with self._figures.stage("train again"):
             second = self._train()
+            with self._screen.waiting("judging it beside the one that serves"):
+                registry = open_registry(self._settings)
+                beside = figures_beside_champion(self._settings, registry, registry.get(second.version))
         with self._figures.stage("swap under load"):
-            self._swap_under_load(first, second, load_s)
+            self._swap_under_load(first, second, beside, load_s)
 
     def _send_and_catch_up(self) -> None:
         figures, dataset = self._figures, self._dataset
@@ -168,7 +172,7 @@ class _Story:
         self._screen.say(f"model {outcome.version} in {outcome.wall_s:.0f} s")
         return outcome
 
-    def _judge(self, outcome: TrainingOutcome) -> None:
+    def _judge(self, outcome: TrainingOutcome, figures: Mapping[str, float] | None = None) -> None:
         """The gate, and with its consent the promotion that every worker follows."""
         verdict = gate_and_promote(
             open_registry(self._settings),
@@ -176,6 +180,7 @@ class _Story:
             outcome.version,
             gate_rules(self._settings),
             "demo",
+            figures=figures,
             rollout=open_rollout(self._settings),
         )
         for finding in verdict.findings:
@@ -218,7 +223,9 @@ class _Story:
             "order. Nothing was trained in between: only the model's input moved."
         )
 
-    def _swap_under_load(self, first: TrainingOutcome, second: TrainingOutcome, load_s: float) -> None:
+    def _swap_under_load(
+        self, first: TrainingOutcome, second: TrainingOutcome, beside: Mapping[str, float], load_s: float
+    ) -> None:
         users = self._lively_users()[:PROBED_USERS]
         store = open_bundles(self._settings)
         bundles = [store.fetch(version) for version in (first.version, second.version)]
@@ -226,7 +233,7 @@ class _Story:
         async def run() -> LoadReport:
             histories = await read_histories(self._redis_url(), users)
             answers = await asyncio.to_thread(expected_answers, bundles, histories, K)
-            swap = lambda: asyncio.to_thread(self._judge, second)  # noqa: E731
+            swap = lambda: asyncio.to_thread(self._judge, second, beside)  # noqa: E731
             return await load_around(self._target, users, K, answers, ModelVersion(second.version), swap, load_s)
 
         report = asyncio.run(run())
