@@ -9,7 +9,8 @@ about seven minutes, two gigabytes of disk, and prints a table and a JSON line:
 `flip_spread_p99_ms`: from the first worker's flip to the last one's. `added_p99_ms`: p99 of latencies from the call to
 promote or roll back until a quarter of a second after the last flip, less the p99 of all others. `rollback_ms`: the
 longest from the decision to the last worker's flip. `rss_growth_mib`: of all four workers, from before the first
-swap that counts to after the last, when each holds one model again.
+swap that counts to after the last, when each holds one model again. Latencies count from ten steady seconds before the
+first swap that counts; failures and wrong replies count from the first call on.
 """
 
 import argparse
@@ -42,6 +43,7 @@ from tests.waiting import wait_until
 NUM_REPLICAS: Final = 2
 WINDOW_S: Final = 10.0  # the rollback window of the workers; longer than from a swap to its rollback
 QUIET_S: Final = 0.75  # between two changes; larger: it takes longer; smaller: too few calls to compare with
+STEADY_S: Final = 10.0  # without any change, before the first that counts; larger and smaller: as above
 AFTERMATH_S: Final = 0.25  # what a flip leaves behind: caches that are cold for the new version
 NUM_WARM_UP: Final = 3  # swaps that don't count: the first of a process imports, and makes threads
 ACTOR: Final = "bench-swap"
@@ -195,6 +197,7 @@ def measure(folder: Path, bundles: Sequence[Path], num_swaps: int, rate: float) 
                 stage.roll_back()
             before_mib, stage.changes = stage.rss_mib(), Changes()
             others = OtherWork()
+            time.sleep(STEADY_S)
             for version in rest:
                 time.sleep(QUIET_S)
                 stage.promote(version)
@@ -216,7 +219,11 @@ def _replica(home: Path, redis_url: str, name: str) -> Iterator[Serving]:
 
 
 def figures(changes: Changes, result: dict[str, Any], growth_mib: float) -> dict[str, Any]:
+    num_calls = len(result["calls"]) + result["failed"]
     due_times, latencies_ms = np.array(result["calls"]).T  # (num_calls,) each
+    # Not the load's own start, nor the swaps of the warm-up: there calls wait for what happens once a process.
+    counts = (due_times >= changes.begins[0] - STEADY_S) & (due_times <= max(changes.flips[-1]) + AFTERMATH_S)
+    due_times, latencies_ms = due_times[counts], latencies_ms[counts]
     within = changes.touch(due_times)
     p99_within, p99_quiet = (float(np.percentile(latencies_ms[mask], 99)) for mask in (within, ~within))
     for name, mask in (("in a swap", within), ("in quiet", ~within)):
@@ -228,7 +235,7 @@ def figures(changes: Changes, result: dict[str, Any], growth_mib: float) -> dict
     return {
         "swaps": changes.are_rollbacks.count(False),
         "rollbacks": changes.are_rollbacks.count(True),
-        "calls": len(due_times) + result["failed"],
+        "calls": num_calls,
         "failed": result["failed"],
         "wrong_version": result["wrong_version"],
         "flip_spread_p99_ms": round(float(np.percentile(changes.spread_ms(), 99)), 1),

@@ -106,6 +106,11 @@ def found(row: StepRow) -> str:
         return f"version {outputs.get('data_version')} of the log, {outputs.get('num_events', 0):,} events"
     if row.name.startswith(TRAIN):
         return str(outputs.get("version", ""))
+    if row.name == CHECK and "findings" in outputs:
+        num_broken = sum(not each["passed"] for each in outputs["findings"])
+        return f"{len(outputs['findings'])} checks, {num_broken or 'none'} broken"
+    if row.name == EVALUATE and "num_questions" in outputs:
+        return f"{outputs['num_questions']:,} questions, beside {outputs.get('compared_with') or 'nothing'}"
     if row.name == SWAP:
         return f"{outputs.get('version')} is live, generation {outputs.get('generation')}"
     for name in ("found", "chosen", "location"):

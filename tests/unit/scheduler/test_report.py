@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scheduler.chain import Work
-from scheduler.facts import EVALUATE, PIN, SWAP, TRAIN, Facts
+from scheduler.facts import CHECK, EVALUATE, PIN, SWAP, TRAIN, Facts
 from scheduler.steps import report
 from scheduler.steps.report import Report
 from services.domain.nights import StepRow, StepState
@@ -26,7 +26,8 @@ FIGURES = {
 OUTPUTS: Mapping[str, Mapping[str, Any]] = {
     PIN: {"data_version": 7, "num_events": 12_345},
     TRAIN + "warm": {"version": "new"},
-    EVALUATE: {"champion": "old", "figures": {"new": FIGURES}},
+    CHECK: {"passed": True, "findings": [{"rule": "users", "figure": 7, "passed": True, "sentence": "7 users."}]},
+    EVALUATE: {"champion": "old", "compared_with": "old", "num_questions": 1_234, "figures": {"new": FIGURES}},
     SWAP: {"version": "new", "generation": 3},
 }
 
@@ -52,6 +53,9 @@ def test_it_tells_how_the_night_ended_what_each_step_found_and_how_the_challenge
     page = _write(tmp_path)
     assert page.startswith("# Night 12: a new model is live\n")
     assert "| pin | done | 1 | 0.0 s | version 7 of the log, 12,345 events |" in page
+    assert "| check | done | 1 | 0.0 s | 1 checks, none broken |" in page
+    assert "| users | 7 | yes | 7 users. |" in page
+    assert "| evaluate | done | 1 | 0.0 s | 1,234 questions, beside old |" in page
     assert "| swap | done | 1 | 0.0 s | new is live, generation 3 |" in page
     assert "| NDCG@10 | 0.12 | 0.11 |" in page
     assert "| NDCG@10 beside the champion | +0.0100 (+0.0050 to +0.0150) | – |" in page
