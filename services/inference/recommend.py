@@ -81,7 +81,7 @@ class Recommender:
             else:
                 answer = await self._answer(model, unavailable, user_id, history, k)
         if answer.degraded is not Degraded.NONE:
-            self._recorder.vitals.degraded()
+            self._recorder.degraded()
             if counter is not None:
                 counter.degraded()
         if history is not None and self._shadowing is not None:
@@ -92,7 +92,7 @@ class Recommender:
         """Who answers this request to its end, what that may not show, and where it is counted during a canary."""
         canary = None if self._trials is None else self._trials.canary
         if canary is not None and canary.includes(user_id):
-            self._recorder.trial_answer(canary.trial.kind, "answered")
+            self._recorder.canary_answers()
             return canary.model, canary.unavailable(), canary.tally.trial
         model = self._live_model()
         return model, self._availability.of(model), None if canary is None else canary.tally.live

@@ -1,6 +1,7 @@
 """Where serving counts: the metrics of `domain/metrics.py`, as prometheus-client objects of this process."""
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Final
 
 from prometheus_client import Counter, Gauge
@@ -20,8 +21,12 @@ FAULTS: Final = frozenset({"UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 """gRPC's words for what the caller did not cause."""
 
 
+_IS_CANARYS: Final[ContextVar[bool]] = ContextVar("is_canarys", default=False)
+"""Of the present call; each call has a context of its own, in which it is also counted."""
+
+
 class Recorder(CallRecorder):
-    """The counters of one worker. `vitals`: of its recommendations, for whoever watches a new model."""
+    """The counters of one worker. `vitals`: of the live model's recommendations, for whoever watches a new model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +43,7 @@ class Recorder(CallRecorder):
     def request(self, method: str, code: str, seconds: float) -> None:
         """See CallRecorder."""
         super().request(method, code, seconds)
-        if method.endswith(RECOMMEND):
+        if method.endswith(RECOMMEND) and not _IS_CANARYS.get():
             self.vitals.call(seconds, failed=code in FAULTS)
 
     def cache_lookup(self, *, hit: bool) -> None:
@@ -49,6 +54,16 @@ class Recorder(CallRecorder):
 
     def model_preparation(self, *, succeeded: bool) -> None:
         self._preparations.labels(_PREPARATION_OUTCOMES[succeeded]).inc()
+
+    def canary_answers(self) -> None:
+        """The present call is not the live model's: a bad canary must not have a watch take back a good live model."""
+        _IS_CANARYS.set(True)
+        self.trial_answer(TrialKind.CANARY, "answered")
+
+    def degraded(self) -> None:
+        """The answer to the present call is simpler than it should be."""
+        if not _IS_CANARYS.get():
+            self.vitals.degraded()
 
     def trial_answer(self, kind: TrialKind, outcome: str) -> None:
         """outcome: `answered`, `failed` or, for a shadow that was busy, `dropped`."""

@@ -29,6 +29,7 @@ from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.inference.rpc.server import Health, build_server
 from services.inference.rpc.trial_methods import TrialDesk
 from services.inference.standing import Standing
+from services.inference.trial_slot import TrialSlot
 from services.registry import promotion, trials
 from services.registry.trial_status import newest_trials
 from tests.fakes import model_registry
@@ -102,8 +103,15 @@ class ServingBench:
         self.availability = AvailabilitySlot(clock)
         self.availability.replace(EMPTY, None)
         self.background = BackgroundTasks(limit=64)
+        self.on_trial = TrialSlot(self.availability, clock)
         self.recommender = Recommender(
-            self.slot.model, self.availability, self.histories, self.cache, self.background, self.recorder
+            self.slot.model,
+            self.availability,
+            self.histories,
+            self.cache,
+            self.background,
+            self.recorder,
+            self.on_trial,
         )
         self.recommendations: RecommenderServiceAsyncStub
         self.models: ModelServiceAsyncStub

@@ -7,12 +7,16 @@ import pytest
 from grpc import StatusCode
 
 from nightjar.v1 import trial_pb2 as wire
+from nightjar.v1.recommender_service_pb2 import RecommendRequest
 from services.domain.fleet import ServingWorker
-from services.domain.trials import Likeness, TrialFigures, TrialReport
+from services.domain.ids import ModelVersion, UserId
+from services.domain.trials import Likeness, TrialFigures, TrialKind, TrialReport
 from services.domain.vitals import VitalsCounter
+from services.inference.serving_model import load_serving_model
 from tests.fakes.clock import START
 from tests.fakes.model_registry import PASSED, REFUSED
 from tests.fakes.tiny_bundle import item_vectors
+from tests.fakes.trials import trial
 from tests.integration.serving_bench import ServingBench, serving
 from tests.integration.test_inference_rpc import failure
 
@@ -100,6 +104,24 @@ async def test_the_list_shows_both_sides_and_how_like_a_shadow_is(bench: Serving
     assert not shadow.HasField("live_side")
     assert not shadow.trial_side.HasField("p99")
     assert len((await bench.models.ListTrials(wire.ListTrialsRequest(page_size=1))).trials) == 1
+
+
+async def test_what_a_canary_answers_is_no_vital_of_the_live_model(bench: ServingBench) -> None:
+    """Else a slow canary would have the night's watch take back a good live model."""
+    folder = Path(bench.registry.get(ModelVersion("v2")).location)
+    canary = trial(TrialKind.CANARY, "v2", 0.5)
+    users = [f"user-{number}" for number in range(10)]
+    num_canarys = sum(canary.includes(UserId(user)) for user in users)
+    assert 0 < num_canarys < len(users)
+    bench.on_trial.hold(bench.on_trial.ready(canary, load_serving_model(folder), ""))
+    bench.histories.is_down = True  # so that every answer is degraded
+    versions = [(await bench.recommendations.Recommend(RecommendRequest(user_id=user))).model_version for user in users]
+    assert versions.count("v2") == num_canarys
+    vitals = bench.recorder.vitals.now
+    assert (vitals.num_calls, vitals.num_degraded) == (len(users) - num_canarys, len(users) - num_canarys)
+    held = bench.on_trial.canary
+    assert held is not None
+    assert (held.tally.now.of_trial.num_calls, held.tally.now.of_trial.num_degraded) == (num_canarys, num_canarys)
 
 
 @pytest.mark.parametrize("page_size", [0, 51])
