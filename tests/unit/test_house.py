@@ -31,6 +31,7 @@ ENVIRONMENT_USERS = {
     "services/inference/worker.py": "numeric libraries take their thread counts from it, when they are imported",
     "services/training/__main__.py": "likewise",
     "services/training/evaluation/__main__.py": "likewise",
+    "services/training/judging/__main__.py": "likewise",
     "services/training/tuning/__main__.py": "likewise",
     "services/training/ray_launcher.py": "Ray reads in it, when it is imported, that it must keep to this machine",
     "services/training/workers.py": "torchrun says in it who is who",
