@@ -226,7 +226,8 @@ def figures(changes: Changes, result: dict[str, Any], growth_mib: float) -> dict
     due_times, latencies_ms = due_times[counts], latencies_ms[counts]
     within = changes.touch(due_times)
     p99_within, p99_quiet = (float(np.percentile(latencies_ms[mask], 99)) for mask in (within, ~within))
-    for name, mask in (("in a swap", within), ("in quiet", ~within)):
+    steady = due_times < changes.begins[0]
+    for name, mask in (("before all swaps", steady), ("in a swap", within), ("between swaps", ~within & ~steady)):
         quantiles = np.percentile(latencies_ms[mask], [50, 95, 99, 100])
         print(f"{name}: {mask.sum():,} calls, p50 p95 p99 max {' '.join(f'{each:.2f}' for each in quantiles)} ms")
     print(f"answered without a history, since Redis was slow: {result['degraded']:,}")

@@ -105,3 +105,16 @@ def _binaries(copy_to: Path | None) -> Path:
     if libraries.is_dir():
         shutil.copytree(libraries, copy_to / libraries.name)
     return copy_to / package.name / install.name / bundled.name
+
+
+@contextlib.contextmanager
+def away(url: str) -> Iterator[None]:
+    """The database is gone for everybody meanwhile, and every connection to it is cut; the server itself runs on."""
+    address, _, name = url.removeprefix("postgresql+psycopg://").rpartition("/")
+    with psycopg.connect(f"postgresql://{address}/postgres", autocommit=True) as server:
+        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'.encode())
+        server.execute(b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'.encode())

@@ -23,6 +23,7 @@ from tests.fakes.planted import planted_events
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+LEASE_S = 5.0
 # The real process. If it dies, then once in each step: when the work is done, and not yet recorded.
 SCHEDULER = """
 import os, pathlib, signal, sys
@@ -44,11 +45,12 @@ class DyingBook(SqlNightBook):
 if marks:
     wiring.SqlNightBook = DyingBook
 # So that a dead scheduler is found out in seconds. Where there are two, a busy one must not look dead.
-wiring.SqlRunBook.__init__.__defaults__ = (1.0 if marks else 5.0,)
+wiring.SqlRunBook.__init__.__defaults__ = (1.0 if marks else LEASE_S,)
 lease.KEEP_ALIVE_S, main.SWEEP_S = 0.3, 0.5
 children = LocalChildren(lambda task: [sys.executable, script, task.module, *task.arguments])
 main.run(load(), pathlib.Path(ready_file), children)
 """
+SCHEDULER = SCHEDULER.replace("LEASE_S", str(LEASE_S))
 # What each module says instead of computing, and a line in children.log for each time it was asked.
 CHILD = """
 import json, os, pathlib, sys

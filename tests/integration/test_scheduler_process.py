@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import pytest
 
 from services.domain.nights import StepState
 from services.domain.runs import NOBODY, RunState
-from tests.integration.scheduler_home import ROOT, WELL, Home
+from tests import postgres
+from tests.integration.scheduler_home import LEASE_S, ROOT, WELL, Home
 from tests.waiting import wait_until
 
 BLOCKS_ONCE = """
@@ -21,6 +23,13 @@ import time
 if module == "services.training" and not (home / "blocked.pid").exists():
     (home / "blocked.pid").write_text(str(os.getpid()))
     time.sleep(600)
+MODULES[module]()
+"""
+WAITS_FOR_A_WORD = """
+import time
+(home / "blocked.pid").write_text(str(os.getpid()))
+while module == "services.training" and not (home / "go").exists():
+    time.sleep(.05)
 MODULES[module]()
 """
 TRAINS_FOR_EVER = """
@@ -128,6 +137,28 @@ def test_of_two_schedulers_one_runs_the_night_and_when_it_is_killed_the_other_go
     assert idle.poll() is None
     assert [run.run_id for run in home.runs.newest(10, "night")] == [1]
     assert home.asked().count("services.training.checking") == 1
+
+
+@pytest.mark.postgres
+def test_a_database_that_is_gone_for_longer_than_the_lease_costs_the_night_nothing(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    home = Home(tmp_path, postgres_url)
+    home.fill_log()
+    try:
+        home.ready(home.start(WAITS_FOR_A_WORD))
+        home.command("nights", "run-now")
+        wait_until(lambda: "services.training\n" in (tmp_path / "children.log").read_text(), 60, "it trains")
+        holder, started = home.last().holder, time.monotonic()
+        with postgres.away(postgres_url):
+            wait_until(lambda: time.monotonic() - started > LEASE_S + 1, 60, "the lease has run out")
+            assert "lease_not_renewed" in home.log.read_text()
+        (tmp_path / "go").touch()
+        wait_until(lambda: home.last().state is RunState.SUCCEEDED, 60, "the night ends")
+        assert home.last().holder == holder
+        assert {step.attempts for step in home.nights.steps(1)} == {1}
+    finally:
+        home.end_all()
 
 
 def test_a_trainer_that_is_killed_is_tried_again(home: Home) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import psycopg
 import pytest
 
 from deploy.embedded import valkey
@@ -23,6 +22,7 @@ from services.domain.models import Assignment
 from services.registry.promotion import promote, rollback
 from services.registry.wiring import open_notice, open_registry, open_rollout
 from services.settings import load
+from tests import postgres
 from tests.fakes.tiny_bundle import item_vectors
 from tests.integration.serving_process import NUM_WORKERS, Serving, start
 from tests.waiting import wait_until
@@ -227,21 +227,17 @@ def test_a_database_that_goes_away_during_a_swap_only_delays_it(
     tmp_path: Path, redis_url: str, postgres_url: str
 ) -> None:
     site = Site(tmp_path, redis_url, 1, 60.0, DATABASE__URL=postgres_url)
-    address, _, name = postgres_url.removeprefix("postgresql+psycopg://").rpartition("/")
     try:
         late, _ = site.replicas[0].workers()
         late.suspend()
         change = site.in_background(lambda: site.promote("v2"))
         wait_until(lambda: num_prepared(site.replicas[0]) == 1, what="one of two is ready")
-        with psycopg.connect(f"postgresql://{address}/postgres", autocommit=True) as server:
-            server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'.encode())
-            server.execute(b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        with postgres.away(postgres_url):
             late.resume()
             wait_until(lambda: site.num_said("catalog_down") >= NUM_WORKERS, what="the workers miss the database")
             with pytest.raises(CatalogDown):
                 site.registry.live()
             assert site.replicas[0].versions() == {"v1"}
-            server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'.encode())
         assert change.ends().version == "v2"
         site.all_serve("v2")
         assert num_prepared(site.replicas[0]) == NUM_WORKERS
