@@ -205,7 +205,7 @@ def test_a_step_does_not_outlive_a_killed_scheduler(home: Home) -> None:
     [
         ("NIGHTJAR_SCHEDULE__NIGHTLY_CRON", "every night", 2, "NIGHTJAR_SCHEDULE__NIGHTLY_CRON"),
         ("NIGHTJAR_DATABASE__URL", "mysql://host/db", 2, "NIGHTJAR_DATABASE__URL"),
-        ("NIGHTJAR_DATABASE__URL", "postgresql://u:secret@127.0.0.1:9/none", 1, "cannot be used"),
+        ("NIGHTJAR_DATABASE__URL", "postgresql://u:hunter2@127.0.0.1:9/none", 1, "cannot be used"),
     ],
 )
 def test_what_it_cannot_start_with_is_one_sentence_and_an_exit_code(
@@ -217,5 +217,5 @@ def test_what_it_cannot_start_with_is_one_sentence_and_an_exit_code(
     assert ended.returncode == status, ended.stderr
     assert sentence in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert "secret" not in ended.stderr
+    assert "hunter2" not in ended.stderr
     assert not (tmp_path / "ready.json").exists()

@@ -49,6 +49,8 @@ class Site:
             for seed, version in enumerate(("v1", "v2")):
                 self.replicas[0].publish(self.drafts, version, item_vectors(seed))
             self.registry, self.rollout = open_registry(self.settings), open_rollout(self.settings)
+            # They began on a database without tables; a swap waits only for those that it knows of.
+            wait_until(lambda: len(self.rollout.fleet.workers()) == self.num_workers, what="all workers are known")
             self.promote("v1")
             wait_until(lambda: self.num_said("model_swapped") == self.num_workers, what="all serve v1")
         except BaseException:

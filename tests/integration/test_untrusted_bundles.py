@@ -19,7 +19,7 @@ from services.settings import BundleSettings, Settings
 from tests.fakes.model_registry import PASSED
 from tests.fakes.signing import public, secret
 from tests.fakes.tiny_bundle import item_vectors, write_draft
-from tests.integration.serving_process import Serving, start
+from tests.integration.serving_process import NUM_WORKERS, Serving, start
 from tests.s3 import S3
 from tests.waiting import wait_until
 
@@ -78,6 +78,7 @@ def night(tmp_path: Path, redis_url: str, s3: S3) -> Iterator[Night]:
         night = Night(serving, s3, url, tmp_path / "night")
         night.publish("v1", signing=OURS)
         serving.promote("v1")
+        wait_until(lambda: len(serving.said("model_swapped")) == NUM_WORKERS, 60, "both workers have v1")
         wait_until(lambda: serving.versions() == {"v1"}, what="both workers serve v1")
         yield night
     finally:

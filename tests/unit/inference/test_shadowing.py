@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from services.domain.errors import BundleBroken
@@ -92,6 +93,12 @@ class Bench:
 
     def outcomes(self, outcome: str) -> float:
         return self.recorder.value("nightjar_trial_answers_total", kind="shadow", outcome=outcome)
+
+
+@pytest.fixture(autouse=True)
+def every_line() -> None:
+    """Whatever level a test before this one has set."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture
