@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.domain.ids import ModelVersion
+from services.registry.gate import SAW_HOLDOUT
 
 COMPACT: Final = "compact"
 PIN: Final = "pin"
@@ -49,7 +50,8 @@ class Facts:
 
     def figures(self, version: ModelVersion) -> Mapping[str, float]:
         """What evaluation and planning measured of a challenger."""
-        measured = self.outputs[EVALUATE]["figures"].get(version, {})
+        judged = self.outputs[EVALUATE]
+        measured = {**judged["figures"].get(version, {}), SAW_HOLDOUT: float(judged.get(SAW_HOLDOUT, False))}
         planned = self.outputs.get(PLAN, {}).get("figures", {}).get(version, {})
         return {**measured, **planned}
 

@@ -9,6 +9,7 @@ from services.children.speaking import run_speaking
 from services.domain.errors import TrainingFailed
 from services.domain.models import Model
 from services.domain.ports import ModelRegistry
+from services.registry.gate import SAW_HOLDOUT
 from services.settings import Settings
 
 JUDGING: Final = "services.training.judging"
@@ -33,7 +34,11 @@ def figures_beside_champion(settings: Settings, registry: ModelRegistry, model: 
         ),
     )
     planned = _run(settings, PLANNING, (model.version,))
-    return {**judged["figures"][model.version], **planned["figures"][model.version]}
+    return {
+        **judged["figures"][model.version],
+        **planned["figures"][model.version],
+        SAW_HOLDOUT: float(judged[SAW_HOLDOUT]),
+    }
 
 
 def _run(settings: Settings, module: str, arguments: Sequence[str]) -> Mapping[str, Any]:

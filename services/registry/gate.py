@@ -27,6 +27,8 @@ class GateRules:
     max_plan_p99_ms: float = 20.0
 
 
+SAW_HOLDOUT: Final = "champion_saw_holdout"
+"""Above 0 where the live model knows some of the held-out events, as after the log was cut back."""
 WEEKLY: Final = "ndcg_vs_week_popularity_at_10"
 SLICES: Final = (
     ("cold_users", "num_cold_users", "users of few events"),
@@ -45,6 +47,8 @@ def judge(metrics: Metrics, rules: GateRules) -> Verdict:
     found.append(_vectors(metrics))
     if WEEKLY in metrics:
         found.append(_gain(metrics, rules, WEEKLY, "week_popularity", "the last seven days' popularity"))
+    if metrics.get(SAW_HOLDOUT):
+        found.append(_incomparable())
     if compared(metrics):
         found += [_champion(metrics, rules), *_slices(metrics, rules), _changed(metrics, rules)]
         found.append(_vocabulary(metrics, rules))
@@ -126,6 +130,14 @@ def _vectors(metrics: Metrics) -> Finding:
     if num_bad:
         sentence = f"{num_bad:.0f} item vectors are zero or not finite; none may be."
     return _finding("sound_vectors", "num_bad_vectors", num_bad, 0.0, num_bad == 0, sentence)
+
+
+def _incomparable() -> Finding:
+    """Not a model's fault; but what is live must not be replaced by what nobody compared with it."""
+    known = "The live model has seen some of the held-out events, so nobody can compare the two"
+    return Finding(
+        "comparable_with_champion", 1.0, 0.0, passed=False, sentence=f"{known}: an operator must promote it."
+    )
 
 
 def _champion(metrics: Metrics, rules: GateRules) -> Finding:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from services.domain.models import Finding, Verdict
-from services.registry.gate import GateRules, compared, judge, planned
+from services.registry.gate import SAW_HOLDOUT, GateRules, compared, judge, planned
 
 RULES = GateRules(min_gain_over_popularity=0.01, min_coverage=0.2, min_holdout_users=50)
 GOOD = {
@@ -168,3 +168,9 @@ def test_a_jump_in_the_answers_asks_for_an_operator() -> None:
         "an operator must promote it"
         in _finding(judge({**BESIDE, "changed_share_at_10": 1.0}, RULES), "changed_answers").sentence
     )
+
+
+def test_what_cannot_be_compared_with_the_live_model_asks_for_an_operator() -> None:
+    (failed,) = [each for each in judge({**GOOD, SAW_HOLDOUT: 1.0}, RULES).findings if not each.passed]
+    assert failed.rule == "comparable_with_champion"
+    assert judge({**GOOD, SAW_HOLDOUT: 0.0}, RULES).passed
