@@ -74,18 +74,25 @@ class Night:
         right after a database outage, or when the clock was set, every lease looks run out, and the living renew theirs
         within seconds.
         """
-        if not self._busy.acquire(blocking=False):
+        if self._busy.locked():
             return
         try:
+            # Looking holds nothing: a night that is asked for meanwhile must not be taken for a second one.
             run = self.runs.abandoned(NIGHT)
             if run is not None and (run.holder == NOBODY or run in self._silent):
-                adopted = self._left_off()
-                if adopted is not None:
-                    self._go_on(adopted)
+                self._adopt()
                 run = None
             self._silent[:] = [] if run is None else [run]
         except CatalogDown as error:
             log.warning("catalog_down", error=str(error))
+
+    def _adopt(self) -> None:
+        if not self._busy.acquire(blocking=False):
+            return
+        try:
+            adopted = self._left_off()
+            if adopted is not None:
+                self._go_on(adopted)
         finally:
             self._busy.release()
 

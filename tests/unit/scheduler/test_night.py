@@ -8,7 +8,7 @@ import pytest
 
 from scheduler.chain import StepFailed, StepRefused, Work
 from services.domain.nights import NIGHT, StepState
-from services.domain.runs import RunState
+from services.domain.runs import Run, RunState
 from tests.unit.scheduler.stage import FakeStep, Killed, Stage
 
 STEPS = ("compact", "pin", "check", "train:a", "evaluate", "gate", "swap")
@@ -210,6 +210,21 @@ def test_a_holder_that_speaks_again_after_an_outage_keeps_its_night() -> None:
     stage.clock.advance(61)
     watcher.sweep()
     assert step.seen == []
+
+
+def test_a_night_that_is_asked_for_while_a_sweep_looks_is_begun() -> None:
+    """A sweep looks every few seconds; what it does then is no night."""
+    stage = Stage(FakeStep("pin"))
+    night, look = stage.night(), stage.runs.abandoned
+
+    def ask_meanwhile(kind: str) -> Run | None:
+        stage.runs.abandoned = look  # type: ignore[method-assign]
+        night.run("run-now")
+        return look(kind)
+
+    stage.runs.abandoned = ask_meanwhile  # type: ignore[method-assign]
+    night.sweep()
+    assert stage.last.state is RunState.SUCCEEDED
 
 
 def test_a_sweep_survives_a_database_that_is_away() -> None:
