@@ -82,8 +82,8 @@ class EarlierModel:
     folder: Path
     """What `save` wrote."""
     vocabulary: Vocabulary
-    fit_end_us: int
-    """It learned from what happened before this moment."""
+    learned_until_us: int
+    """It learned from what happened before this moment, its validation part included."""
 
 
 @runtime_checkable

@@ -94,7 +94,7 @@ class Starting:
         told = read_manifest(folder).configuration
         try:
             full_time = datetime.fromisoformat(str(told["full_time"]))
-            fit_end_us, cut_us = int(told["fit_end_us"]), int(told["cut_us"])
+            cut_us = int(told["cut_us"])
         except (KeyError, ValueError) as error:
             raise UnfitToStartFrom(f"{earlier.version} does not say what it was trained on.") from error
         if self.mode == "auto" and now - full_time >= self.full_every:
@@ -104,6 +104,6 @@ class Starting:
         if any(wish.request_time_us >= full_time.timestamp() * 1e6 for wish in wishes):
             raise UnfitToStartFrom(f"somebody has asked to be forgotten since {full_time:%Y-%m-%d %H:%M}.")
         vocabulary = Vocabulary.from_json((folder / VOCABULARY).read_text(encoding="utf-8"))
-        model.start_from(EarlierModel(folder, vocabulary, fit_end_us))
+        model.start_from(EarlierModel(folder, vocabulary, cut_us))
         log.info("training_started_from", version=earlier.version, full_time=full_time.isoformat())
         return Start(full_time, earlier.version)

@@ -105,7 +105,7 @@ class Replay:
             if last_night and isinstance(model, WarmStarting) and day - last_night.full_day < self.full_every_days:
                 full_day, earlier = last_night.full_day, last_night.dataset
                 last_night.model.save(Path(folder))
-                model.start_from(EarlierModel(Path(folder), earlier.vocabulary, earlier.bounds_us["fit_end_us"]))
+                model.start_from(EarlierModel(Path(folder), earlier.vocabulary, earlier.bounds_us["cut_us"]))
             model.fit(dataset, self.on_epoch)
         return _Night(day, model, dataset, full_day, time.monotonic() - started)
 

@@ -101,7 +101,7 @@ class SequenceEncoder:
             same_texts = stored.text_encoder == dataset.content.text_encoder
             labels = words.event_type_labels
             transplant(network, dataset, stored.tensors, words.item_ids, labels, stored.features, same_texts=same_texts)
-            sequences = since(sequences, earlier.fit_end_us, np.random.default_rng(options.seed))
+            sequences = since(sequences, earlier.learned_until_us, np.random.default_rng(options.seed))
             options = replace(
                 options,
                 max_epochs=options.incremental_epochs if len(sequences.wanted) else 0,
@@ -121,6 +121,8 @@ class SequenceEncoder:
         start_us, end_us = (dataset.bounds_us.get(name) for name in ("fit_end_us", "cut_us"))
         if dataset.with_validation is None or start_us is None or not len(dataset.validation):
             return
+        if self._earlier is not None:  # what it learned is not learned again: by the next night, by heart
+            start_us = max(start_us, self._earlier[0].learned_until_us)
         options, random = self.options, np.random.default_rng((self.options.seed, 1))
         sequences = since(recent(dataset.with_validation(), end_us, options.half_life_days), start_us, random)
         if not len(sequences.wanted):

@@ -133,7 +133,7 @@ class Growing(NextLetter):
 
     def start_from(self, earlier: EarlierModel) -> None:
         self.age = int((earlier.folder / "age").read_text()) + 1
-        self.knew_until_us = earlier.fit_end_us
+        self.knew_until_us = earlier.learned_until_us
 
 
 def test_nights_start_from_the_night_before_until_it_is_time_for_another_from_nothing() -> None:
@@ -148,7 +148,7 @@ def test_nights_start_from_the_night_before_until_it_is_time_for_another_from_no
     Replay(make, 50, lambda _: None, lambda *_: None, full_every_days=3).run(data, 5)
     fitted = [model for model in models if hasattr(model, "dataset")]
     assert [model.age for model in fitted] == [0, 1, 2, 0, 1]
-    assert fitted[1].knew_until_us == fitted[0].dataset.bounds_us["fit_end_us"]
+    assert fitted[1].knew_until_us == fitted[0].dataset.bounds_us["cut_us"]
 
 
 def test_a_night_in_full_is_fitted_beside_those_that_start_from_the_night_before() -> None:
