@@ -108,7 +108,11 @@ class LeftOff(Exception):
 
 @dataclass(frozen=True)
 class Chain:
-    """Does steps and records them. `max_attempts` of each, `retry_pause_s` before the second, then twice as long."""
+    """Does steps and records them. `max_attempts` of each, `retry_pause_s` before the second, then twice as long.
+
+    `stopping` turns true when the scheduler is asked to stop; `pause` waits so many seconds, or until that, and returns
+    it.
+    """
 
     book: NightBook
     clock: Clock
@@ -124,24 +128,25 @@ class Chain:
         for step in steps:
             row = rows.get(step.name)
             if row is None or not row.state.lets_go_on:
-                outputs = _Attempts(self, run, step, facts, is_ours, self._patience).until_done(row)
+                outputs = _Attempts(self, run, step, facts, is_ours).until_done(row)
                 if outputs is not None:
                     facts = Facts(run.run_id, {**facts.outputs, step.name: outputs})
         return facts
 
     def once_more(self, run: Run, step: Step, is_ours: Callable[[], bool]) -> None:
         """Does a step whatever became of it before. Raises as `run` does."""
-        _Attempts(self, run, step, self.facts(run), is_ours, self._patience).until_done(None)
+        _Attempts(self, run, step, self.facts(run), is_ours).until_done(None)
 
     def facts(self, run: Run) -> Facts:
         """What the steps that are done found. Raises CatalogDown when the database stays away."""
         return self._facts(run, self._rows(run))
 
     def _rows(self, run: Run) -> Mapping[str, StepRow]:
-        return {row.name: row for row in self._patience.outlast(lambda: self.book.steps(run.run_id))}
+        return {row.name: row for row in self.patience.outlast(lambda: self.book.steps(run.run_id))}
 
     @property
-    def _patience(self) -> Patience:
+    def patience(self) -> Patience:
+        """With a database that is away."""
         return Patience(self.clock, self.pause)
 
     def _facts(self, run: Run, rows: Mapping[str, StepRow]) -> Facts:
@@ -158,7 +163,6 @@ class _Attempts:
     step: Step
     facts: Facts
     is_ours: Callable[[], bool]
-    patience: Patience
 
     def until_done(self, row: StepRow | None) -> Outputs | None:
         """What the step found; None for one that may fail and did. Raises Ended and LeftOff."""
@@ -196,7 +200,7 @@ class _Attempts:
             facts=self.facts,
             keep_going=lambda: self.is_ours() and not self.chain.stopping() and in_time(),
             note=lines.add,
-            patience=self.patience,
+            patience=self.chain.patience,
             timeout_s=self.step.timeout_s,
         )
         try:
@@ -239,7 +243,7 @@ class _Attempts:
     def _outlast(self, write: Callable[[], Any]) -> Any:
         """A database that stays away ends the night here; its lease runs out, and whoever comes next goes on."""
         try:
-            return self.patience.outlast(write)
+            return self.chain.patience.outlast(write)
         except CatalogDown as error:
             log.warning("night_left_off", run_id=self.night.run_id, step=self.step.name, why=str(error))
             raise LeftOff from error

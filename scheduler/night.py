@@ -11,11 +11,10 @@ from scheduler.chain import Chain, Ended, LeftOff, Step
 from scheduler.facts import Facts
 from services.domain.errors import CatalogDown
 from services.domain.ids import ModelVersion
-from services.domain.nights import NIGHT, NightBook, StepState
+from services.domain.nights import NIGHT, StepState
 from services.domain.ports import Clock
 from services.domain.runs import NOBODY, Run, RunBook, RunState
 from services.lease import kept_alive
-from services.patience import Patience
 
 log = structlog.get_logger(__name__)
 
@@ -33,20 +32,16 @@ class Ending:
 class Night:
     """The use case and what it stands on. One object a process; its methods may be called from several threads.
 
-    `stopping` turns true when the scheduler is asked to stop; `pause` waits so many seconds, or until that, and
-    returns it. `resume_within`: a night that was left off is gone on with if it began at most so long ago; the data it
-    pinned is stale after that.
+    `resume_within`: a night that was left off is gone on with if it began at most so long ago; the data it pinned is
+    stale after that.
     """
 
     runs: RunBook
-    book: NightBook
     chain: Chain
     steps: Sequence[Step]
     report: Callable[[Ending], Step]
     """The last step, done however the night ended."""
     clock: Clock
-    stopping: Callable[[], bool]
-    pause: Callable[[float], bool]
     resume_within: timedelta
     _busy: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
     _silent: list[Run] = field(default_factory=list, init=False, repr=False, compare=False)
@@ -127,7 +122,7 @@ class Night:
             if error.timed_out:
                 state = RunState.TIMED_OUT
             return Ending(state, best_known(self.chain.facts(run)), f"{error.name}: {error}")
-        return Ending(RunState.SUCCEEDED, facts.chosen, "It passed the gate and is live.")
+        return Ending(RunState.SUCCEEDED, facts.chosen, "It passed the gate and went live.")
 
     def _reported(self, run: Run, ending: Ending, is_ours: Callable[[], bool]) -> None:
         """A night without its report is a night all the same. Raises LeftOff and CatalogDown."""
@@ -143,7 +138,7 @@ class Night:
         def finish() -> bool:
             return self.runs.finish(run, ending.state, version=ending.version, detail=ending.detail)
 
-        if not Patience(self.clock, self.pause).outlast(finish):
+        if not self.chain.patience.outlast(finish):
             log.warning("night_not_recorded", run_id=run.run_id, why="another scheduler took over")
 
     def _give_back(self, run: Run) -> None:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 from sqlalchemy import Engine
 
@@ -32,6 +31,7 @@ from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment
+from services.domain.nights import ACTOR
 from services.domain.ports import Clock, EventLog
 from services.domain.runs import Run, RunBook
 from services.housekeeping import wiring as housekeeping
@@ -40,8 +40,6 @@ from services.registry.promotion import promote, rollback
 from services.registry.rollout import Rollout
 from services.registry.wiring import gate_rules, open_notice, open_registry, open_rollout
 from services.settings import Settings
-
-ACTOR: Final = "scheduler"
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def scheduler_process(
     job.install(night.run, house.run)
     with timetable.opened(engine, settings.schedule) as table:
         timetable.plan_nights(table, settings.schedule)
-        yield SchedulerProcess(table, night, NightsDesk(table, night.runs, night.book, stopping.wait))
+        yield SchedulerProcess(table, night, NightsDesk(table, night.runs, night.chain.book, stopping.wait))
 
 
 @contextmanager
@@ -100,7 +98,6 @@ def build_night(
 
     return Night(
         runs=SqlRunBook(engine, clock),
-        book=book,
         chain=Chain(
             book=book,
             clock=clock,
@@ -120,8 +117,6 @@ def build_night(
         ),
         report=report,
         clock=clock,
-        stopping=stopping,
-        pause=pause,
         resume_within=timedelta(hours=settings.night.resume_within_h),
     )
 

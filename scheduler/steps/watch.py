@@ -12,6 +12,7 @@ from scheduler.facts import LOAD, SWAP, WATCH, Facts
 from services.domain.errors import NothingToRollBack
 from services.domain.fleet import ServingWorker
 from services.domain.models import Assignment
+from services.domain.nights import ACTOR
 from services.domain.ports import Clock, Fleet, ModelRegistry
 from services.domain.vitals import Vitals, total
 
@@ -67,6 +68,8 @@ class Watch:
             workers = work.patience.outlast(self.fleet.workers)
             since = total([each.vitals - before.get(each.worker_id, Vitals()) for each in workers])
             live = work.patience.outlast(self.registry.live)
+            if live is not None and is_taken_back(live, swap["generation"]):
+                raise _refused(live.reason, live, _figures(usual, since))
             if live is None or live.generation != swap["generation"]:
                 return {**_figures(usual, since), "found": "Somebody changed the live model; the watch is theirs."}
             if wrong := problem(usual, since, self.bounds):
@@ -82,7 +85,16 @@ class Watch:
         except NothingToRollBack:
             return StepRefused(f"{wrong} There is no model before it to go back to, so it serves on.", figures)
         log.warning("model_taken_back", why=wrong, live=restored.version)
-        return StepRefused(f"{wrong} {restored.version} is live again.", {**figures, "live": restored.version})
+        return _refused(wrong, restored, figures)
+
+
+def is_taken_back(live: Assignment, generation: int) -> bool:
+    """Whether a watch took the model of that swap back and its scheduler died before it could say so."""
+    return live.generation == generation + 1 and live.restores is not None and live.actor == ACTOR
+
+
+def _refused(wrong: str, live: Assignment, figures: Mapping[str, Any]) -> StepRefused:
+    return StepRefused(f"{wrong} {live.version} is live again.", {**figures, "live": live.version})
 
 
 def problem(usual: Vitals, since: Vitals, bounds: WatchBounds) -> str:

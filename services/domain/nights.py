@@ -12,6 +12,8 @@ from typing import Any, Final, Protocol
 
 from services.domain.runs import Run
 
+ACTOR: Final = "scheduler"
+"""Who changes the live model in a night."""
 NIGHT: Final = "night"
 """The kind of these runs."""
 MAX_LOG_CHARS: Final = 4_000  # of a step, its end; larger: megabytes a year; smaller: a traceback loses its head

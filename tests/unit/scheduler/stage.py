@@ -124,7 +124,6 @@ class Stage:
         """Of a scheduler that just started."""
         return Night(
             runs=self.runs,
-            book=self.book,
             chain=Chain(
                 book=self.book,
                 clock=self.clock,
@@ -136,8 +135,6 @@ class Stage:
             steps=self.steps,
             report=self._report,
             clock=self.clock,
-            stopping=lambda: self.stopping,
-            pause=self.pause,
             resume_within=timedelta(hours=12),
         )
 

@@ -97,6 +97,16 @@ class Stage:
         assert assigned is not None
         return assigned
 
+    def roll_back_as(self, actor: str, *, restores: int | None) -> None:
+        self.registry.assign(
+            model("old").version,
+            actor=actor,
+            reason="50.0% of calls failed.",
+            override=False,
+            expected_generation=2,
+            restores=restores,
+        )
+
     def _take_back(self, reason: str) -> Assignment:
         self.reasons.append(reason)
         return self._promote("old")
@@ -155,6 +165,22 @@ def test_once_somebody_else_changed_the_live_model_the_watch_is_over() -> None:
     stage._promote("old")
     assert "Somebody changed" in str(stage.run()["found"])
     assert stage.reasons == []
+
+
+def test_a_watch_whose_scheduler_died_after_the_rollback_says_so() -> None:
+    stage = Stage(_vitals(200, failed=100))
+    stage.roll_back_as("scheduler", restores=1)
+    with pytest.raises(StepRefused, match=r"50\.0% of calls failed\. old is live again\.") as refused:
+        stage.run()
+    assert refused.value.outputs["live"] == "old"
+    assert stage.reasons == []
+
+
+@pytest.mark.parametrize(("actor", "restores"), [("ann", 1), ("scheduler", None)])
+def test_the_rollback_of_another_is_theirs(actor: str, restores: int | None) -> None:
+    stage = Stage(_vitals(200, failed=100))
+    stage.roll_back_as(actor, restores=restores)
+    assert "Somebody changed" in str(stage.run()["found"])
 
 
 def test_where_nobody_serves_there_is_nothing_to_watch() -> None:
