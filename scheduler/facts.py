@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.domain.ids import ModelVersion
-from services.registry.gate import SAW_HOLDOUT
+from services.registry.gate import measured
 
 COMPACT: Final = "compact"
 PIN: Final = "pin"
@@ -50,10 +50,7 @@ class Facts:
 
     def figures(self, version: ModelVersion) -> Mapping[str, float]:
         """What evaluation and planning measured of a challenger."""
-        judged = self.outputs[EVALUATE]
-        measured = {**judged["figures"].get(version, {}), SAW_HOLDOUT: float(judged.get(SAW_HOLDOUT, False))}
-        planned = self.outputs.get(PLAN, {}).get("figures", {}).get(version, {})
-        return {**measured, **planned}
+        return measured(version, self.outputs[EVALUATE], self.outputs.get(PLAN, {}))
 
     @property
     def chosen(self) -> ModelVersion | None:

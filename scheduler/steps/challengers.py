@@ -1,6 +1,6 @@
 """The challengers: each trained on the pinned data, then all judged with the champion on the same held-out events."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from scheduler.chain import Outputs, StepFailed, Work
 from scheduler.children import Children, Task
 from scheduler.facts import EVALUATE, PLAN, TRAIN, Facts
+from services.domain.ids import ModelVersion
 from services.domain.models import Model
 from services.domain.ports import ModelRegistry
 
@@ -90,25 +91,32 @@ class Evaluate:
         live = work.patience.outlast(self.registry.live)
         out = self.folder / str(work.run.run_id) / "judging.json"
         out.parent.mkdir(parents=True, exist_ok=True)
-        champion = () if live is None else ("--champion", live.version)
-        task = Task(
-            "services.training.judging",
-            (
-                *("--data-version", str(work.facts.data_version)),
-                *champion,
-                *("--challengers", *challengers),
-                *("--out", str(out)),
-            ),
-        )
-        said = self.children.run(task, work)
+        champion = None if live is None else live.version
+        said = self.children.run(judging_task(work.facts.data_version, challengers, champion, out), work)
         found = {name: value for name, value in said.items() if name not in ("event", "champion")}
         return {
             **found,
             "compared_with": said.get("champion"),
-            "champion": None if live is None else live.version,
+            "champion": champion,
             "generation": 0 if live is None else live.generation,
             "file": str(out),
         }
+
+
+def judging_task(
+    data_version: int, challengers: Sequence[ModelVersion], champion: ModelVersion | None, out: Path
+) -> Task:
+    """Ranks the newest part of that version of the log with each; the whole judgement goes to the file `out`."""
+    beside = () if champion is None else ("--champion", champion)
+    return Task(
+        "services.training.judging",
+        (
+            *("--data-version", str(data_version)),
+            *beside,
+            *("--challengers", *challengers),
+            *("--out", str(out)),
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -124,5 +132,9 @@ class Plan:
         return {"challengers": list(facts.trained.values())}
 
     def run(self, work: Work) -> Outputs:
-        said = self.children.run(Task("services.inference.planning", list(work.facts.trained.values())), work)
+        said = self.children.run(planning_task(list(work.facts.trained.values())), work)
         return {"plan": said["plan"], "figures": said["figures"], "found": said["plan"]}
+
+
+def planning_task(versions: Sequence[ModelVersion]) -> Task:
+    return Task("services.inference.planning", versions)

@@ -6,22 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.embedded.services import log_of
-from services.children.speaking import run_speaking
-from services.domain.errors import (
-    BadData,
-    InvalidSettings,
-    MissingDependency,
-    NightjarError,
-    NotEnoughData,
-    TrainingFailed,
-)
+from services.cli.child_run import flags, last_line
+from services.domain.errors import BadData, InvalidSettings, MissingDependency, NotEnoughData
 from services.settings import Settings
 
 EVALUATION: Final = (sys.executable, "-m", "services.training.evaluation")
-_ERRORS: Final[Mapping[str, type[NightjarError]]] = {
-    kind.reason.value: kind for kind in (BadData, NotEnoughData, MissingDependency, InvalidSettings)
-}
+_ERRORS: Final = (BadData, NotEnoughData, MissingDependency, InvalidSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +38,11 @@ class EvaluationAsked:
             "--seed": self.seed,
             "--replay": self.replay_days or None,
         }
-        flags = [f"{name}={value}" for name, value in named.items() if value is not None]
-        return [*flags, *(["--beside-full"] if self.beside_full else []), *(f"--set={each}" for each in self.changes)]
+        return [
+            *flags(named),
+            *(["--beside-full"] if self.beside_full else []),
+            *(f"--set={each}" for each in self.changes),
+        ]
 
 
 def run_evaluation(
@@ -63,14 +56,7 @@ def run_evaluation(
     on_line gets its stages, epochs and days. The child reads the settings itself, so that what nobody set stays unset.
     Raises what the evaluation failed of: BadData, NotEnoughData, InvalidSettings, MissingDependency, or TrainingFailed.
     """
-    log_path = log_of(settings, "evaluation")
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("ab") as log:
-        end = run_speaking([*command, *asked.arguments], on_line, log=log)
-    last = end.last_line
-    if end.status == 0 and last.get("event") == "done":
-        figures: Mapping[str, Any] = last["figures"]
-        return figures
-    if last.get("event") == "failed":
-        raise _ERRORS.get(last["reason"], TrainingFailed)(last["message"])
-    raise TrainingFailed(f"The evaluation process {end.sentence_end} and said nothing; its log is {log_path}.")
+    called = [*command, *asked.arguments]
+    last = last_line(settings, "evaluation", "The evaluation process", called, on_line, errors=_ERRORS)
+    figures: Mapping[str, Any] = last["figures"]
+    return figures

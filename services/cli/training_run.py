@@ -6,16 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from deploy.embedded.services import environment, log_of
-from services.children.speaking import run_speaking
-from services.domain.errors import (
-    CatalogDown,
-    MissingDependency,
-    NightjarError,
-    NotEnoughData,
-    StartFailed,
-    TrainingFailed,
-)
+from deploy.embedded.services import environment
+from services.cli.child_run import flags, last_line
+from services.domain.errors import CatalogDown, MissingDependency, NotEnoughData, StartFailed
 from services.domain.ids import ModelVersion
 from services.domain.training_runs import seconds_left
 from services.settings import Settings
@@ -28,9 +21,7 @@ STAGES: Final[Mapping[str, str]] = {
     "export": "exporting",
     "publish": "publishing",
 }
-_ERRORS: Final[Mapping[str, type[NightjarError]]] = {
-    kind.reason.value: kind for kind in (NotEnoughData, CatalogDown, MissingDependency, StartFailed)
-}
+_ERRORS: Final = (NotEnoughData, CatalogDown, MissingDependency, StartFailed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +75,16 @@ def run_training(
     Whatever ends it, Ctrl-C included, the child is gone before this returns.
     """
     started, progress = time.monotonic(), _Progress(on_progress)
-    log_path = log_of(settings, "training")
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("ab") as log:
-        end = run_speaking(
-            [*command, *(("--as-of", as_of) if as_of else ())],
-            progress.note,
-            log=log,
-            environment=environment(settings),
-        )
-    last = end.last_line
-    if end.status == 0 and last.get("event") == "done":
-        return TrainingOutcome(ModelVersion(last["version"]), last["metrics"], time.monotonic() - started)
-    if last.get("event") == "failed":
-        raise _ERRORS.get(last["reason"], TrainingFailed)(last["message"])
-    raise TrainingFailed(f"The training process {end.sentence_end} and said nothing; its log is {log_path}.")
+    last = last_line(
+        settings,
+        "training",
+        "The training process",
+        [*command, *flags({"--as-of": as_of or None})],
+        progress.note,
+        errors=_ERRORS,
+        environment=environment(settings),
+    )
+    return TrainingOutcome(ModelVersion(last["version"]), last["metrics"], time.monotonic() - started)
 
 
 class _Progress:

@@ -9,27 +9,22 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
-from deploy.embedded.services import environment, log_of
+from deploy.embedded.services import environment
 from services.children.speaking import Cause, ChildEnd, run_speaking
+from services.cli.child_run import failure, flags, opened_log
 from services.domain.errors import (
     CatalogDown,
-    InvalidRequest,
     InvalidSettings,
     MissingDependency,
     NightjarError,
     NotEnoughData,
-    TrainingFailed,
     UnknownVersion,
 )
 from services.settings import Settings
 
 TUNING: Final = (sys.executable, "-m", "services.training.tuning")
-OVERTIME_S: Final = (
-    60.0  # for the epoch, or the fit of a kind without epochs, that is under way when the budget is spent
-)
-_ERRORS: Final[Mapping[str, type[NightjarError]]] = {
-    kind.reason.value: kind for kind in (NotEnoughData, CatalogDown, MissingDependency, InvalidSettings, UnknownVersion)
-}
+OVERTIME_S: Final = 60.0  # for the epoch, or the fit of a kind without epochs, that runs when the budget is spent
+_ERRORS: Final = (NotEnoughData, CatalogDown, MissingDependency, InvalidSettings, UnknownVersion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +85,7 @@ def run_search(
     ended, and what they found is returned. The first worker fixes the study; only then do the others begin. Raises what
     all workers failed of: InvalidRequest, NotEnoughData, CatalogDown, MissingDependency, or TrainingFailed.
     """
-    log_path = log_of(settings, "tuning")
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("ab") as log:
+    with opened_log(settings, "tuning").open("ab") as log:
         return _Crew(settings, asked, on_line, keep_going, command, log).work()
 
 
@@ -140,7 +133,7 @@ class _Crew:
             "--cores": ",".join(map(str, share_of_cores(number, self._asked.num_jobs))) or None,
         }
         return run_speaking(
-            [*self._command, *(f"{name}={value}" for name, value in named.items() if value is not None)],
+            [*self._command, *flags(named)],
             self._hear,
             log=self._log,
             environment=self._environment,
@@ -156,15 +149,7 @@ class _Crew:
             self._opened.set()
 
     def _trouble(self, end: ChildEnd) -> NightjarError | None:
-        last = end.last_line
-        if end.cause is not Cause.ENDED or (end.status == 0 and last.get("event") == "done"):
-            return None
-        if last.get("event") != "failed":
-            return TrainingFailed(f"A search process {end.sentence_end}; its log is {self._log.name}.")
-        if last["reason"] == InvalidRequest.reason.value:
-            name, _, problem = last["message"].partition(" ")
-            return InvalidRequest(name, problem)
-        return _ERRORS.get(last["reason"], TrainingFailed)(last["message"])
+        return None if end.cause is not Cause.ENDED else failure(end, "A search process", self._log.name, _ERRORS)
 
 
 def share_of_cores(number: int, num_jobs: int) -> list[int]:

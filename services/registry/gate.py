@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from services.domain.models import Finding, Verdict
 
@@ -55,6 +55,13 @@ def judge(metrics: Metrics, rules: GateRules) -> Verdict:
     if planned(metrics):
         found += [_recall(metrics, rules), _latency(metrics, rules)]
     return Verdict(tuple(found))
+
+
+def measured(version: str, judged: Mapping[str, Any], planned: Mapping[str, Any]) -> Metrics:
+    """The metrics of a version from what judging and planning said last; see their modules' `__main__`."""
+    ranked: Metrics = judged["figures"].get(version, {})
+    served: Metrics = planned.get("figures", {}).get(version, {})
+    return {**ranked, SAW_HOLDOUT: float(judged.get(SAW_HOLDOUT, False)), **served}
 
 
 def compared(metrics: Metrics) -> bool:
