@@ -40,7 +40,7 @@ lint: $(READY) ## format, lint, types, import map, contracts
 bench-ingest: $(READY) ## how fast events get in, and how soon; about 15 minutes
 	$(BIN)/python -m benchmarks.ingest
 
-bench-swap: $(READY) ## what a swap costs those being served: 50 swaps, 50 rollbacks; about 7 minutes
+bench-swap: $(READY) ## what a swap costs those being served: 50 swaps, 50 rollbacks; about 12 minutes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.swap
 
 BESIDE := .venv-beside

@@ -18,7 +18,7 @@ from services.domain.ports import Clock, Fleet, ModelRegistry, Notices
 from services.inference.catalog_follower import CatalogFollower
 from services.inference.freed_memory import give_back
 from services.inference.model_slot import ModelSlot
-from services.inference.recent_histories import RecentHistories
+from services.inference.recent_requests import RecentRequests
 from services.inference.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ class FleetMember(CatalogFollower):
         fleet: Fleet,
         notices: Notices,
         clock: Clock,
-        recent: RecentHistories,
+        recent: RecentRequests,
         recorder: Recorder,
     ) -> None:
         super().__init__(notices)

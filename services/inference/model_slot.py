@@ -1,17 +1,16 @@
 """The model slot: the one reference behind which the live model changes (law 3), and what else could serve at once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.domain.bundles import MANIFEST, sha256_of
-from services.domain.errors import BundleBroken, ModelNotReady
+from services.domain.errors import ModelNotReady
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment
-from services.domain.ports import BundleStore, Clock
+from services.domain.ports import Clock
 from services.inference.live_bundle import BundleAddress, LiveBundle
-from services.inference.serving_model import ServingModel, load_serving_model
+from services.inference.serving_model import ServingModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +22,20 @@ class HeldModel:
     until_time: datetime
 
 
+Load = Callable[[BundleAddress], Awaitable[ServingModel]]
+"""Gives the model of a bundle, fit to serve; see Loading."""
+
+
 class ModelSlot:
     """Holds the live model, the one before it for a while, and one that was loaded to serve next: three at most.
 
     A swap is one assignment, of a model that is loaded. What the slot lets go of is freed by the last request on it.
-    load: gives the model of a bundle, verified and warmed up; blocks, so it runs in a thread.
     before_flip: given a model that is about to serve, in a thread.
     """
 
     def __init__(
         self,
-        load: Callable[[BundleAddress], ServingModel],
+        load: Load,
         clock: Clock,
         rollback_window: timedelta,
         before_flip: Callable[[ServingModel], object] = lambda _: None,
@@ -46,7 +48,7 @@ class ModelSlot:
         self._live: HeldModel | None = None
         self._before: HeldModel | None = None
         self._next: HeldModel | None = None
-        self._loads: dict[ModelVersion, asyncio.Task[ServingModel]] = {}
+        self._loads: dict[ModelVersion, asyncio.Future[ServingModel]] = {}
 
     @property
     def generation(self) -> int:
@@ -77,7 +79,7 @@ class ModelSlot:
     async def hold(self, bundle: BundleAddress, until_time: datetime) -> HeldModel:
         """Makes a version ready to serve until then, beside the one that does; instead of another that was next.
 
-        Whoever asks for a version that is being loaded waits for that load. Whatever `load` raises changes nothing.
+        Whoever asks for a version that is being loaded waits for that load. Whatever is raised by it changes nothing.
         """
         held = self._find(bundle.version)
         if held is None:
@@ -127,11 +129,11 @@ class ModelSlot:
     async def _loaded(self, bundle: BundleAddress) -> ServingModel:
         task = self._loads.get(bundle.version)
         if task is None:
-            task = self._loads[bundle.version] = asyncio.create_task(asyncio.to_thread(self._load, bundle))
+            task = self._loads[bundle.version] = asyncio.ensure_future(self._load(bundle))
             task.add_done_callback(lambda done: self._load_ended(bundle.version, done))
         return await asyncio.shield(task)
 
-    def _load_ended(self, version: ModelVersion, task: asyncio.Task[ServingModel]) -> None:
+    def _load_ended(self, version: ModelVersion, task: asyncio.Future[ServingModel]) -> None:
         del self._loads[version]
         if not task.cancelled():
             task.exception()  # whoever waited has it, or went away
@@ -145,14 +147,3 @@ class ModelSlot:
 
 def _kept_until(held: HeldModel, until_time: datetime) -> HeldModel:
     return replace(held, until_time=max(held.until_time, until_time))
-
-
-def load_bundle(bundles: BundleStore, bundle: BundleAddress) -> ServingModel:
-    """Fetches, verifies and warms up a bundle; blocks. Raises BundleBroken, also when it is not the registered one."""
-    folder = bundles.fetch(bundle.location)  # compares every file with its sum
-    if sha256_of(folder / MANIFEST) != bundle.digest:
-        raise BundleBroken(f"the manifest in {folder} is not the one registered as {bundle.version}")
-    model = load_serving_model(folder)
-    if model.version != bundle.version:
-        raise BundleBroken(f"the bundle in {folder} is version {model.version}, not {bundle.version}")
-    return model

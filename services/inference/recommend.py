@@ -18,8 +18,8 @@ from services.domain.recommendations import Degraded, Recommendation, ScoredItem
 from services.domain.vitals import VitalsCounter
 from services.inference.availability import AvailabilitySlot, Unavailable
 from services.inference.background import BackgroundTasks
-from services.inference.cache_key import cache_key
-from services.inference.cached_answer import decode_answer, encode_answer
+from services.inference.question import Question
+from services.inference.recent_requests import RecentRequests
 from services.inference.recorder import Recorder
 from services.inference.retrieval import Rows, Vector
 from services.inference.serving_model import ServingModel
@@ -43,7 +43,7 @@ class Recommender:
     """Answers from the live model, the user's history, and the result cache; never with an item that is unavailable.
 
     live_model: returns the model to answer with, or raises ModelNotReady. trials: what answers the users of a canary
-    instead. shadowing: given every answer that has a history, to try it on a shadow.
+    instead. shadowing: given every answer that has a history, to try it on a shadow. recent: told who asked for what.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Recommender:
         recorder: Recorder,
         trials: TrialSlot | None = None,
         shadowing: Shadowing | None = None,
+        recent: RecentRequests | None = None,
     ) -> None:
         self._live_model = live_model
         self._availability = availability
@@ -65,6 +66,7 @@ class Recommender:
         self._recorder = recorder
         self._trials = trials
         self._shadowing = shadowing
+        self._recent = recent
         self._failed_version: ModelVersion | None = None
 
     async def recommend(self, user_id: UserId, k: int) -> Recommendation:
@@ -76,10 +78,11 @@ class Recommender:
         model, unavailable, counter = self._side(user_id)
         with counted(counter):
             history = await self._history(user_id)
+            question = Question(model, unavailable, user_id, history or UserHistory(), k)
             if history is None:
-                answer = _popular(model, unavailable, UserHistory(), k, Degraded.FEATURE_STORE_DOWN)
+                answer = _popular(question, Degraded.FEATURE_STORE_DOWN)
             else:
-                answer = await self._answer(model, unavailable, user_id, history, k)
+                answer = await self._answer(question)
         if answer.degraded is not Degraded.NONE:
             self._recorder.degraded()
             if counter is not None:
@@ -104,31 +107,23 @@ class Recommender:
         except FeatureStoreDown:
             return None
 
-    async def _answer(
-        self, model: ServingModel, unavailable: Unavailable, user_id: UserId, history: UserHistory, k: int
-    ) -> Recommendation:
-        rows_of_history = model.history_rows(history.entries)
-        if not model.scorer.knows(rows_of_history):
-            return _popular(model, unavailable, history, k)  # cheaper than a look-up, so not cached
-        key = cache_key(
-            model_version=model.version,
-            method="Recommend",
-            user_id=user_id,
-            k=k,
-            history_version=history.version,
-            catalog_version=unavailable.version,
-        )
-        cached = await self._cached(model, key)
+    async def _answer(self, question: Question) -> Recommendation:
+        if not question.is_personal:
+            return _popular(question)  # cheaper than a look-up, so not cached
+        if self._recent is not None:
+            self._recent.note(question.user_id, question.k)
+        key = question.key()
+        cached = await self._cached(question, key)
         if cached is not None:
-            return _personal(model, unavailable, history, *cached, cache_hit=True)
+            return _personal(question, *cached, cache_hit=True)
         # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput.
         try:
-            rows, scores = model.scorer.best(rows_of_history, k, _excluded(model, unavailable, history))
+            rows, scores = question.worked_out()
         except BundleBroken as error:
-            self._model_failed(model.version, error)
-            return _popular(model, unavailable, history, k, Degraded.MODEL_FAILED)
-        self._background.start(self._cache.put(key, encode_answer(model.version, rows, scores)))
-        return _personal(model, unavailable, history, rows, scores, cache_hit=False)
+            self._model_failed(question.model.version, error)
+            return _popular(question, Degraded.MODEL_FAILED)
+        self._background.start(self._cache.put(key, question.encoded(rows, scores)))
+        return _personal(question, rows, scores, cache_hit=False)
 
     def similar(self, item_id: ItemId, k: int) -> SimilarItems:
         """The k items nearest to an item, without itself; empty when the model cannot tell which are.
@@ -151,44 +146,37 @@ class Recommender:
             log.error("model_failed", model_version=version, error=str(error))
         self._failed_version = version
 
-    async def _cached(self, model: ServingModel, key: bytes) -> tuple[Rows, Vector] | None:
+    async def _cached(self, question: Question, key: bytes) -> tuple[Rows, Vector] | None:
         value = await self._cache.get(key)
-        answer = None if value is None else decode_answer(model.version, model.index.num_items, value)
+        answer = None if value is None else question.decoded(value)
         self._recorder.cache_lookup(hit=answer is not None)
         return answer
 
 
-def _excluded(model: ServingModel, unavailable: Unavailable, history: UserHistory) -> Rows:
-    return unavailable.and_rows(model.known_rows(history.consumed))
+def _popular(question: Question, degraded: Degraded = Degraded.NONE) -> Recommendation:
+    return _recommendation(question, Source.POPULAR, *question.popular(), degraded=degraded)
 
 
-def _popular(
-    model: ServingModel, unavailable: Unavailable, history: UserHistory, k: int, degraded: Degraded = Degraded.NONE
+def _personal(question: Question, rows: Rows, scores: Vector, *, cache_hit: bool) -> Recommendation:
+    return _recommendation(question, Source.MODEL, rows, scores, cache_hit=cache_hit)
+
+
+def _recommendation(
+    question: Question,
+    source: Source,
+    rows: Rows,
+    scores: Vector,
+    *,
+    degraded: Degraded = Degraded.NONE,
+    cache_hit: bool = False,
 ) -> Recommendation:
-    rows, scores = model.index.popular(k, _excluded(model, unavailable, history))
+    model, unavailable = question.model, question.unavailable
     return Recommendation(
         items=model.scored_items(rows, scores),
         model_version=model.version,
-        history_version=history.version,
+        history_version=question.history.version,
         catalog_version=unavailable.version,
-        source=Source.POPULAR,
-        degraded=degraded or _degraded(unavailable),
-    )
-
-
-def _personal(
-    model: ServingModel, unavailable: Unavailable, history: UserHistory, rows: Rows, scores: Vector, *, cache_hit: bool
-) -> Recommendation:
-    return Recommendation(
-        items=model.scored_items(rows, scores),
-        model_version=model.version,
-        history_version=history.version,
-        catalog_version=unavailable.version,
-        source=Source.MODEL,
-        degraded=_degraded(unavailable),
+        source=source,
+        degraded=degraded or (Degraded.NONE if unavailable.is_known else Degraded.CATALOG_DOWN),
         cache_hit=cache_hit,
     )
-
-
-def _degraded(unavailable: Unavailable) -> Degraded:
-    return Degraded.NONE if unavailable.is_known else Degraded.CATALOG_DOWN

@@ -10,6 +10,7 @@ import structlog
 
 from services.domain.errors import StartFailed
 from services.inference.catalog_follower import CatalogFollower
+from services.inference.garbage import set_aside
 from services.inference.rpc.server import build_server
 from services.inference.wiring import build
 from services.settings import Settings
@@ -36,6 +37,7 @@ async def serve(settings: Settings, address: str, channel: socket.socket) -> Non
     except RuntimeError as error:
         raise StartFailed(f"A serving worker cannot listen on {address}: {error}") from error
     await server.start()
+    set_aside()
     await _tell_and_watch(channel, stop)
     log.info("worker_listening", address=address)
     await stop.wait()

@@ -6,7 +6,6 @@ loaded, the live model answers all. While the database is away, what is held goe
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,8 +19,7 @@ from services.domain.trials import ModelTrial, TrialFigures, TrialKind, TrialRep
 from services.inference.catalog_follower import CatalogFollower
 from services.inference.follower import FIRST_RETRY, LONGEST_RETRY
 from services.inference.freed_memory import give_back
-from services.inference.live_bundle import BundleAddress
-from services.inference.serving_model import ServingModel
+from services.inference.model_slot import Load
 from services.inference.trial_slot import TrialModel, TrialSlot
 
 log = structlog.get_logger(__name__)
@@ -48,13 +46,11 @@ class _Problem:
 
 
 class TrialFollower(CatalogFollower):
-    """load: gives the model of a bundle, verified and warmed up; blocks, so it runs in a thread."""
-
     def __init__(
         self,
         worker_id: str,
         slot: TrialSlot,
-        load: Callable[[BundleAddress], ServingModel],
+        load: Load,
         registry: ModelRegistry,
         trials: Trials,
         clock: Clock,
@@ -124,7 +120,8 @@ class TrialFollower(CatalogFollower):
         start = time.perf_counter()
         try:
             registered = await self._ask(partial(self._registry.get, trial.version))
-            held = await asyncio.to_thread(self._made, trial, registered)
+            model = await self._load(registered)
+            held = await asyncio.to_thread(self._slot.ready, trial, model, registered.digest)
         except CatalogDown:
             return  # the next poll tries again
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the live model answers all
@@ -138,9 +135,6 @@ class TrialFollower(CatalogFollower):
         self._slot.hold(replace(held, trial=wanted))
         load_s = round(time.perf_counter() - start, 3)
         log.info("trial_began", kind=trial.kind, version=trial.version, share=wanted.share, load_s=load_s)
-
-    def _made(self, trial: ModelTrial, bundle: BundleAddress) -> TrialModel:
-        return self._slot.ready(trial, self._load(bundle), bundle.digest)
 
     def _failed(self, trial: ModelTrial, error: Exception) -> None:
         before = self._problems.get(trial.kind)

@@ -1,9 +1,9 @@
-"""Workers of one host that load a model one after another, so that the cores that serve are not all taken at once."""
+"""Workers of one host that get a model ready one after another, so that not all cores that serve are taken at once."""
 
+import asyncio
 import fcntl
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,9 +19,9 @@ Smaller: of many workers, or large models, the last load all at once.
 log = structlog.get_logger(__name__)
 
 
-@contextmanager
-def in_turn(lock: Path, pause: Callable[[float], object] = time.sleep) -> Iterator[None]:
-    """Waits until no other worker is within, at most for PATIENCE_S; blocks. Without a place for the lock: at once."""
+@asynccontextmanager
+async def in_turn(lock: Path, pause: Callable[[float], Awaitable[object]] = asyncio.sleep) -> AsyncIterator[None]:
+    """Waits until no other worker is within, at most for PATIENCE_S. Without a place for the lock: at once."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("w")
@@ -33,7 +33,7 @@ def in_turn(lock: Path, pause: Callable[[float], object] = time.sleep) -> Iterat
         for _ in range(round(PATIENCE_S / POLL_S)):
             if _is_taken(file):
                 break
-            pause(POLL_S)
+            await pause(POLL_S)
         yield
 
 

@@ -3,11 +3,10 @@
 import os
 import socket
 import threading
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -27,7 +26,6 @@ from services.adapters.sql.model_registry import SqlModelRegistry
 from services.adapters.sql.trials import SqlTrials
 from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
-from services.domain.ports import BundleStore
 from services.inference.addresses import redis_url
 from services.inference.availability import AvailabilitySlot
 from services.inference.availability_file import AvailabilityFile
@@ -36,9 +34,11 @@ from services.inference.background import BackgroundTasks
 from services.inference.catalog_follower import CatalogFollower
 from services.inference.fleet_member import FleetMember, Identity
 from services.inference.follower import Follower
+from services.inference.gentle import gentle_threads
 from services.inference.live_bundle import BundleAddress, LiveBundleFile
-from services.inference.model_slot import ModelSlot, load_bundle
-from services.inference.recent_histories import RecentHistories, replay
+from services.inference.loading import Loading
+from services.inference.model_slot import Load, ModelSlot
+from services.inference.recent_requests import RecentRequests
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
 from services.inference.rpc.model_servicer import ModelServicer
@@ -50,7 +50,7 @@ from services.inference.shadowing import Shadowing
 from services.inference.standing import Standing
 from services.inference.trial_follower import TrialFollower
 from services.inference.trial_slot import TrialSlot
-from services.inference.turns import in_turn
+from services.inference.trying_out import TryingOut
 from services.registry import promotion
 from services.registry.rollout import Rollout
 from services.registry.trial_status import newest_trials
@@ -83,6 +83,8 @@ class Parts:
     member: FleetMember
     trials: TrialFollower
     shadowing: Shadowing
+    threads: ThreadPoolExecutor
+    """Where models are loaded, beside the requests."""
     stopping: threading.Event
     """Set when changes of the live model that wait for workers must be given up."""
 
@@ -94,6 +96,7 @@ class Parts:
         await self.trials.leave()
         await self.member.leave()
         await self.background.drain(DRAIN_WRITES_S)
+        self.threads.shutdown(wait=False, cancel_futures=True)
         for connection in self.connections:
             await connection.aclose()
         for notice in self.notices:
@@ -115,12 +118,13 @@ def build(settings: Settings) -> Parts:
     registry, fleet = SqlModelRegistry(engine, clock), SqlFleet(engine, clock)
     recorder, background, health = Recorder(), BackgroundTasks(MAX_CACHE_WRITES), Health()
     availability, availability_file = AvailabilitySlot(clock), AvailabilityFile(settings.availability_file)
-    reader = RedisHistoryReader(url, timeout_s)
-    histories = RecentHistories(reader, clock)
+    histories, recent = RedisHistoryReader(url, timeout_s), RecentRequests(clock)
+    threads = gentle_threads()
+    try_out = TryingOut(recent, histories, cache, lambda: availability.snapshot, clock, threads)
     on_trial, bundles = TrialSlot(availability, clock), open_bundles(settings)
-    load = partial(_load, bundles, histories, settings.loading_lock)
+    load = Loading(bundles, recent, try_out, threads, settings.loading_lock)
     slot = ModelSlot(
-        lambda bundle: on_trial.loaded(bundle) or load(bundle),
+        partial(_held_or_loaded, on_trial, load),
         clock,
         timedelta(seconds=settings.swap.rollback_window_s),
         availability.prepare,  # no request may wait for what is unavailable to be worked out
@@ -130,14 +134,14 @@ def build(settings: Settings) -> Parts:
     trials = SqlTrials(engine, clock)
     rollout = Rollout(fleet, preparation, clock, stopping.wait, timeout, swap.min_ready, partial(end_those_of, trials))
     trial_follower = TrialFollower(
-        identity.worker_id, on_trial, lambda bundle: slot.loaded(bundle) or load(bundle), registry, trials, clock
+        identity.worker_id, on_trial, partial(_held_or_loaded, slot, load), registry, trials, clock
     )
     shadowing = Shadowing(on_trial, recorder)
     standing = Standing(fleet, identity.worker_id, clock, swap.min_ready, health.tell)
-    member = FleetMember(identity, slot, registry, fleet, preparations, clock, histories, recorder)
+    member = FleetMember(identity, slot, registry, fleet, preparations, clock, recent, recorder)
     return Parts(
         recommender=RecommenderServicer(
-            Recommender(slot.model, availability, histories, cache, background, recorder, on_trial, shadowing)
+            Recommender(slot.model, availability, histories, cache, background, recorder, on_trial, shadowing, recent)
         ),
         models=ModelServicer(
             registry,
@@ -166,11 +170,12 @@ def build(settings: Settings) -> Parts:
         ),
         recorder=recorder,
         background=background,
-        connections=(reader, cache, notices, preparations, availability_notices),
+        connections=(histories, cache, notices, preparations, availability_notices),
         notices=(notice, preparation),
         member=member,
         trials=trial_follower,
         shadowing=shadowing,
+        threads=threads,
         stopping=stopping,
     )
 
@@ -180,9 +185,6 @@ def _identity() -> Identity:
     return Identity(uuid4().hex, f"{socket.gethostname()}/{os.getppid()}", os.getpid())
 
 
-def _load(bundles: BundleStore, recent: RecentHistories, lock: Path, bundle: BundleAddress) -> ServingModel:
-    """The model, tried on what users asked for a moment ago. A worker that nobody calls disturbs nobody: no turns."""
-    with in_turn(lock) if recent.histories() else nullcontext():
-        model = load_bundle(bundles, bundle)
-        replay(model, recent.histories())
-    return model
+async def _held_or_loaded(other: ModelSlot | TrialSlot, load: Load, bundle: BundleAddress) -> ServingModel:
+    """So that a canary that goes live is not loaded again, nor a live model that is on trial."""
+    return other.loaded(bundle) or await load(bundle)

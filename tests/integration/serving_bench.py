@@ -21,7 +21,8 @@ from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
 from services.inference.follower import Follower
 from services.inference.live_bundle import LiveBundleFile
-from services.inference.model_slot import ModelSlot, load_bundle
+from services.inference.loading import load_bundle
+from services.inference.model_slot import ModelSlot
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
 from services.inference.rpc.model_servicer import ModelServicer
@@ -36,6 +37,7 @@ from tests.fakes import model_registry
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.history_reader import FakeHistoryReader
+from tests.fakes.loads import in_thread
 from tests.fakes.model_registry import PASSED, FakeModelRegistry
 from tests.fakes.result_cache import FakeResultCache
 from tests.fakes.tiny_bundle import write_bundle
@@ -90,7 +92,7 @@ class ServingBench:
         self.health = Health()
         clock = FakeClock()
         self.fleet = FakeFleet(clock)
-        self.slot = ModelSlot(partial(load_bundle, FolderPerVersion()), clock, timedelta(0))
+        self.slot = ModelSlot(in_thread(partial(load_bundle, FolderPerVersion())), clock, timedelta(0))
         self.follower = Follower(
             self.slot,
             self.registry,

@@ -132,8 +132,8 @@ async def test_what_was_taken_back_while_it_loaded_is_not_swapped_in(
     bench.broken.clear()
     load: Any = bench.slot._load
 
-    def load_slowly(bundle: BundleAddress) -> ServingModel:
-        loaded: ServingModel = load(bundle)
+    async def load_slowly(bundle: BundleAddress) -> ServingModel:
+        loaded: ServingModel = await load(bundle)
         bench.assign("v1")
         return loaded
 

@@ -16,12 +16,12 @@ from services.inference import fleet_member
 from services.inference.fleet_member import FleetMember, Identity
 from services.inference.live_bundle import BundleAddress
 from services.inference.model_slot import ModelSlot
-from services.inference.recent_histories import RecentHistories
+from services.inference.recent_requests import RecentRequests
 from services.inference.recorder import Recorder
 from tests.fakes import model_registry
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.fleet import FakeFleet
-from tests.fakes.history_reader import FakeHistoryReader
+from tests.fakes.loads import in_thread
 from tests.fakes.model_registry import FakeModelRegistry
 from tests.unit.inference.test_held_models import Loaded
 
@@ -71,8 +71,8 @@ class Bench:
         self.broken: set[str] = set()
         self.tried: list[str] = []
         self.recorder = Recorder()
-        self.slot = ModelSlot(self._load, self.clock, timedelta(0))
-        recent = RecentHistories(FakeHistoryReader(), self.clock)
+        self.slot = ModelSlot(in_thread(self._load), self.clock, timedelta(0))
+        recent = RecentRequests(self.clock)
         self.member = FleetMember(
             Identity("me", "host/1", 11), self.slot, self.registry, self.fleet, NoNotices(), self.clock, recent,
             self.recorder,
@@ -213,7 +213,7 @@ async def test_an_answer_that_cannot_be_given_is_given_later(bench: Bench, monke
         bench.fleet.is_down = True
         return load(bundle)
 
-    monkeypatch.setattr(bench.slot, "_load", load_and_lose_the_database)
+    monkeypatch.setattr(bench.slot, "_load", in_thread(load_and_lose_the_database))
     await bench.catch_up()
     bench.fleet.is_down = False
     assert bench.row.answered == 0

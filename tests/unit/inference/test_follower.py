@@ -21,6 +21,7 @@ from services.inference.standing import Standing
 from tests.fakes import model_registry
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
+from tests.fakes.loads import in_thread
 from tests.fakes.model_registry import FakeModelRegistry
 
 WINDOW = timedelta(0)  # nothing is held for a rollback, unless the test says so
@@ -83,7 +84,7 @@ class Bench:
             return by_version[assigned.version]
 
         self.fleet = FakeFleet(self.clock)
-        self.slot = ModelSlot(load, self.clock, WINDOW)
+        self.slot = ModelSlot(in_thread(load), self.clock, WINDOW)
         standing = Standing(self.fleet, "me", self.clock, 0.5, self._tell)
         self.follower = Follower(
             self.slot, self.registry, self.notices, self.clock, self.recorder, self.remembered, standing

@@ -17,6 +17,7 @@ from services.inference.live_bundle import BundleAddress, LiveBundle
 from services.inference.model_slot import ModelSlot
 from tests.fakes import model_registry
 from tests.fakes.clock import START, FakeClock
+from tests.fakes.loads import in_thread
 
 WINDOW_S = 600.0
 
@@ -39,7 +40,7 @@ class Bench:
         self.may_load = threading.Event()
         self.may_load.set()
         before_flip: Any = lambda model: self.flips.append(model.version)  # noqa: E731
-        self.slot = ModelSlot(self._load, self.clock, timedelta(seconds=WINDOW_S), before_flip)
+        self.slot = ModelSlot(in_thread(self._load), self.clock, timedelta(seconds=WINDOW_S), before_flip)
 
     def _load(self, bundle: BundleAddress) -> Any:
         assert self.may_load.wait(timeout=10)

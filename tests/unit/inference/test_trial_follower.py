@@ -18,6 +18,7 @@ from services.inference.live_bundle import BundleAddress
 from services.inference.trial_follower import REPORT_EVERY, TrialFollower
 from services.inference.trial_slot import TrialSlot
 from tests.fakes.clock import FakeClock
+from tests.fakes.loads import in_thread
 from tests.fakes.model_registry import FakeModelRegistry, model
 from tests.fakes.trials import FakeTrials
 from tests.unit.inference.test_held_models import Loaded
@@ -64,7 +65,7 @@ class Bench:
         self.loads: list[str] = []
         self.may_load = threading.Event()
         self.may_load.set()
-        self.follower = TrialFollower("me", self.slot, self._load, self.registry, self.trials, self.clock)
+        self.follower = TrialFollower("me", self.slot, in_thread(self._load), self.registry, self.trials, self.clock)
 
     def _load(self, bundle: BundleAddress) -> Any:
         assert self.may_load.wait(timeout=10)
