@@ -122,11 +122,12 @@ class TrainingJob:
         data_version = workers.agree(self.events.version() if self.data_version is None else self.data_version)
         model = recipe.model()
         knows_content = model.capabilities.new_items
+        begin_time = self.clock.now()  # before the wishes, which are known as of then
         wishes = self.erasures.erasures()
         content = CatalogContent.of(self.items)
         dataset, times = self._dataset(data_version, until_us, wishes, content, knows_content=knows_content)
         workers.must_share("data", dataset.fingerprint() if workers.size > 1 else "")
-        start = self.starting.begin(model, dataset, wishes, self.clock.now())
+        start = self.starting.begin(model, dataset, wishes, begin_time)
         self._stage(meter, "fit", num_events=len(dataset.sequences.items), num_items=dataset.num_items, mode=start.mode)
         if self.checkpoint is not None and isinstance(model, Resumable):
             model.resume(self.checkpoint, self._key(dataset, start))

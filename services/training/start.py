@@ -1,6 +1,8 @@
 """Where tonight's training starts: from nothing, or from an earlier model, learning what happened since."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -31,7 +33,9 @@ class Start:
     """How a run began, for its manifest."""
 
     full_time: datetime
-    """When the last training from nothing was, of which this one's parameters are the offspring."""
+    """When the last training from nothing began, of which this one's parameters are the offspring."""
+    wishes_digest: str
+    """Of the wishes to be forgotten that it knew of, see `digest_of`."""
     started_from: ModelVersion | None = None
 
     @property
@@ -39,7 +43,12 @@ class Start:
         return "full" if self.started_from is None else "incremental"
 
     def facts(self) -> dict[str, str | None]:
-        return {"mode": self.mode, "full_time": self.full_time.isoformat(), "started_from": self.started_from}
+        return {
+            "mode": self.mode,
+            "full_time": self.full_time.isoformat(),
+            "wishes_digest": self.wishes_digest,
+            "started_from": self.started_from,
+        }
 
 
 @dataclass(frozen=True)
@@ -47,8 +56,8 @@ class Starting:
     """Chooses the start of a run.
 
     newest: the newest models, newest first. An earlier model is one to start from when it is of the same kind and was
-    not refused, when it saw nothing that this run holds out (law 8), and when nobody has asked to be forgotten since
-    the training from nothing that it goes back to (law 7): what was learned of somebody is in its parameters.
+    not refused, when it saw nothing that this run holds out (law 8), and when the training from nothing that it goes
+    back to knew of every wish to be forgotten (law 7): what was learned of somebody is in its parameters.
 
     origin: of this run; what stands before its last slash is its night. Nothing starts from a challenger of the same
     night, which has learned all that there is: they would be copies of one another.
@@ -63,8 +72,11 @@ class Starting:
     """Whether `newest` gives what an earlier run started from, whatever that was."""
 
     def begin(self, model: TrainableModel, dataset: Dataset, wishes: Sequence[Erasure], now: datetime) -> Start:
-        """Makes the model start from an earlier one if it should; raises UnfitToStartFrom when it must and cannot."""
-        from_nothing = Start(now)
+        """Makes the model start from an earlier one if it should; raises UnfitToStartFrom when it must and cannot.
+
+        wishes: all that `dataset` was made without. now: before they were read.
+        """
+        from_nothing = Start(now, digest_of(wishes))
         if self.mode == "full" or not isinstance(model, WarmStarting):
             return from_nothing
         why = "there is no earlier model of this kind"
@@ -94,16 +106,22 @@ class Starting:
         told = read_manifest(folder).configuration
         try:
             full_time = datetime.fromisoformat(str(told["full_time"]))
-            cut_us = int(told["cut_us"])
+            digest, cut_us = str(told["wishes_digest"]), int(told["cut_us"])
         except (KeyError, ValueError) as error:
             raise UnfitToStartFrom(f"{earlier.version} does not say what it was trained on.") from error
         if self.mode == "auto" and now - full_time >= self.full_every:
             raise UnfitToStartFrom(f"the last training from nothing was on {full_time:%Y-%m-%d}; it is time for one.")
         if cut_us > dataset.bounds_us.get("cut_us", cut_us):
             raise UnfitToStartFrom(f"{earlier.version} has seen some of what this run holds out.")
-        if any(wish.request_time_us >= full_time.timestamp() * 1e6 for wish in wishes):
+        if digest != digest_of(wishes):
             raise UnfitToStartFrom(f"somebody has asked to be forgotten since {full_time:%Y-%m-%d %H:%M}.")
         vocabulary = Vocabulary.from_json((folder / VOCABULARY).read_text(encoding="utf-8"))
         model.start_from(EarlierModel(folder, vocabulary, cut_us))
         log.info("training_started_from", version=earlier.version, full_time=full_time.isoformat())
-        return Start(full_time, earlier.version)
+        return Start(full_time, digest, earlier.version)
+
+
+def digest_of(wishes: Iterable[Erasure]) -> str:
+    """SHA-256 of these wishes, in whatever order. By when they were asked nothing can be told: some come late."""
+    lines = sorted(json.dumps([wish.user_id, wish.request_time_us]) for wish in wishes)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

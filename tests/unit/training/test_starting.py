@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from services.domain.errors import UnfitToStartFrom
+from services.domain.event_columns import EventColumns
 from services.domain.ids import ModelVersion, UserId
 from services.domain.models import Finding, Verdict
 from services.domain.users import Erasure
 from services.training.kinds.factory import make_model
 from services.training.model import TrainableModel
 from tests.fakes.clock import START
-from tests.fakes.planted import GAP_US, START_US
+from tests.fakes.event_log import FakeEventLog
+from tests.fakes.planted import GAP_US, START_US, planted_events
 from tests.unit.training.job_bench import Run, again, facts_of
 
 
@@ -87,6 +89,33 @@ def test_who_asked_to_be_forgotten_is_in_no_later_model(tmp_path: Path, quick: C
     assert facts_of(second, second.job.run())["mode"] == "full"
     third = again(first, days_later=2)
     assert facts_of(third, third.job.run())["mode"] == "incremental", "the second one never knew of them"
+
+
+def test_a_wish_that_comes_late_counts_all_the_same(tmp_path: Path, quick: Callable[[], TrainableModel]) -> None:
+    """Law 7: asked before the training from nothing began, and heard of after it."""
+    first = Run(tmp_path, quick)
+    first.job.run()
+    first.erasures.request_erasures([Erasure(UserId("user-7"), int(START.timestamp() * 1e6) - 1)])
+    with pytest.raises(UnfitToStartFrom, match="forgotten"):
+        again(first, "incremental").job.run()
+
+
+def test_a_wish_that_comes_while_a_training_reads_the_log_counts(
+    tmp_path: Path, quick: Callable[[], TrainableModel]
+) -> None:
+    """Law 7: the training from nothing did not know of it any more."""
+
+    class SlowLog(FakeEventLog):
+        """Somebody asks while it is read."""
+
+        def read(self, version: int, until_us: int | None = None) -> EventColumns:
+            first.erasures.request_erasures([Erasure(UserId("user-7"), int(START.timestamp() * 1e6))])
+            return super().read(version, until_us)
+
+    first = Run(tmp_path, quick, SlowLog(planted_events(60, 20)))
+    first.job.run()
+    with pytest.raises(UnfitToStartFrom, match="forgotten"):
+        again(first, "incremental").job.run()
 
 
 def test_a_run_of_the_past_does_not_start_from_a_model_of_the_present(
