@@ -3,7 +3,6 @@
 It is followed by the thread that starts it, since its leash is tied to that thread.
 """
 
-import json
 import os
 import selectors
 import signal
@@ -17,6 +16,7 @@ from typing import IO, Any, Final
 
 from services.children.groups import GRACE_S, end_group
 from services.children.leash import leashed
+from services.children.saying import parsed
 from services.domain.errors import StartFailed
 
 TICK_S: Final = 0.2  # larger: the end is seen later; smaller: idle CPU
@@ -130,7 +130,7 @@ class _Hearing:
             self.listen(left_s)
 
     def _said(self, line: str) -> None:
-        self.last_line = _parsed(line)
+        self.last_line = parsed(line)
         self._on_line(self.last_line)
 
     def _logged(self, line: str) -> None:
@@ -153,11 +153,3 @@ class _Lines:
         for line in lines:
             self._on_line(line.decode("utf-8", "replace"))
         return bool(chunk)
-
-
-def _parsed(line: str) -> Mapping[str, Any]:
-    try:
-        said = json.loads(line)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}

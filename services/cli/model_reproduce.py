@@ -13,7 +13,7 @@ from deploy.embedded.state import connected
 from services import logs
 from services.cli.model_words import json_number, number
 from services.cli.terminal import cell
-from services.cli.training_run import TRAINING, TrainingProgress, run_training
+from services.cli.training_run import TRAINING, TrainingProgress, look_at_repetition, run_training
 from services.domain.ids import ModelVersion
 from services.domain.model_differences import TwoFigures, differences
 from services.settings import load
@@ -49,6 +49,7 @@ def reproduce(
     original = registry.get(ModelVersion(version))
     origin = f"reproduce/{original.version}/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
     if dry_run:
+        look_at_repetition(settings, original.version, any_code=any_code)
         start = original.parent or "nothing"
         said = f"{original.version} would be trained again on version {original.data_version} of the log, from {start}."
         typer.echo(json.dumps({"dry_run": True, "version": original.version}) if as_json else said)

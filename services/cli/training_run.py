@@ -87,6 +87,20 @@ def run_training(
     return TrainingOutcome(ModelVersion(last["version"]), last["metrics"], time.monotonic() - started)
 
 
+def look_at_repetition(settings: Settings, version: ModelVersion, *, any_code: bool) -> None:
+    """Raises what would keep `version` from being trained again, as `run_training` does; trains nothing. Blocks."""
+    more = ("--any-code",) if any_code else ()
+    last_line(
+        settings,
+        "training",
+        "The training process",
+        [*TRAINING, "--repeat", version, "--dry-run", *more],
+        lambda _: None,
+        errors=_ERRORS,
+        environment=environment(settings),
+    )
+
+
 class _Progress:
     """Turns what the child says into how far it is; what is no progress is passed over."""
 

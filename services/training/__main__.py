@@ -11,7 +11,6 @@ and the same folders, and the first one reports, measures and publishes. `--ray-
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -23,8 +22,9 @@ from typing import Any
 
 import structlog
 
-from services import process, settings
-from services.domain.errors import InvalidRequest, MissingDependency, NightjarError
+from services import logs, process, settings
+from services.children.saying import said_to_its_end, say
+from services.domain.errors import InvalidRequest, MissingDependency
 from services.domain.ids import ModelVersion
 from services.domain.models import Model
 from services.training.asked import Asked
@@ -47,6 +47,7 @@ def main() -> int:
         "--repeat", default="", help="train as this version was: its settings, its data, what it started from"
     )
     parser.add_argument("--any-code", action="store_true", help="repeat what other code trained, too")
+    parser.add_argument("--dry-run", action="store_true", help="look whether --repeat can be done, and train nothing")
     parser.add_argument(
         "--ray-workers", type=int, default=0, help="fit by so many processes under Ray Train; 0: without"
     )
@@ -58,30 +59,34 @@ def main() -> int:
         parser.error("--ray-workers must be 0 or more")
     if arguments.repeat and (arguments.challenger or arguments.as_of or arguments.data_version is not None):
         parser.error("--repeat says all that --challenger, --as-of and --data-version would")
+    if arguments.dry_run and not arguments.repeat:
+        parser.error("--dry-run goes with --repeat")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # Threads that wait for one another asleep: spinning, they are 5 times slower on cores shared with other processes.
     # The library reads it when torch is loaded, so torch is imported below and not above.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        asked = _asked(arguments)
-        loaded = settings.load()
-        if asked.challenger:
-            loaded = loaded.of_challenger(asked.challenger)
-        if asked.repeats is not None:
-            loaded, asked = _as_it_was(loaded, asked, any_code=arguments.any_code)
-        process.begin("training", loaded)
-        log.info("training_started", trigger=arguments.trigger, **asdict(asked))
-        trigger, num, address = arguments.trigger, arguments.ray_workers, arguments.ray_address
-        model = _registered_already(loaded, asked)
-        if model is None:
-            model = _under_ray(loaded, trigger, asked, num, address) if num else _run(loaded, trigger, asked)
-    except NightjarError as error:
-        log.error("training_failed", reason=error.reason.value, error=str(error))
-        _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
-        return 1
-    if model is not None:
-        _say({"event": "done", "version": model.version, "metrics": dict(model.metrics)})
-    return 0
+    return said_to_its_end("training", lambda: _train(arguments))
+
+
+def _train(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
+    """What there is to say of it in the end; None for a worker that only assists."""
+    asked = _asked(arguments)
+    loaded = settings.load()
+    logs.configure(loaded.log_level, "training")  # before anything has a word to log: standard output is for JSON
+    if asked.challenger:
+        loaded = loaded.of_challenger(asked.challenger)
+    if asked.repeats is not None:
+        loaded, asked = _as_it_was(loaded, asked, any_code=arguments.any_code)
+    process.begin("training", loaded)
+    if arguments.dry_run:
+        _look(loaded, asked)
+        return {"dry_run": True}
+    log.info("training_started", trigger=arguments.trigger, **asdict(asked))
+    trigger, num, address = arguments.trigger, arguments.ray_workers, arguments.ray_address
+    model = _registered_already(loaded, asked)
+    if model is None:
+        model = _under_ray(loaded, trigger, asked, num, address) if num else _run(loaded, trigger, asked)
+    return None if model is None else {"version": model.version, "metrics": dict(model.metrics)}
 
 
 def _asked(arguments: argparse.Namespace) -> Asked:
@@ -94,6 +99,14 @@ def _as_it_was(loaded: settings.Settings, asked: Asked, *, any_code: bool) -> tu
     with _that_says_what_it_needs():
         from services.training import wiring
     return wiring.as_it_was(loaded, asked, any_code=any_code)
+
+
+def _look(loaded: settings.Settings, asked: Asked) -> None:
+    """Raises what keeps a repetition from being done."""
+    with _that_says_what_it_needs():
+        from services.training import repeating, wiring
+    with repeating.that_needs_its_log(asked):
+        wiring.look(loaded, asked)
 
 
 def _registered_already(loaded: settings.Settings, asked: Asked) -> Model | None:
@@ -115,7 +128,7 @@ def _run(loaded: settings.Settings, trigger: str, asked: Asked) -> Model | None:
     if wiring.leads():
         with repeating.that_needs_its_log(asked):
             return wiring.recorded(
-                loaded, trigger, _say, lambda report: wiring.build(loaded, report, asked).run(asked.until_us)
+                loaded, trigger, say, lambda report: wiring.build(loaded, report, asked).run(asked.until_us)
             )
     wiring.build(loaded, _say_nothing, asked).assist(asked.until_us)
     return None
@@ -123,11 +136,12 @@ def _run(loaded: settings.Settings, trigger: str, asked: Asked) -> Model | None:
 
 def _under_ray(loaded: settings.Settings, trigger: str, asked: Asked, num_workers: int, address: str) -> Model:
     with _that_says_what_it_needs():
-        from services.training import wiring
+        from services.training import repeating, wiring
         from services.training.ray_launcher import run_under_ray
-    return wiring.recorded(
-        loaded, trigger, _say, lambda report: run_under_ray(loaded, asked, num_workers, report, address)
-    )
+    with repeating.that_needs_its_log(asked):
+        return wiring.recorded(
+            loaded, trigger, say, lambda report: run_under_ray(loaded, asked, num_workers, report, address)
+        )
 
 
 @contextmanager
@@ -138,11 +152,6 @@ def _that_says_what_it_needs() -> Iterator[None]:
         raise MissingDependency(
             f"Training needs {error.name}; get it with `pip install 'nightjar-server[train]'`."
         ) from error
-
-
-def _say(line: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
 
 
 def _say_nothing(line: Mapping[str, Any]) -> None:

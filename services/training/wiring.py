@@ -104,6 +104,18 @@ def as_it_was(settings: Settings, asked: Asked, *, any_code: bool) -> tuple[Sett
     return repeating.settings_of(settings, model, any_code=any_code), repeating.asked_of(model, asked)
 
 
+def look(settings: Settings, asked: Asked) -> None:
+    """Raises what keeps a repetition from being done.
+
+    That is UnknownVersion, of the log or of what it started from, BundleBroken for the bundle of that, EventLogDown, or
+    CatalogDown.
+    """
+    job = build(settings, lambda _: None, asked)
+    job.events.newest_time_us(job.events.version() if asked.data_version is None else asked.data_version)
+    for earlier in job.starting.newest(1) if job.starting.mode == "incremental" else ():
+        job.bundles.fetch(earlier.location)
+
+
 def registered_already(settings: Settings, asked: Asked) -> Model | None:
     """What was registered with this origin, so that nobody trains it again; None when nothing was, or none is asked.
 

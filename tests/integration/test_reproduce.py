@@ -105,7 +105,10 @@ def test_figures_that_are_others_are_beyond_and_refusals_say_why(settings: Setti
         "lost": "cannot be trained again, since version 77 of the log",
         "old": "which an older release registered without its settings",
     }.items():
-        done = run(settings, [*REPRODUCE, version, *(() if version == "foreign" else ("--any-code",))])
-        assert done.returncode == 1
-        assert why in " ".join((done.stdout + done.stderr).split())
+        for more in ((), ("--dry-run",)):
+            done = run(settings, [*REPRODUCE, version, *more, *(() if version == "foreign" else ("--any-code",))])
+            assert done.returncode == 1
+            assert why in " ".join((done.stdout + done.stderr).split())
+    done = run(settings, [*REPRODUCE, model.version, "--any-code", "--dry-run"])
+    assert json.loads(done.stdout) == {"dry_run": True, "version": model.version}
     assert len(registry.everything()) == 6, "the refused were not trained"

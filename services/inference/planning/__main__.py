@@ -6,15 +6,14 @@ The last line on standard output is {"event": "done", "plan": ..., "figures": {v
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from services import process, settings
-from services.domain.errors import NightjarError
+from services.children.saying import said_to_its_end
 from services.domain.ids import ModelVersion
 
 log = structlog.get_logger(__name__)
@@ -24,22 +23,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m services.inference.planning", description=__doc__)
     parser.add_argument("versions", nargs="+", metavar="VERSION")
     versions = [ModelVersion(version) for version in parser.parse_args().versions]
-    try:
-        loaded = settings.load()
-        process.begin("planning", loaded)
-        from services.inference.planning import measure, wiring  # a second of imports that --help spares
-
-        _say({"event": "done", "plan": measure.PLAN, "figures": wiring.figures(loaded, versions)})
-    except NightjarError as error:
-        log.error("planning_failed", reason=error.reason.value, error=str(error))
-        _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
-        return 1
-    return 0
+    return said_to_its_end("planning", lambda: _run(versions))
 
 
-def _say(line: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+def _run(versions: Sequence[ModelVersion]) -> Mapping[str, Any]:
+    loaded = settings.load()
+    process.begin("planning", loaded)
+    from services.inference.planning import measure, wiring  # a second of imports that --help spares
+
+    return {"plan": measure.PLAN, "figures": wiring.figures(loaded, versions)}
 
 
 if __name__ == "__main__":

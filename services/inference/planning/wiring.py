@@ -7,8 +7,8 @@ from services.adapters.sql.model_registry import SqlModelRegistry
 from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
 from services.domain.ids import ModelVersion
+from services.inference.loading import load_bundle
 from services.inference.planning.measure import measured
-from services.inference.serving_model import load_serving_model
 from services.settings import Settings
 
 
@@ -17,6 +17,6 @@ def figures(settings: Settings, versions: Sequence[ModelVersion]) -> dict[ModelV
     registry, bundles = SqlModelRegistry(connect(settings.database_url), SystemClock()), open_bundles(settings)
     found = {}
     for version in versions:
-        model = load_serving_model(bundles.fetch(registry.get(version).location))
+        model = load_bundle(bundles, registry.get(version))
         found[version] = measured(model, settings.train.seed)
     return found

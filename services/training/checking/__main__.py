@@ -9,7 +9,6 @@ with status 143.
 """
 
 import argparse
-import json
 import signal
 import sys
 from collections.abc import Mapping
@@ -19,7 +18,8 @@ from typing import Any, Final
 import structlog
 
 from services import process, settings
-from services.domain.errors import InvalidRequest, NightjarError
+from services.children.saying import said_to_its_end, say
+from services.domain.errors import InvalidRequest
 
 log = structlog.get_logger(__name__)
 
@@ -32,25 +32,23 @@ def main() -> int:
     parser.add_argument("--as-of", default="", help="check as if it were this ISO date or time, UTC; unset: now")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        as_of = _moment(arguments.as_of) if arguments.as_of else None
-        if arguments.data_version is not None and arguments.data_version < 0:
-            raise InvalidRequest("--data-version", f"must be 0 or more, not {arguments.data_version}")
-        loaded = settings.load()
-        process.begin("checking", loaded)
-        from services.training.checking import wiring  # a second of imports that --help and wrong settings spare
+    return said_to_its_end("check", lambda: _run(arguments.data_version, arguments.as_of))
 
-        checked = wiring.run(loaded, arguments.data_version, as_of, _Progress().note)
-    except NightjarError as error:
-        log.error("check_failed", reason=error.reason.value, error=str(error))
-        _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
-        return 1
+
+def _run(data_version: int | None, as_of: str) -> Mapping[str, Any]:
+    now = _moment(as_of) if as_of else None
+    if data_version is not None and data_version < 0:
+        raise InvalidRequest("--data-version", f"must be 0 or more, not {data_version}")
+    loaded = settings.load()
+    process.begin("checking", loaded)
+    from services.training.checking import wiring  # a second of imports that --help and wrong settings spare
+
+    checked = wiring.run(loaded, data_version, now, _Progress().note)
     for finding in checked.findings:
         if not finding.passed:
             log.warning("data_check_broken", rule=finding.rule, figure=finding.figure, sentence=finding.sentence)
     log.info("data_checked", data_version=checked.data_version, passed=checked.passed)
-    _say({"event": "done", **checked.document()})
-    return 0
+    return checked.document()
 
 
 class _Progress:
@@ -62,12 +60,7 @@ class _Progress:
     def note(self, line: Mapping[str, Any]) -> None:
         if line["num_events"] - self._said >= SAID_EVERY:
             self._said = line["num_events"]
-            _say(line)
-
-
-def _say(line: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+            say(line)
 
 
 def _moment(text: str) -> datetime:

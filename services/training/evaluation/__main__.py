@@ -7,7 +7,6 @@ go to standard error. SIGTERM ends it with status 143.
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -18,7 +17,8 @@ from typing import Any
 import structlog
 
 from services import process, settings
-from services.domain.errors import MissingDependency, NightjarError
+from services.children.saying import said_to_its_end, say
+from services.domain.errors import MissingDependency
 from services.training.evaluation.asked import Asked, changed
 
 log = structlog.get_logger(__name__)
@@ -28,18 +28,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, and why: services/training/__main__
-    try:
-        loaded = settings.load()
-        process.begin("evaluation", loaded)
-        asked = _asked(arguments, loaded)
-        log.info("evaluation_started", protocol=asked.protocol, data=str(asked.folder), kind=asked.train.kind)
-        figures = _run(asked)
-    except NightjarError as error:
-        log.error("evaluation_failed", reason=error.reason.value, error=str(error))
-        _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
-        return 1
-    _say({"event": "done", "figures": figures})
-    return 0
+    return said_to_its_end("evaluation", lambda: {"figures": _run(arguments)})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,19 +54,18 @@ def _asked(arguments: argparse.Namespace, loaded: settings.Settings) -> Asked:
     return Asked(arguments.data, arguments.protocol, train, arguments.replay, arguments.beside_full)
 
 
-def _run(asked: Asked) -> Mapping[str, Any]:
+def _run(arguments: argparse.Namespace) -> Mapping[str, Any]:
+    loaded = settings.load()
+    process.begin("evaluation", loaded)
+    asked = _asked(arguments, loaded)
+    log.info("evaluation_started", protocol=asked.protocol, data=str(asked.folder), kind=asked.train.kind)
     try:
         from services.training.evaluation import wiring
     except ImportError as error:
         raise MissingDependency(
             f"Evaluating needs {error.name}; get it with `pip install 'nightjar-server[train]'`."
         ) from error
-    return wiring.evaluate(asked, _say)
-
-
-def _say(line: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+    return wiring.evaluate(asked, say)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ SIGTERM ends it with status 143.
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -20,7 +19,8 @@ from typing import Any
 import structlog
 
 from services import process, settings
-from services.domain.errors import MissingDependency, NightjarError
+from services.children.saying import said_to_its_end, say
+from services.domain.errors import MissingDependency
 from services.training.judging.asked import Asked
 
 log = structlog.get_logger(__name__)
@@ -30,17 +30,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, and why: services/training/__main__
-    try:
-        asked = Asked(arguments.data_version, list(dict.fromkeys(arguments.challengers)), arguments.champion)
-        loaded = settings.load()
-        process.begin("judging", loaded)
-        done = _run(loaded, asked, arguments.out)
-    except NightjarError as error:
-        log.error("judging_failed", reason=error.reason.value, error=str(error))
-        _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
-        return 1
-    _say({"event": "done", **done})
-    return 0
+    return said_to_its_end("judging", lambda: _run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,21 +42,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(loaded: settings.Settings, asked: Asked, out: Path) -> Mapping[str, Any]:
+def _run(arguments: argparse.Namespace) -> Mapping[str, Any]:
+    asked = Asked(arguments.data_version, list(dict.fromkeys(arguments.challengers)), arguments.champion)
+    loaded = settings.load()
+    process.begin("judging", loaded)
     try:
         from services.training.judging import document, wiring
     except ImportError as error:
         raise MissingDependency(
             f"Judging needs {error.name}; get it with `pip install 'nightjar-server[train]'`."
         ) from error
-    comparison = wiring.judge(loaded, asked, _say)
-    document.write(out, document.whole(comparison, asked.data_version))
+    comparison = wiring.judge(loaded, asked, say)
+    document.write(arguments.out, document.whole(comparison, asked.data_version))
     return document.short(comparison)
-
-
-def _say(line: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

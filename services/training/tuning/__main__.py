@@ -10,7 +10,6 @@ it with status 143; its trial is then marked as lost, and another worker may beg
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -21,7 +20,8 @@ from typing import Any, Final
 import structlog
 
 from services import process, settings
-from services.domain.errors import MissingDependency, NightjarError
+from services.children.saying import said_to_its_end, say
+from services.domain.errors import MissingDependency
 
 log = structlog.get_logger(__name__)
 
@@ -34,18 +34,7 @@ def main() -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, and why: services/training/__main__
     if arguments.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, [int(core) for core in arguments.cores.split(",")])
-    try:
-        loaded = settings.load()
-        process.begin("tuning", loaded)
-        log.info("search_started", kind=loaded.train.kind, study=arguments.study)
-        end_time = started + (timedelta(seconds=arguments.budget_s) if arguments.budget_s else NO_BUDGET)
-        standing = _run(loaded, arguments, end_time)
-    except NightjarError as error:
-        log.error("search_failed", reason=error.reason.value, error=str(error))
-        _say({"event": "failed", "reason": error.reason.value, "message": str(error)})
-        return 1
-    _say({"event": "done", **standing})
-    return 0
+    return said_to_its_end("search", lambda: _run(arguments, started))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(loaded: settings.Settings, arguments: argparse.Namespace, end_time: datetime) -> Mapping[str, Any]:
+def _run(arguments: argparse.Namespace, started: datetime) -> Mapping[str, Any]:
+    loaded = settings.load()
+    process.begin("tuning", loaded)
+    log.info("search_started", kind=loaded.train.kind, study=arguments.study)
+    end_time = started + (timedelta(seconds=arguments.budget_s) if arguments.budget_s else NO_BUDGET)
     try:
         from services.training.tuning import wiring
     except ImportError as error:
@@ -66,12 +59,7 @@ def _run(loaded: settings.Settings, arguments: argparse.Namespace, end_time: dat
             f"Searching needs {error.name}; get it with `pip install 'nightjar-server[train]'`."
         ) from error
     asked = wiring.Asked(arguments.study, arguments.data_version)
-    return wiring.build(loaded, asked, _say).run(arguments.trials, end_time)
-
-
-def _say(line: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+    return wiring.build(loaded, asked, say).run(arguments.trials, end_time)
 
 
 if __name__ == "__main__":
