@@ -63,6 +63,8 @@ class Work:
     run: Run
     facts: Facts
     keep_going: Callable[[], bool]
+    is_ours: Callable[[], bool]
+    """Turns false when another scheduler has taken the night over: what runs elsewhere is then its own, too."""
     note: Callable[[Mapping[str, Any]], None]
     """Adds a line to the step's log."""
     patience: Patience
@@ -199,6 +201,7 @@ class _Attempts:
             run=self.night,
             facts=self.facts,
             keep_going=lambda: self.is_ours() and not self.chain.stopping() and in_time(),
+            is_ours=self.is_ours,
             note=lines.add,
             patience=self.chain.patience,
             timeout_s=self.step.timeout_s,

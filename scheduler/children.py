@@ -60,5 +60,10 @@ def outcome(end: ChildEnd, timeout_s: float) -> Mapping[str, Any]:
     if end.status == 0:
         raise StepFailed("It ended without saying that it is done.")
     if end.status > 0 and event == "failed":
-        raise StepFailed(str(said.get("message"))[:MAX_DETAIL], retry=said.get("reason") not in PERMANENT)
+        raise failure(said)
     raise StepFailed(f"It {end.sentence_end}: {end.last_words or 'it said nothing'}"[:MAX_DETAIL])
+
+
+def failure(said: Mapping[str, Any]) -> StepFailed:
+    """Of a child whose last line says that it failed."""
+    return StepFailed(str(said.get("message"))[:MAX_DETAIL], retry=said.get("reason") not in PERMANENT)

@@ -72,6 +72,8 @@ class NightsDesk:
         night, reason = self.night(number), accept_reason.strip()
         if night.state in (RunState.RUNNING, RunState.SUCCEEDED):
             raise NightNotResumable(f"Night {night.run_id} is {night.state.value}; there is nothing to go on with.")
+        if night.run_id != self.night(None).run_id:
+            raise _is_older(night)
         refused = next((step for step in self.steps(night) if step.state is StepState.REFUSED), None)
         if refused is not None and refused.name != CHECK:
             raise NightNotResumable(f"Night {night.run_id} ended as it should: {refused.detail}")
@@ -80,10 +82,8 @@ class NightsDesk:
         if refused is not None:
             self.book.accept(night.run_id, refused.name, f"Accepted by {actor}: {reason}")
         self.book.forgive(night.run_id)
-        if not self.runs.reopen(night.run_id):
-            raise NightNotResumable(
-                f"Night {night.run_id} is not the newest; `nightjar nights run-now` starts another."
-            )
+        if not self.runs.reopen(night.run_id):  # another has begun meanwhile
+            raise _is_older(night)
         log.info("night_resumed", run_id=night.run_id, actor=actor, accept_reason=reason)
         return self.night(night.run_id)
 
@@ -102,6 +102,10 @@ class NightsDesk:
             job = self.table.get_job(timetable.NIGHTLY)
         next_time = None if job is None else job.next_run_time
         return Planned(next_time, paused=job is not None and next_time is None)
+
+
+def _is_older(night: Run) -> NightNotResumable:
+    return NightNotResumable(f"Night {night.run_id} is not the newest; `nightjar nights run-now` starts another.")
 
 
 @contextmanager

@@ -66,10 +66,9 @@ def _plan(timetable: Timetable, schedule: ScheduleSettings, job_id: str, functio
     trigger = night_trigger(cron, schedule.time_zone)
     planned = timetable.get_job(job_id)
     if planned is None or repr(planned.trigger) != repr(trigger):
-        was_paused = planned is not None and planned.next_run_time is None
-        timetable.add_job(function, trigger, args=["schedule"], id=job_id, replace_existing=True)
-        if was_paused:
-            timetable.pause_job(job_id)
+        # In one write, so that nothing runs again that was paused, whenever this process may end.
+        paused = {"next_run_time": None} if planned is not None and planned.next_run_time is None else {}
+        timetable.add_job(function, trigger, args=["schedule"], id=job_id, replace_existing=True, **paused)
     else:
         timetable.modify_job(job_id, misfire_grace_time=schedule.misfire_grace_s)
 

@@ -36,7 +36,7 @@ def open_bundles(settings: Settings) -> SigningBundleStore:
 def open_signatures(bundles: BundleSettings) -> Signatures:
     """Raises InvalidSettings and MissingDependency, as above."""
     try:
-        secret, trusted = _signing_key(bundles), _trusted_keys(bundles)
+        secret, trusted = _signing_key(bundles), [public_key(key) for key in trusted_keys(bundles)]
         return Ed25519Signatures(secret, trusted) if secret is not None or trusted else Unsigned()
     except ValueError as error:  # never repeats a key
         raise InvalidSettings(f"A key among the bundles' settings cannot be used: {error}") from error
@@ -48,8 +48,11 @@ def _signing_key(bundles: BundleSettings) -> bytes | None:
     return None if bundles.signing_key_file is None else secret_key(_text(bundles.signing_key_file))
 
 
-def _trusted_keys(bundles: BundleSettings) -> list[bytes]:
-    """Raises InvalidSettings for a file without any key: whoever names one does not mean to trust everything."""
+def trusted_keys(bundles: BundleSettings) -> list[str]:
+    """Those of the settings and of the file they name; none: every bundle is trusted.
+
+    Raises InvalidSettings for a file without any key: whoever names one does not mean to trust everything.
+    """
     keys = list(bundles.trusted_keys)
     if bundles.trusted_keys_file is not None:
         lines = (line.strip() for line in _text(bundles.trusted_keys_file).splitlines())
@@ -57,7 +60,7 @@ def _trusted_keys(bundles: BundleSettings) -> list[bytes]:
         if not found:
             raise InvalidSettings(f"{bundles.trusted_keys_file} (bundles.trusted_keys_file) holds no key")
         keys += found
-    return [public_key(key) for key in keys]
+    return keys
 
 
 def _text(path: Path) -> str:

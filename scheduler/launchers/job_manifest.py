@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from scheduler.children import Task
 from scheduler.launchers.torchrun import torchrun_command
+from services.bundle_wiring import trusted_keys
 from services.settings import Settings
 from services.settings.launchers import KubernetesSettings
 
@@ -137,6 +138,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         for field, value in section.model_dump(mode="json", exclude_unset=True).items():
             if value is not None and not _stays_here(field, getattr(section, field)):
                 spelled[f"NIGHTJAR_{name}__{field}".upper()] = value if isinstance(value, str) else json.dumps(value)
+    if trusted := trusted_keys(settings.bundles):  # those of a file, too: a pod that trusts all would start from all
+        spelled["NIGHTJAR_BUNDLES__TRUSTED_KEYS"] = json.dumps(trusted)
     return {**spelled, **settings.kubernetes.env}
 
 

@@ -33,7 +33,7 @@ class Kubectl:
         """Makes the Job; one of this name that is there already is the first of two tries, and stays as it is."""
         status, _, problem = self._run("apply", "-f", "-", given=manifest)
         if status and "AlreadyExists" not in problem and "field is immutable" not in problem:
-            raise _error(problem)
+            raise _error(problem, *PERMANENT, "(NotFound)")  # the namespace
 
     def job(self, name: str) -> Mapping[str, Any] | None:
         """The Job as the API server has it; None when there is none of this name."""
@@ -74,8 +74,8 @@ class Kubectl:
         return done.returncode, done.stdout, done.stderr.strip()
 
 
-def _error(problem: str) -> ApiAway | StepFailed:
+def _error(problem: str, *permanent: str) -> ApiAway | StepFailed:
     last = problem.rpartition("\n")[2][:MAX_DETAIL]
-    if any(words in problem for words in PERMANENT):
+    if any(words in problem for words in permanent or PERMANENT):
         return StepFailed(f"Kubernetes refused: {last}", retry=False)
     return ApiAway(last)

@@ -4,7 +4,6 @@ A Job's name follows from its night and challenger, so a scheduler that takes a 
 died. It runs on without either. How it goes, it writes into the catalog database itself.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,10 +11,11 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from scheduler.chain import PERMANENT, StepFailed, Work
-from scheduler.children import MAX_DETAIL, Task
+from scheduler.chain import StepFailed, Work
+from scheduler.children import MAX_DETAIL, Task, failure
 from scheduler.launchers.job_manifest import in_yaml, job_manifest, job_name, origin_of
 from scheduler.launchers.kubectl import ApiAway, Kubectl
+from services.children.saying import parsed
 from services.domain.errors import CatalogDown
 from services.domain.ports import Clock, ModelRegistry
 from services.domain.ports.training import TrainingRuns
@@ -90,10 +90,11 @@ class _Following:
         return job
 
     def _wait(self) -> None:
-        """Until the next look. Raises StepFailed, the Job deleted, when there is none to be."""
+        """Until the next look. Raises StepFailed when there is none to be, the Job deleted, unless it is another's."""
         is_over = self._jobs.clock.now() >= self._end_time
         if is_over or not self._work.keep_going():
-            self._delete()
+            if self._work.is_ours():  # else whoever took the night over follows this very Job
+                self._delete()
             if is_over:
                 sentence = f"It took longer than {self._work.timeout_s:g} s; the Job {self._name} was deleted."
                 raise StepFailed(sentence, timed_out=True)
@@ -135,7 +136,7 @@ class _Following:
             return StepFailed(f"The Job {self._name} took longer than its deadline.", timed_out=True)
         said = self._last_words()
         if said.get("event") == "failed":
-            return StepFailed(str(said.get("message"))[:MAX_DETAIL], retry=said.get("reason") not in PERMANENT)
+            return failure(said)
         why = failed.get("message") or failed.get("reason") or "no reason was given"
         return StepFailed(f"The Job {self._name} failed: {why}"[:MAX_DETAIL])
 
@@ -147,7 +148,7 @@ class _Following:
         except ApiAway:
             return last
         for line in lines:
-            said = _parsed(line)
+            said = parsed(line)
             self._work.note(said or {"log": line[:MAX_DETAIL]})
             last = said if said.get("event") in ("failed", "done") else last
         return last
@@ -189,11 +190,3 @@ def _is_going(job: Mapping[str, Any]) -> bool:
 def _condition(job: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     conditions = (job.get("status") or {}).get("conditions") or []
     return next((each for each in conditions if (each["type"], each["status"]) == (name, "True")), None)
-
-
-def _parsed(line: str) -> Mapping[str, Any]:
-    try:
-        said = json.loads(line)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}

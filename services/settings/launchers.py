@@ -71,8 +71,8 @@ class KubernetesSettings(Section):
     scheduler that was away does not find how it ended, and trains again what was not registered."""
 
 
-def problems(launcher: Launcher, kubernetes: KubernetesSettings, database: Any) -> list[str]:
-    """What keeps the launcher from working, a sentence each. database: the section."""
+def problems(launcher: Launcher, kubernetes: KubernetesSettings, database: Any, bundles: Any) -> list[str]:
+    """What keeps the launcher from working, a sentence each. database, bundles: the sections."""
     if launcher != "kubernetes":
         return []
     found = [
@@ -83,5 +83,10 @@ def problems(launcher: Launcher, kubernetes: KubernetesSettings, database: Any) 
     if database.url is None or database.url.get_secret_value().startswith("sqlite"):
         found.append(
             "database.url: must be PostgreSQL where night.launcher is kubernetes; a Job has no other way to it"
+        )
+    if bundles.signing_key_file is not None:
+        found.append(
+            "bundles.signing_key_file: is on this machine, where no Job sees it; put the key into a Secret among "
+            "kubernetes.env_secrets as NIGHTJAR_BUNDLES__SIGNING_KEY, and unset the file"
         )
     return found

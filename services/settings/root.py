@@ -90,7 +90,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _training_can_be_launched(self) -> Self:
-        if found := launchers.problems(self.night.launcher, self.kubernetes, self.database):
+        if found := launchers.problems(self.night.launcher, self.kubernetes, self.database, self.bundles):
             raise ValueError("; ".join(found))
         return self
 

@@ -42,7 +42,8 @@ class Cluster:
     runs: FakeTrainingRuns
     notes: list[Mapping[str, Any]]
     pauses_left: int = 1_000_000
-    """The scheduler is asked to stop after so many."""
+    """The scheduler is asked to stop after so many, or loses the night."""
+    is_ours: bool = True
 
     def run(self, timeout_s: float = TIMEOUT_S) -> Mapping[str, Any]:
         kubernetes = {"namespace": "ml", "image": "nightjar:1", "home_claim": "home"}
@@ -50,7 +51,8 @@ class Cluster:
         jobs = KubernetesJobs(Kubectl("ml"), self.registry, self.runs, settings, self.clock, self.pause)
         night = Run(12, "night", "schedule", NIGHT_TIME, RunState.RUNNING)
         patience = Patience(self.clock, lambda _: False)
-        work = Work(night, FACTS, lambda: self.pauses_left > 0, self.notes.append, patience, timeout_s)
+        going, ours = lambda: self.pauses_left > 0, lambda: self.is_ours
+        work = Work(night, FACTS, going, ours, self.notes.append, patience, timeout_s)
         return jobs.run(training_task(FACTS, "warm"), work)
 
     def pause(self, seconds: float) -> None:
@@ -172,6 +174,15 @@ def test_a_stop_deletes_the_job(cluster: Cluster) -> None:
     assert cluster.server.asked == ["apply", "delete"]
 
 
+def test_who_lost_the_night_leaves_the_job_to_who_took_it_over(cluster: Cluster) -> None:
+    """It has the name that the other's would have, and the other follows it."""
+    cluster.server.play("gone", "running")
+    cluster.pauses_left, cluster.is_ours = 3, False
+    with pytest.raises(StepFailed, match="lost the night"):
+        cluster.run()
+    assert cluster.server.asked == ["apply"]
+
+
 def test_time_that_is_up_deletes_the_job(cluster: Cluster) -> None:
     cluster.server.play("gone", "running")
     with pytest.raises(StepFailed) as raised:
@@ -180,7 +191,14 @@ def test_time_that_is_up_deletes_the_job(cluster: Cluster) -> None:
     assert cluster.server.asked == ["apply", "delete"]
 
 
-@pytest.mark.parametrize("problem", ['Error from server (Forbidden): jobs "x"', "error validating data: unknown field"])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        'Error from server (Forbidden): jobs "x"',
+        "error validating data: unknown field",
+        'Error from server (NotFound): error when creating "STDIN": namespaces "ml" not found',
+    ],
+)
 def test_what_asking_again_does_not_mend_is_not_asked_again(cluster: Cluster, problem: str) -> None:
     cluster.server.play("gone", apply_problem=problem)
     with pytest.raises(StepFailed, match="Kubernetes refused") as raised:

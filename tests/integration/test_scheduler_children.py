@@ -42,6 +42,7 @@ def _work(
         run=Run(1, "night", "schedule", START, RunState.RUNNING),
         facts=Facts(1, {}),
         keep_going=keep_going,
+        is_ours=lambda: True,
         note=note,
         patience=Patience(FakeClock(), lambda _: False),
         timeout_s=timeout_s,

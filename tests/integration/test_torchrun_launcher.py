@@ -29,7 +29,7 @@ SMALL = {"DIM": "16", "MAX_HISTORY": "12", "BATCH_EVENTS": "384", "MAX_EPOCHS": 
 def work(facts: Facts, notes: list[Mapping[str, Any]], keep_going: Callable[[], bool], timeout_s: float) -> Work:
     clock = SystemClock()
     run = Run(facts.run_id, "night", "schedule", clock.now(), RunState.RUNNING)
-    return Work(run, facts, keep_going, notes.append, Patience(clock, lambda _: True), timeout_s)
+    return Work(run, facts, keep_going, lambda: True, notes.append, Patience(clock, lambda _: True), timeout_s)
 
 
 def test_two_processes_train_one_model_of_the_nights_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

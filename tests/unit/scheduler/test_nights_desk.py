@@ -89,6 +89,17 @@ def test_an_older_night_is_over_for_good() -> None:
         nights.desk.resume(older.run_id, "ann")
 
 
+def test_an_older_night_that_was_refused_keeps_its_refusal() -> None:
+    """Nothing is accepted of a night that does not go on."""
+    nights = Nights()
+    older = nights.ended(RunState.REFUSED, "check", StepState.REFUSED)
+    nights.ended(RunState.FAILED)
+    steps = nights.desk.steps(older)
+    with pytest.raises(NightNotResumable, match="not the newest"):
+        nights.desk.resume(older.run_id, "ann", "they are right")
+    assert nights.desk.steps(older) == steps
+
+
 def test_an_unknown_night_is_told_which_there_are() -> None:
     nights = Nights()
     with pytest.raises(UnknownNight, match="There is no night yet"):

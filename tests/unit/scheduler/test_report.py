@@ -41,6 +41,7 @@ def _write(folder: Path, run_id: int = 12, outputs: Mapping[str, Mapping[str, An
         run=Run(run_id, "night", "schedule", START, RunState.RUNNING),
         facts=Facts(run_id, outputs),
         keep_going=lambda: True,
+        is_ours=lambda: True,
         note=lambda _: None,
         patience=Patience(FakeClock(), lambda _: False),
         timeout_s=60.0,

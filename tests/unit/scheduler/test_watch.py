@@ -69,6 +69,7 @@ class Stage:
             run=Run(1, "night", "schedule", START, RunState.RUNNING),
             facts=self.facts,
             keep_going=lambda: not self.stopping,
+            is_ours=lambda: True,
             note=lambda _: None,
             patience=Patience(self.clock, self._pause),
             timeout_s=3_600.0,

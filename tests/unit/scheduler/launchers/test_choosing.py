@@ -56,7 +56,7 @@ def test_under_ray_the_same_process_asks_a_cluster() -> None:
     ray = launcher(children, night={"launcher": "ray"}, launchers={"ray_workers": 4, "ray_address": "ray://head:10001"})
     run = Run(12, "night", "schedule", clock.now(), RunState.RUNNING)
     patience = Patience(clock, lambda _: False)
-    ray.run(TASK, Work(run, Facts(12, {}), lambda: True, lambda _: None, patience, 60.0))
+    ray.run(TASK, Work(run, Facts(12, {}), lambda: True, lambda: True, lambda _: None, patience, 60.0))
     (asked,) = children.asked
     assert asked.module == TASK.module
     assert asked.arguments == (*TASK.arguments, "--ray-workers", "4", "--ray-address", "ray://head:10001")

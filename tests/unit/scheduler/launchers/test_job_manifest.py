@@ -1,6 +1,8 @@
 """The Kubernetes Job of a training, field by field: what it runs, as whom, for how long, and what it is not told."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -12,6 +14,7 @@ from scheduler.launchers.job_manifest import in_yaml, job_manifest, job_name, or
 from services.cli.main import run
 from services.domain.errors import InvalidSettings
 from services.settings import Settings, load
+from tests.fakes.signing import public
 
 TASK = Task("services.training", ("--trigger", "nightly", "--challenger", "warm", "--origin", "night-12/warm"))
 NIGHT_TIME = datetime(2026, 1, 31, 2, tzinfo=UTC)
@@ -152,6 +155,24 @@ def test_what_it_is_told_are_settings_that_load(monkeypatch: pytest.MonkeyPatch)
     loaded, meant = load(), settings()
     assert loaded.of_challenger("warm").train == meant.of_challenger("warm").train
     assert loaded.redis.max_history == meant.redis.max_history
+
+
+def test_it_trusts_the_keys_that_the_scheduler_trusts_those_of_a_file_too(tmp_path: Path) -> None:
+    """Else it would start from whatever lies in the bucket, and sign what comes of it."""
+    file = tmp_path / "trusted"
+    file.write_text(f"# the old one\n{public(2)}\n")
+    given = settings()
+    bundles = given.bundles.model_copy(update={"trusted_keys": (public(1),), "trusted_keys_file": file})
+    job = job_manifest(TASK, "job", 60.0, given.model_copy(update={"bundles": bundles}))
+    env = {each["name"]: each["value"] for each in container(job)["env"]}
+    assert json.loads(env["NIGHTJAR_BUNDLES__TRUSTED_KEYS"]) == [public(1), public(2)]
+
+
+def test_a_signing_key_that_no_job_sees_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NIGHTJAR_NIGHT__LAUNCHER", "kubernetes")
+    monkeypatch.setenv("NIGHTJAR_BUNDLES__SIGNING_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(InvalidSettings, match="signing_key_file: is on this machine"):
+        load()
 
 
 def test_a_jobs_name_follows_from_night_and_challenger() -> None:
