@@ -31,8 +31,9 @@ def printed(value: Any) -> str:
 
 def cost_line(cost: StageCost) -> str:
     gpu = "" if cost.gpu_s is None else f", {cost.gpu_s:,.1f} s of GPU"
-    return f"{cost.wall_s:,.1f} s, {cost.cpu_s:,.1f} s of CPU{gpu}"
+    energy = "" if cost.energy_j is None else f", {cost.energy_j / 3_600:,.2f} Wh"
+    return f"{cost.wall_s:,.1f} s, {cost.cpu_s:,.1f} s of CPU{gpu}{energy}"
 
 
 def cost_document(cost: StageCost) -> dict[str, float | None]:
-    return {"wall_s": cost.wall_s, "cpu_s": cost.cpu_s, "gpu_s": cost.gpu_s}
+    return {"wall_s": cost.wall_s, "cpu_s": cost.cpu_s, "gpu_s": cost.gpu_s, "energy_j": cost.energy_j}

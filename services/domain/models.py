@@ -53,11 +53,15 @@ class StageCost:
     """Of all threads, and of all workers where several fit one model."""
     gpu_s: float | None = None
     """For how long GPUs were held, summed over them; None without any."""
+    energy_j: float | None = None
+    """What the machine's processors took meanwhile, other work included; None where it cannot be read."""
 
     def __add__(self, other: "StageCost") -> "StageCost":
         has_gpu = self.gpu_s is not None or other.gpu_s is not None
         gpu_s = (self.gpu_s or 0.0) + (other.gpu_s or 0.0) if has_gpu else None
-        return StageCost(self.wall_s + other.wall_s, self.cpu_s + other.cpu_s, gpu_s)
+        has_energy = self.energy_j is not None or other.energy_j is not None
+        energy_j = (self.energy_j or 0.0) + (other.energy_j or 0.0) if has_energy else None
+        return StageCost(self.wall_s + other.wall_s, self.cpu_s + other.cpu_s, gpu_s, energy_j)
 
 
 @dataclass(frozen=True, slots=True)

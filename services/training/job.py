@@ -32,6 +32,7 @@ from services.training.data.catalog import CatalogContent
 from services.training.data.dataset import Dataset
 from services.training.data.forgotten import without_forgotten
 from services.training.data.texts import vectors_of
+from services.training.energy import ProcessorEnergy
 from services.training.evaluation.holdout import Measurement, measured
 from services.training.export import write_draft
 from services.training.kinds.popularity import most_telling
@@ -117,7 +118,7 @@ class TrainingJob:
 
     def _fitted(self, until_us: int | None) -> "_Fitted":
         recipe, workers = self.recipe, Workers.of_environment()
-        meter = Meter(has_gpu=torch.cuda.is_available())
+        meter = Meter(has_gpu=torch.cuda.is_available(), energy_j=ProcessorEnergy().joules)
         self._stage(meter, "read")
         data_version = workers.agree(self.events.version() if self.data_version is None else self.data_version)
         model = recipe.model()
@@ -136,6 +137,7 @@ class TrainingJob:
 
         def epoch(report: EpochReport) -> None:
             epochs.append(report)
+            meter.look()
             self._epoch(report)
 
         fit_end = model.fit(dataset, epoch)

@@ -68,7 +68,7 @@ def provenance_of(document: Mapping[str, Any]) -> Provenance:
         first_event_time=_moment(document.get("first_event_time")),
         last_event_time=_moment(document.get("last_event_time")),
         cost={
-            each["stage"]: StageCost(each["wall_s"], each["cpu_s"], each.get("gpu_s"))
+            each["stage"]: StageCost(each["wall_s"], each["cpu_s"], each.get("gpu_s"), each.get("energy_j"))
             for each in document.get("cost", ())
         },
     )

@@ -51,7 +51,7 @@ def everything_of(
         first_event_time=_time(how.first_event_time),
         last_event_time=_time(how.last_event_time),
         costs=[
-            wire.ModelCost(stage=stage, wall_s=cost.wall_s, cpu_s=cost.cpu_s, gpu_s=cost.gpu_s)
+            wire.ModelCost(stage=stage, wall_s=cost.wall_s, cpu_s=cost.cpu_s, gpu_s=cost.gpu_s, energy_j=cost.energy_j)
             for stage, cost in how.cost.items()
         ],
         findings=[

@@ -39,6 +39,23 @@ def test_a_gpu_costs_as_long_as_it_is_held() -> None:
     assert meter.costs == {"fit": StageCost(10.0, 1.0, 10.0)}
 
 
+def test_energy_counts_where_it_can_be_read() -> None:
+    clocks, joules = Clocks(), iter([10.0, 25.0, 30.0, 31.0])
+    meter = Meter(has_gpu=False, wall_s=lambda: 0.0, cpu_s=lambda: 0.0, energy_j=lambda: next(joules))
+    for _ in range(2):
+        meter.begin("fit")
+        meter.end()
+    assert meter.costs == {"fit": StageCost(0.0, 0.0, None, 16.0)}
+    assert Provenance(cost={**meter.costs, "read": clocks_without_energy(clocks)}).total_cost.energy_j == 16.0
+
+
+def clocks_without_energy(clocks: Clocks) -> StageCost:
+    meter = clocks.meter()
+    meter.begin("read")
+    meter.end()
+    return meter.costs["read"]
+
+
 def test_workers_add_up_and_share_one_wall_clock() -> None:
     clocks = Clocks()
     meter = clocks.meter(has_gpu=True)

@@ -181,6 +181,7 @@ class ModelCost(_message.Message):
     WALL_S_FIELD_NUMBER: _builtins.int
     CPU_S_FIELD_NUMBER: _builtins.int
     GPU_S_FIELD_NUMBER: _builtins.int
+    ENERGY_J_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
     """Such as `read`, `fit`, `evaluate`, `export` or `publish`."""
     wall_s: _builtins.float
@@ -189,6 +190,8 @@ class ModelCost(_message.Message):
     """Seconds of CPU, of all threads and workers."""
     gpu_s: _builtins.float
     """Seconds for which GPUs were held, summed over them. Unset: there was none."""
+    energy_j: _builtins.float
+    """Joules that the machine's processors took meanwhile, other work included. Unset: it could not be read."""
     def __init__(
         self,
         *,
@@ -196,13 +199,19 @@ class ModelCost(_message.Message):
         wall_s: _builtins.float = ...,
         cpu_s: _builtins.float = ...,
         gpu_s: _builtins.float | None = ...,
+        energy_j: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_gpu_s", b"_gpu_s", "gpu_s", b"gpu_s"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_energy_j", b"_energy_j", "_gpu_s", b"_gpu_s", "energy_j", b"energy_j", "gpu_s", b"gpu_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gpu_s", b"_gpu_s", "cpu_s", b"cpu_s", "gpu_s", b"gpu_s", "stage", b"stage", "wall_s", b"wall_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_energy_j", b"_energy_j", "_gpu_s", b"_gpu_s", "cpu_s", b"cpu_s", "energy_j", b"energy_j", "gpu_s", b"gpu_s", "stage", b"stage", "wall_s", b"wall_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__energy_j: _TypeAlias = _typing.Literal["energy_j"]  # noqa: Y015
+    _WhichOneofArgType__energy_j: _TypeAlias = _typing.Literal["_energy_j", b"_energy_j"]  # noqa: Y015
     _WhichOneofReturnType__gpu_s: _TypeAlias = _typing.Literal["gpu_s"]  # noqa: Y015
     _WhichOneofArgType__gpu_s: _TypeAlias = _typing.Literal["_gpu_s", b"_gpu_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy_j) -> _WhichOneofReturnType__energy_j | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__gpu_s) -> _WhichOneofReturnType__gpu_s | None: ...
 
 Global___ModelCost: _TypeAlias = ModelCost  # noqa: Y015
