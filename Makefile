@@ -28,7 +28,7 @@ demo: $(READY) ## the main job on real events: Kafka to trained model to recomme
 	$(BIN)/nightjar demo
 
 test: lint ## lint, then every test, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## format, lint, types, import map, contracts
 	$(BIN)/ruff format --check .
