@@ -23,6 +23,7 @@ import numpy as np
 from services import logs
 from services.domain.clock import SystemClock
 from services.domain.ids import UserId
+from services.domain.recommendations import Query
 from services.domain.trials import TrialKind
 from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
@@ -80,7 +81,7 @@ class Worker:
         return took
 
     async def _call(self, user_id: UserId, due: float, took: list[float]) -> None:
-        await self.recommender.recommend(user_id, 10)
+        await self.recommender.recommend(Query(user_id, 10))
         took.append(time.perf_counter() - due)
 
 

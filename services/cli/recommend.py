@@ -21,25 +21,32 @@ from services.cli.terminal import cell, printable
 from services.domain.errors import CatalogDown
 from services.domain.ids import ItemId
 from services.domain.items import Item
+from services.domain.recommendations import Seen
 from services.settings import load
 
 
 def recommend(
     user: Annotated[str, typer.Argument(metavar="USER", help="The user's id, as the events name it.")],
     k: Annotated[int, typer.Option("-k", min=1, max=500, help="How many items.")] = 10,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="ITEM", help="An item that is not wanted; may be repeated.")
+    ] = None,
+    seen: Annotated[
+        Seen, typer.Option("--seen", help="What the user has met: leave out the consumed, the shown too, or nothing.")
+    ] = Seen.EXCLUDE_CONSUMED,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.01, help="Longest wait, seconds.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Recommends items to a user; popular ones to a user nobody knows.
 
-    Example: nightjar recommend 42 -k 5
+    Example: nightjar recommend 42 -k 5 --seen include
     """
     settings = load()
     logs.configure(settings.log_level, "nightjar")
     settings = connected(settings, needs=("serve",))
     with as_domain_errors(), RecommenderClient(target_of(settings.serve)) as client:
         started = time.perf_counter()
-        answer = client.recommend(user, k, timeout_s=timeout_s)
+        answer = client.recommend(user, k, exclude_item_ids=exclude or (), seen=seen.value, timeout_s=timeout_s)
         latency_ms = (time.perf_counter() - started) * 1_000
     titles = _catalogue(settings.database_url, answer)
     if as_json:

@@ -2,8 +2,40 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from services.domain.ids import ItemId, ModelVersion
+from services.domain.ids import ItemId, ModelVersion, UserId
+from services.domain.interactions import UserHistory
+
+ANYBODY: Final = UserId("")
+"""Who asks without a name: all that is known of them is what the request brings."""
+
+
+NO_HISTORY: Final = UserHistory()
+
+
+class Seen(StrEnum):
+    """Which items are left out because the user has met them."""
+
+    EXCLUDE_CONSUMED = "exclude_consumed"
+    EXCLUDE_SHOWN = "exclude_shown"
+    """And the consumed."""
+    INCLUDE = "include"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a request for a list asks for."""
+
+    user_id: UserId
+    k: int = 10
+    brought: UserHistory = NO_HISTORY
+    """What the caller says that they did: all there is for ANYBODY, and for a user whose history cannot be read."""
+    excluded: frozenset[ItemId] = frozenset()
+    """Items that are not wanted, whatever the user did."""
+    seen: Seen = Seen.EXCLUDE_CONSUMED
+    shown_since_us: int = 0
+    """With EXCLUDE_SHOWN: what was shown then or later, µs since 1970."""
 
 
 class Source(StrEnum):
@@ -36,3 +68,33 @@ class Recommendation:
     source: Source
     degraded: Degraded = Degraded.NONE
     cache_hit: bool = False
+
+
+class NotRanked(StrEnum):
+    """Why an item of a caller's list has no rank."""
+
+    NO = ""
+    UNKNOWN_ITEM = "unknown_item"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class RankedItem:
+    """One item of a caller's list; rank: 1 is the best."""
+
+    item_id: ItemId
+    score: float | None = None
+    rank: int | None = None
+    not_ranked: NotRanked = NotRanked.NO
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A caller's list in the caller's order, all of it judged by one model version."""
+
+    items: tuple[RankedItem, ...]
+    model_version: ModelVersion
+    history_version: str
+    catalog_version: str
+    source: Source
+    degraded: Degraded = Degraded.NONE

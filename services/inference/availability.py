@@ -65,7 +65,11 @@ class Unavailable:
 
     def and_rows(self, others: Rows) -> Rows:
         """These rows and the others, each once; the others are different ones."""
-        return np.concatenate((self.rows, others[~self._flags[others]]))
+        return np.concatenate((self.rows, self.without(others)))
+
+    def without(self, rows: Rows) -> Rows:
+        """Those of the rows that may be shown, in their order."""
+        return rows[~self._flags[rows]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
 
 from services.domain.history_input import HistoryRows
-from services.domain.ids import UserId
+from services.domain.ids import ItemId, UserId
 from services.domain.interactions import UserHistory
+from services.domain.recommendations import Source
 from services.inference.availability import Unavailable
 from services.inference.cache_key import cache_key
 from services.inference.cached_answer import decode_answer, encode_answer
@@ -22,6 +26,10 @@ class Question:
     user_id: UserId
     history: UserHistory
     k: int
+    unwanted: frozenset[ItemId] = frozenset()
+    """Left out whatever the user did."""
+    may_repeat: bool = False
+    """Whether what the user consumed may come again."""
 
     @cached_property
     def history_rows(self) -> HistoryRows:
@@ -33,9 +41,23 @@ class Question:
         return self.model.scorer.knows(self.history_rows)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether user and length say all about it, so that it can be asked again of another model."""
+        return bool(self.user_id) and not self.unwanted and not self.may_repeat
+
+    @property
     def excluded(self) -> Rows:
         """Rows that may not be in the answer, each once."""
-        return self.unavailable.and_rows(self.model.known_rows(self.history.consumed))
+        seen = frozenset[ItemId]() if self.may_repeat else self.history.consumed
+        return self.unavailable.and_rows(self.model.known_rows(seen | self.unwanted))
+
+    @property
+    def exclusions(self) -> str:
+        """A fingerprint of what is left out beside the consumed, by the rows of this model; empty: nothing."""
+        rows = np.sort(self.model.known_rows(self.unwanted))
+        if len(rows) == 0 and not self.may_repeat:
+            return ""
+        return f"{self.may_repeat:d}{blake2b(rows.tobytes(), digest_size=16).hexdigest()}"
 
     def key(self) -> bytes:
         """Where the answer is cached."""
@@ -46,6 +68,7 @@ class Question:
             k=self.k,
             history_version=self.history.version,
             catalog_version=self.unavailable.version,
+            exclusions=self.exclusions,
         )
 
     def worked_out(self) -> tuple[Rows, Vector]:
@@ -55,6 +78,16 @@ class Question:
     def popular(self) -> tuple[Rows, Vector]:
         """The same for a user of whom the model knows nothing."""
         return self.model.index.popular(self.k, self.excluded)
+
+    def answered(self) -> tuple[Rows, Vector]:
+        """One or the other; blocks. Raises BundleBroken."""
+        return self.worked_out() if self.is_personal else self.popular()
+
+    def ranked(self, rows: Rows) -> tuple[Source, tuple[Rows, Vector]]:
+        """These rows, each once, in the order and with the scores of the answer. Raises BundleBroken."""
+        if self.is_personal:
+            return Source.MODEL, self.model.scorer.ranked(self.history_rows, rows)
+        return Source.POPULAR, self.model.index.ranked_by_popularity(rows)
 
     def encoded(self, rows: Rows, scores: Vector) -> bytes:
         """An answer as it is cached."""

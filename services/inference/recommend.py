@@ -1,20 +1,32 @@
-"""The use case of the serving process: the best items for a user, and the items like an item.
+"""The use case of the serving process: the best items for a user, a list ranked for one, and the items like an item.
 
 Every answer comes from the one model that was live when the request came in, or was the user's canary then, whatever is
 swapped or ended meanwhile. Nothing here learns; a click changes the next answer because it changes the history, which
 is read anew for each request.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import structlog
 
 from services.domain.errors import BundleBroken, FeatureStoreDown, UnknownItem
 from services.domain.ids import ItemId, ModelVersion, UserId
 from services.domain.interactions import UserHistory
 from services.domain.ports import HistoryReader, ResultCache
-from services.domain.recommendations import Degraded, Recommendation, ScoredItem, Source
+from services.domain.recommendations import (
+    ANYBODY,
+    Degraded,
+    NotRanked,
+    Query,
+    RankedItem,
+    Ranking,
+    Recommendation,
+    ScoredItem,
+    Seen,
+    Source,
+)
 from services.domain.vitals import VitalsCounter
 from services.inference.availability import AvailabilitySlot, Unavailable
 from services.inference.background import BackgroundTasks
@@ -69,61 +81,110 @@ class Recommender:
         self._recent = recent
         self._failed_version: ModelVersion | None = None
 
-    async def recommend(self, user_id: UserId, k: int) -> Recommendation:
-        """The k best items the user has not consumed; popular ones when the model knows nothing of the user.
+    async def recommend(self, query: Query) -> Recommendation:
+        """The k best items for a user, or for what a visitor did; popular ones when the model knows nothing of either.
 
         Raises ModelNotReady before the first model. A store that is down, or a model that fails on this history, makes
         the answer simpler, never fails it.
         """
-        model, unavailable, counter = self._side(user_id)
+        model, unavailable, counter = self._side(query.user_id)
         with counted(counter):
-            history = await self._history(user_id)
-            question = Question(model, unavailable, user_id, history or UserHistory(), k)
-            if history is None:
-                answer = _popular(question, Degraded.FEATURE_STORE_DOWN)
-            else:
-                answer = await self._answer(question)
-        if answer.degraded is not Degraded.NONE:
-            self._recorder.degraded()
-            if counter is not None:
-                counter.degraded()
-        if history is not None and self._shadowing is not None:
-            self._shadowing.ask(user_id, history, k, answer)
+            known = await self._known(query)
+            unwanted, may_repeat = query.excluded | known.shown, query.seen is Seen.INCLUDE
+            question = Question(model, unavailable, query.user_id, known.history, query.k, unwanted, may_repeat)
+            answer = await self._answer(question, known.degraded)
+        self._note(answer.degraded, counter)
+        if known.is_whole and query.user_id and self._shadowing is not None:
+            self._shadowing.ask(question, answer)
         return answer
+
+    async def rank(self, query: Query, item_ids: Sequence[ItemId]) -> Ranking:
+        """How much each of these items, which differ, may be wanted; in their order. As `recommend` for the rest."""
+        model, unavailable, counter = self._side(query.user_id)
+        with counted(counter):
+            known = await self._known(query)
+            question = Question(model, unavailable, query.user_id, known.history, len(item_ids))
+            ranking = self._ranking(question, item_ids, known.degraded)
+        self._note(ranking.degraded, counter)
+        return ranking
 
     def _side(self, user_id: UserId) -> tuple[ServingModel, Unavailable, VitalsCounter | None]:
         """Who answers this request to its end, what that may not show, and where it is counted during a canary."""
         canary = None if self._trials is None else self._trials.canary
-        if canary is not None and canary.includes(user_id):
+        if canary is not None and user_id != ANYBODY and canary.includes(user_id):
             self._recorder.canary_answers()
             return canary.model, canary.unavailable(), canary.tally.trial
         model = self._live_model()
         return model, self._availability.of(model), None if canary is None else canary.tally.live
 
-    async def _history(self, user_id: UserId) -> UserHistory | None:
-        """None while the store is down."""
+    async def _known(self, query: Query) -> "_Known":
+        if query.user_id == ANYBODY:
+            return _Known(query.brought)
         try:
-            return await self._histories.read(user_id)
+            history = await self._histories.read(query.user_id)
+            shown = await self._shown(query) if query.seen is Seen.EXCLUDE_SHOWN else frozenset[ItemId]()
         except FeatureStoreDown:
-            return None
+            return _Known(query.brought, degraded=Degraded.FEATURE_STORE_DOWN)
+        return _Known(history, shown)
 
-    async def _answer(self, question: Question) -> Recommendation:
-        if not question.is_personal:
-            return _popular(question)  # cheaper than a look-up, so not cached
-        if self._recent is not None:
+    async def _shown(self, query: Query) -> frozenset[ItemId]:
+        """What was shown to the user lately; raises FeatureStoreDown."""
+        shown = await self._histories.read_shown(query.user_id)
+        return frozenset(item_id for item_id, last_us in shown.items() if last_us >= query.shown_since_us)
+
+    def _note(self, degraded: Degraded, counter: VitalsCounter | None) -> None:
+        if degraded is not Degraded.NONE:
+            self._recorder.degraded()
+            if counter is not None:
+                counter.degraded()
+
+    async def _answer(self, question: Question, degraded: Degraded) -> Recommendation:
+        if not question.is_personal:  # cheaper than a look-up, so not cached
+            return _recommendation(question, Source.POPULAR, *question.popular(), degraded=degraded)
+        if self._recent is not None and question.is_plain:
             self._recent.note(question.user_id, question.k)
         key = question.key()
         cached = await self._cached(question, key)
         if cached is not None:
-            return _personal(question, *cached, cache_hit=True)
+            return _recommendation(question, Source.MODEL, *cached, degraded=degraded, cache_hit=True)
         # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput.
         try:
             rows, scores = question.worked_out()
         except BundleBroken as error:
             self._model_failed(question.model.version, error)
-            return _popular(question, Degraded.MODEL_FAILED)
+            return _recommendation(question, Source.POPULAR, *question.popular(), degraded=Degraded.MODEL_FAILED)
         self._background.start(self._cache.put(key, question.encoded(rows, scores)))
-        return _personal(question, rows, scores, cache_hit=False)
+        return _recommendation(question, Source.MODEL, rows, scores, degraded=degraded)
+
+    def _ranking(self, question: Question, item_ids: Sequence[ItemId], degraded: Degraded) -> Ranking:
+        model, unavailable, source = question.model, question.unavailable, Source.MODEL
+        known = {item_id: model.vocabulary.item_rows.get(item_id) for item_id in item_ids}
+        rows = unavailable.without(np.array([row for row in known.values() if row is not None], dtype=np.int64))
+        try:
+            source, ranked = question.ranked(rows)
+        except BundleBroken as error:
+            self._model_failed(model.version, error)
+            source, degraded = Source.POPULAR, Degraded.MODEL_FAILED
+            ranked = model.index.ranked_by_popularity(rows)
+        places = {row: (rank, float(score)) for rank, (row, score) in enumerate(zip(*ranked, strict=True), start=1)}
+
+        def item(item_id: ItemId) -> RankedItem:
+            row = known[item_id]
+            if row is None:
+                return RankedItem(item_id, not_ranked=NotRanked.UNKNOWN_ITEM)
+            if row not in places:
+                return RankedItem(item_id, not_ranked=NotRanked.UNAVAILABLE)
+            rank, score = places[row]
+            return RankedItem(item_id, score, rank)
+
+        return Ranking(
+            items=tuple(item(item_id) for item_id in item_ids),
+            model_version=model.version,
+            history_version=question.history.version,
+            catalog_version=unavailable.version,
+            source=source,
+            degraded=degraded or _catalog_degraded(unavailable),
+        )
 
     def similar(self, item_id: ItemId, k: int) -> SimilarItems:
         """The k items nearest to an item, without itself; empty when the model cannot tell which are.
@@ -153,12 +214,17 @@ class Recommender:
         return answer
 
 
-def _popular(question: Question, degraded: Degraded = Degraded.NONE) -> Recommendation:
-    return _recommendation(question, Source.POPULAR, *question.popular(), degraded=degraded)
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of who asks."""
 
+    history: UserHistory
+    shown: frozenset[ItemId] = frozenset()
+    degraded: Degraded = Degraded.NONE
 
-def _personal(question: Question, rows: Rows, scores: Vector, *, cache_hit: bool) -> Recommendation:
-    return _recommendation(question, Source.MODEL, rows, scores, cache_hit=cache_hit)
+    @property
+    def is_whole(self) -> bool:
+        return self.degraded is Degraded.NONE
 
 
 def _recommendation(
@@ -167,16 +233,19 @@ def _recommendation(
     rows: Rows,
     scores: Vector,
     *,
-    degraded: Degraded = Degraded.NONE,
+    degraded: Degraded,
     cache_hit: bool = False,
 ) -> Recommendation:
-    model, unavailable = question.model, question.unavailable
     return Recommendation(
-        items=model.scored_items(rows, scores),
-        model_version=model.version,
+        items=question.model.scored_items(rows, scores),
+        model_version=question.model.version,
         history_version=question.history.version,
-        catalog_version=unavailable.version,
+        catalog_version=question.unavailable.version,
         source=source,
-        degraded=degraded or (Degraded.NONE if unavailable.is_known else Degraded.CATALOG_DOWN),
+        degraded=degraded or _catalog_degraded(question.unavailable),
         cache_hit=cache_hit,
     )
+
+
+def _catalog_degraded(unavailable: Unavailable) -> Degraded:
+    return Degraded.NONE if unavailable.is_known else Degraded.CATALOG_DOWN

@@ -1,6 +1,6 @@
 """Exact retrieval: the k best of all items by score, ties broken by item row so that answers repeat (law 2)."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,13 @@ def top_k(scores: Vector, k: int, excluded: Rows) -> Rows:
     # Not argpartition: among scores equal to the k-th best it picks some, which ones is not defined.
     candidates = np.flatnonzero(eligible >= kth_best)
     return candidates[np.argsort(-eligible[candidates], kind="stable")[:k]]
+
+
+def in_order(rows: Rows, scores: Vector, *ties: Vector) -> tuple[Rows, Vector]:
+    """Rows and their scores, best first; equal scores by `ties`, the smallest first, and then by row."""
+    keys: list[npt.NDArray[Any]] = [rows, *reversed(ties), -scores]  # the last one counts first
+    order = np.lexsort(keys)
+    return rows[order], scores[order]
 
 
 class ItemIndex:
@@ -66,6 +73,17 @@ class ItemIndex:
         scores = self._vectors @ user_vector
         positions = top_k(scores, k, excluded - 1)
         return positions + 1, scores[positions]
+
+    def ranked(self, user_vector: Vector, rows: Rows) -> tuple[Rows, Vector]:
+        """These rows in the order that `best` has, and their scores, to the same bit: so all are worked out."""
+        return in_order(rows, (self._vectors @ user_vector)[rows - 1])
+
+    def ranked_by_popularity(self, rows: Rows) -> tuple[Rows, Vector]:
+        """These rows in the order that `popular` has, and their popularity."""
+        return in_order(rows, self.popularity_of(rows))
+
+    def popularity_of(self, rows: Rows) -> Vector:
+        return self._popularity[rows - 1]
 
     def popular(self, k: int, excluded: Rows) -> tuple[Rows, Vector]:
         """The k items most popular in the training data: their rows and popularity."""

@@ -14,7 +14,7 @@ from services.domain.bundles import ENCODER, Manifest, Scoring, scoring_of
 from services.domain.history_input import HistoryRows
 from services.domain.scoring import FoldIn, Neighbours, Tables
 from services.inference.encoder import Encoder
-from services.inference.retrieval import ItemIndex, Rows, Vector, top_k
+from services.inference.retrieval import ItemIndex, Rows, Vector, in_order, top_k
 
 
 class Scorer(Protocol):
@@ -29,6 +29,10 @@ class Scorer(Protocol):
 
         Fewer only when fewer are left. Raises BundleBroken when the model fails on this history.
         """
+        ...
+
+    def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:
+        """These rows, each once, in the order and with the scores that `best` has. Raises BundleBroken as well."""
         ...
 
     def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
@@ -58,6 +62,9 @@ class PopularScorer:
     def best(self, history: HistoryRows, k: int, excluded: Rows) -> tuple[Rows, Vector]:  # noqa: ARG002
         return self._index.popular(k, excluded)
 
+    def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:  # noqa: ARG002
+        return self._index.ranked_by_popularity(rows)
+
     def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
         return self._index.similar(item_row, k, excluded)
 
@@ -74,6 +81,9 @@ class VectorScorer:
 
     def best(self, history: HistoryRows, k: int, excluded: Rows) -> tuple[Rows, Vector]:
         return self._index.best(self._encoder.encode(history), k, excluded)
+
+    def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:
+        return self._index.ranked(self._encoder.encode(history), rows)
 
     def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
         return self._index.similar(item_row, k, excluded)
@@ -100,6 +110,10 @@ class NeighbourScorer:
             fill, _ = self._index.popular(num_unsaid, np.union1d(excluded, spoken_of))
             positions[found == 0] = fill - 1
         return positions + 1, found
+
+    def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:
+        scores = self._neighbours.scores(history)[rows - 1]
+        return in_order(rows, scores, np.where(scores == 0, -self._index.popularity_of(rows), 0))
 
     def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
         """See Scorer; by the weight of the neighbour, and none of those that the item speaks against."""

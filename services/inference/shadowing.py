@@ -8,18 +8,17 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
-from services.domain.ids import ItemId, UserId
-from services.domain.interactions import UserHistory
+from services.domain.ids import ItemId
 from services.domain.recommendations import Recommendation
 from services.domain.trials import overlap
-from services.inference.availability import Unavailable
 from services.inference.background import BackgroundTasks
+from services.inference.question import Question
 from services.inference.recorder import Recorder
-from services.inference.serving_model import ServingModel
 from services.inference.trial_slot import TrialModel, TrialSlot
 
 TIME_SHARE: Final = 0.2
@@ -40,13 +39,13 @@ class Shadowing:
         self._rests_until = float("-inf")
         self._failed_trial = 0
 
-    def ask(self, user_id: UserId, history: UserHistory, k: int, answer: Recommendation) -> None:
+    def ask(self, question: Question, answer: Recommendation) -> None:
         """Has the shadow, if there is one for this user, answer what `answer` answered; returns at once."""
         shadow = self._trials.shadow
-        if shadow is None or not shadow.includes(user_id):
+        if shadow is None or not shadow.includes(question.user_id):
             return
         rests = self._timer() < self._rests_until
-        if rests or not self._background.start(self._compare(shadow, history, k, answer)):
+        if rests or not self._background.start(self._compare(shadow, question, answer)):
             shadow.tally.dropped()
             self._recorder.trial_answer(shadow.trial.kind, "dropped")
 
@@ -55,11 +54,11 @@ class Shadowing:
         await self._background.drain(timeout_s)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _compare(self, shadow: TrialModel, history: UserHistory, k: int, answer: Recommendation) -> None:
+    async def _compare(self, shadow: TrialModel, question: Question, answer: Recommendation) -> None:
         start = self._timer()
-        unavailable, loop = shadow.unavailable(), asyncio.get_running_loop()
+        asked = replace(question, model=shadow.model, unavailable=shadow.unavailable())
         try:
-            items = await loop.run_in_executor(self._thread, _best, shadow.model, unavailable, history, k)
+            items = await asyncio.get_running_loop().run_in_executor(self._thread, _answer, asked)
         except Exception as error:  # noqa: BLE001 - whatever ails a shadow, it is to be counted and hurts nobody
             self._failed(shadow, error, self._timer() - start)
         else:
@@ -89,12 +88,6 @@ class Shadowing:
         self._failed_trial = shadow.trial.first
 
 
-def _best(model: ServingModel, unavailable: Unavailable, history: UserHistory, k: int) -> tuple[ItemId, ...]:
+def _answer(question: Question) -> tuple[ItemId, ...]:
     """What the model would have answered; blocks. Raises BundleBroken."""
-    rows_of_history = model.history_rows(history.entries)
-    excluded = unavailable.and_rows(model.known_rows(history.consumed))
-    if model.scorer.knows(rows_of_history):
-        rows, scores = model.scorer.best(rows_of_history, k, excluded)
-    else:
-        rows, scores = model.index.popular(k, excluded)
-    return tuple(each.item_id for each in model.scored_items(rows, scores))
+    return tuple(each.item_id for each in question.model.scored_items(*question.answered()))

@@ -141,7 +141,9 @@ def build(settings: Settings) -> Parts:
     member = FleetMember(identity, slot, registry, fleet, preparations, clock, recent, recorder)
     return Parts(
         recommender=RecommenderServicer(
-            Recommender(slot.model, availability, histories, cache, background, recorder, on_trial, shadowing, recent)
+            Recommender(slot.model, availability, histories, cache, background, recorder, on_trial, shadowing, recent),
+            settings.declared_event_types(),
+            clock,
         ),
         models=ModelServicer(
             registry,

@@ -1,4 +1,4 @@
-"""A HistoryReader in memory: tests set what a user did, and whether the store is down."""
+"""A HistoryReader in memory: tests set what a user did and was shown, and whether the store is down."""
 
 from collections.abc import Mapping
 
@@ -10,6 +10,7 @@ from services.domain.interactions import HistoryEntry, UserHistory
 class FakeHistoryReader:
     def __init__(self) -> None:
         self.histories: dict[UserId, UserHistory] = {}
+        self.shown: dict[UserId, Mapping[ItemId, int]] = {}
         self.is_down = False
 
     async def read(self, user_id: UserId) -> UserHistory:
@@ -18,7 +19,9 @@ class FakeHistoryReader:
         return self.histories.get(user_id, UserHistory())
 
     async def read_shown(self, user_id: UserId) -> Mapping[ItemId, int]:
-        return {}
+        if self.is_down:
+            raise FeatureStoreDown("The store is down; the test said so.")
+        return self.shown.get(user_id, {})
 
 
 def history_of(*item_ids: str, consumed: tuple[str, ...] = (), version: str = "v1", kind: str = "view") -> UserHistory:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from nightjar.v1.model_service_pb2_grpc import ModelServiceStub
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 from services.domain.bundles import MANIFEST, Manifest, sha256_of, verify
+from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.models import Verdict
 from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
@@ -149,7 +150,8 @@ async def serving(folder: Path) -> AsyncIterator[ServingBench]:
             newest=lambda limit: newest_trials(bench.trials, bench.fleet, START, limit),
         ),
     )
-    server = build_server(RecommenderServicer(bench.recommender), servicer, bench.health, bench.recorder)
+    recommender = RecommenderServicer(bench.recommender, DEFAULT_EVENT_TYPES, FakeClock())
+    server = build_server(recommender, servicer, bench.health, bench.recorder)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

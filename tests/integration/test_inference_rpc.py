@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -14,7 +15,8 @@ from grpc_status import rpc_status
 
 from nightjar.v1 import model_service_pb2 as model_wire
 from nightjar.v1 import recommender_service_pb2 as wire
-from services.domain.ids import UserId
+from services.domain.ids import ItemId, UserId
+from tests.fakes.clock import START
 from tests.fakes.history_reader import history_of
 from tests.fakes.model_registry import PASSED, REFUSED
 from tests.fakes.tiny_bundle import item_vectors
@@ -59,6 +61,52 @@ async def test_recommend_answers_with_a_ranked_list_and_where_it_came_from(bench
     assert "item-3" not in [item.item_id for item in reply.items]
 
 
+async def test_a_visitor_without_a_name_says_what_is_known_and_what_is_not_wanted(bench: ServingBench) -> None:
+    await bench.promote("v1")
+    events = [wire.RecentEvent(item_id="item-3", event_type="view")]
+    request = wire.RecommendRequest(recent_events=events, k=3)
+    reply = await bench.recommendations.Recommend(request)
+    assert (reply.source, reply.degraded, len(reply.items)) == (wire.SOURCE_MODEL, False, 3)
+    assert reply.history_version
+    request.exclude_item_ids.append(reply.items[0].item_id)
+    assert [item.item_id for item in (await bench.recommendations.Recommend(request)).items][:2] == [
+        item.item_id for item in reply.items[1:]
+    ]
+
+
+async def test_what_was_shown_within_a_span_is_left_out(bench: ServingBench) -> None:
+    await bench.promote("v1")
+    ann, now_us = UserId("ann"), int(START.timestamp() * 1_000_000)
+    bench.histories.histories[ann] = history_of("item-3")
+    bench.histories.shown[ann] = {ItemId("item-1"): now_us - 1_000_000, ItemId("item-2"): now_us - 100_000_000}
+    request = wire.RecommendRequest(
+        user_id="ann", k=9, seen_policy=wire.SEEN_POLICY_EXCLUDE_SHOWN, shown_within=Duration(seconds=60)
+    )
+    reply = await bench.recommendations.Recommend(request)
+    assert sorted(item.item_id for item in reply.items) == [f"item-{number}" for number in (2, 3, 4, 5, 6)]
+    request.ClearField("shown_within")
+    reply = await bench.recommendations.Recommend(request)
+    assert sorted(item.item_id for item in reply.items) == [f"item-{number}" for number in (3, 4, 5, 6)]
+
+
+async def test_a_callers_list_is_ranked_in_the_callers_order(bench: ServingBench) -> None:
+    await bench.promote("v1")
+    bench.histories.histories[UserId("ann")] = history_of("item-3", version="abc")
+    best = await bench.recommendations.Recommend(wire.RecommendRequest(user_id="ann", k=6))
+    asked = ["item-6", "unknown", "item-1", "item-3"]
+    reply = await bench.recommendations.RankItems(wire.RankItemsRequest(user_id="ann", item_ids=asked))
+    assert [item.item_id for item in reply.items] == asked
+    assert (reply.model_version, reply.history_version, reply.source) == ("v1", "abc", wire.SOURCE_MODEL)
+    scores = {item.item_id: item.score for item in best.items}
+    assert {item.item_id: item.score for item in reply.items if item.rank} == {
+        item_id: scores[item_id] for item_id in asked if item_id in scores
+    }
+    assert sorted(item.rank for item in reply.items) == [0, 1, 2, 3]
+    (unknown,) = [item for item in reply.items if item.item_id == "unknown"]
+    assert (unknown.HasField("score"), unknown.not_ranked_reason) == (False, wire.NOT_RANKED_REASON_UNKNOWN_ITEM)
+    assert len(reply.request_id) == 32
+
+
 async def test_each_list_has_a_request_id_of_its_own_even_from_the_cache(bench: ServingBench) -> None:
     await bench.promote("v1")
     bench.histories.histories[UserId("ann")] = history_of("item-3")
@@ -101,6 +149,20 @@ async def test_similar_items_leave_the_item_itself_out(bench: ServingBench) -> N
         ("Recommend", wire.RecommendRequest(user_id="a\tb"), "user_id"),
         ("Recommend", wire.RecommendRequest(user_id="ann", k=0), "k"),
         ("Recommend", wire.RecommendRequest(user_id="ann", k=501), "k"),
+        ("Recommend", wire.RecommendRequest(user_id="x" * 10_000), "user_id"),
+        ("Recommend", wire.RecommendRequest(user_id="ann", exclude_item_ids=["a", ""]), "exclude_item_ids[1]"),
+        ("Recommend", wire.RecommendRequest(user_id="ann", exclude_item_ids=["a"] * 100_000), "exclude_item_ids"),
+        ("Recommend", wire.RecommendRequest(user_id="ann", seen_policy=wire.SeenPolicy.ValueType(77)), "seen_policy"),
+        ("Recommend", wire.RecommendRequest(user_id="ann", shown_within=Duration(seconds=1)), "shown_within"),
+        ("Recommend", wire.RecommendRequest(user_id="ann", seen_policy=wire.SEEN_POLICY_EXCLUDE_SHOWN,
+         shown_within=Duration(seconds=-1)), "shown_within"),
+        ("Recommend", wire.RecommendRequest(recent_events=[wire.RecentEvent(item_id="a", event_type="stare")]),
+         "recent_events[0].event_type"),
+        ("RankItems", wire.RankItemsRequest(item_ids=["a"]), "user_id"),
+        ("RankItems", wire.RankItemsRequest(user_id="ann"), "item_ids"),
+        ("RankItems", wire.RankItemsRequest(user_id="ann", item_ids=["a", "a"]), "item_ids"),
+        ("RankItems", wire.RankItemsRequest(user_id="ann", item_ids=map(str, range(1_001))), "item_ids"),
+        ("RankItems", wire.RankItemsRequest(user_id="ann", item_ids=["a", "x" * 300]), "item_ids[1]"),
         ("SimilarItems", wire.SimilarItemsRequest(), "item_id"),
         ("SimilarItems", wire.SimilarItemsRequest(item_id="item-1", k=501), "k"),
         ("ListModels", model_wire.ListModelsRequest(page_size=0), "page_size"),
@@ -133,7 +195,7 @@ async def test_a_bad_request_is_an_invalid_argument_that_names_the_field(
 
 async def test_an_oversized_request_is_refused_unread(bench: ServingBench) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await bench.recommendations.Recommend(wire.RecommendRequest(user_id="x" * 100_000))
+        await bench.recommendations.Recommend(wire.RecommendRequest(user_id="x" * 5_000_000))
     assert raised.value.code() is StatusCode.RESOURCE_EXHAUSTED
 
 

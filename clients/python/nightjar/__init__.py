@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nightjar.aio_client import AsyncRecommenderClient
-    from nightjar.answers import Recommendation, ScoredItem, SimilarItems
+    from nightjar.answers import RankedItem, Ranking, Recommendation, ScoredItem, SimilarItems
+    from nightjar.asking import RecentEvent
     from nightjar.catalog import Item, Price, User
     from nightjar.client import RecommenderClient
     from nightjar.delivery import Delivery, DeliveryReport
@@ -48,6 +49,9 @@ __all__ = [
     "NightjarClientError",
     "Price",
     "PublishResult",
+    "RankedItem",
+    "Ranking",
+    "RecentEvent",
     "Recommendation",
     "RecommenderClient",
     "RecommenderError",
@@ -58,7 +62,8 @@ __all__ = [
 
 _HOMES = {
     "aio_client": ("AsyncRecommenderClient",),
-    "answers": ("Recommendation", "ScoredItem", "SimilarItems"),
+    "answers": ("RankedItem", "Ranking", "Recommendation", "ScoredItem", "SimilarItems"),
+    "asking": ("RecentEvent",),
     "catalog": ("Item", "Price", "User"),
     "client": ("RecommenderClient",),
     "delivery": ("Delivery", "DeliveryReport"),

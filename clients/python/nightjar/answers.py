@@ -52,6 +52,60 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True)
+class RankedItem:
+    """One item of the caller's list. score and rank as in ScoredItem; both None for an item that is not ranked.
+
+    not_ranked_reason: then "unknown_item", "unavailable", or a later word.
+    """
+
+    item_id: str
+    score: float | None
+    rank: int | None
+    not_ranked_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The caller's list in its own order, and where the scores came from; the fields as in Recommendation."""
+
+    items: tuple[RankedItem, ...]
+    request_id: str
+    model_version: str
+    history_version: str
+    source: str
+    degraded: bool
+    degraded_reason: str
+    catalog_version: str = ""
+
+    @property
+    def best_first(self) -> tuple[RankedItem, ...]:
+        """The items that are ranked, in order of rank."""
+        return tuple(sorted((each for each in self.items if each.rank), key=lambda each: each.rank or 0))
+
+    @classmethod
+    def from_proto(cls, response: pb2.RankItemsResponse) -> Self:
+        return cls(
+            items=tuple(_ranked(item) for item in response.items),
+            request_id=response.request_id,
+            model_version=response.model_version,
+            history_version=response.history_version,
+            source=_word(pb2.Source.Name, response.source, "SOURCE_"),
+            degraded=response.degraded,
+            degraded_reason=_word(pb2.DegradedReason.Name, response.degraded_reason, "DEGRADED_REASON_"),
+            catalog_version=response.catalog_version,
+        )
+
+
+def _ranked(item: pb2.RankedItem) -> RankedItem:
+    return RankedItem(
+        item_id=item.item_id,
+        score=item.score if item.HasField("score") else None,
+        rank=item.rank or None,
+        not_ranked_reason=_word(pb2.NotRankedReason.Name, item.not_ranked_reason, "NOT_RANKED_REASON_"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class SimilarItems:
     """An item's neighbours, nearest first; the score is the cosine of the two vectors."""
 

@@ -1,12 +1,14 @@
 """What the clients share: the channel's options, the recommender's requests, and errors made readable."""
 
 import json
-from collections.abc import Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final, Literal, TypeVar
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
+from nightjar.asking import RecentEvent
 from nightjar.errors import CallFailed, InvalidField, RecommenderError
 from nightjar.v1 import recommender_service_pb2 as pb2
 from nightjar.validation import check_id
@@ -40,14 +42,47 @@ RECONNECT_OPTIONS: Final = (
 )
 CHANNEL_OPTIONS: Final = (("grpc.service_config", json.dumps(_SERVICE_CONFIG)), *RECONNECT_OPTIONS)
 
+Seen = Literal["exclude_consumed", "exclude_shown", "include"]
+_SEEN: Final[Mapping[str, pb2.SeenPolicy.ValueType]] = {
+    "exclude_consumed": pb2.SEEN_POLICY_UNSPECIFIED,
+    "exclude_shown": pb2.SEEN_POLICY_EXCLUDE_SHOWN,
+    "include": pb2.SEEN_POLICY_INCLUDE,
+}
+
 E = TypeVar("E", bound=CallFailed)
 
 
-def recommend_request(user_id: str, k: int) -> pb2.RecommendRequest:
+def recommend_request(
+    user_id: str,
+    k: int,
+    recent_events: Iterable[RecentEvent],
+    exclude_item_ids: Iterable[str],
+    seen: Seen,
+    shown_within: timedelta | None,
+) -> pb2.RecommendRequest:
     """Raises InvalidField."""
-    check_id("user_id", user_id)
+    events = [each.to_proto() for each in recent_events]
+    if user_id or not events:
+        check_id("user_id", user_id)
     _check_k(k)
-    return pb2.RecommendRequest(user_id=user_id, k=k)
+    if seen not in _SEEN:
+        raise InvalidField("seen", f"is {seen!r}; {', '.join(_SEEN)} are allowed")
+    request = pb2.RecommendRequest(
+        user_id=user_id, k=k, recent_events=events, exclude_item_ids=exclude_item_ids, seen_policy=_SEEN[seen]
+    )
+    if shown_within is not None:
+        request.shown_within.FromTimedelta(shown_within)
+    return request
+
+
+def rank_items_request(
+    user_id: str, item_ids: Iterable[str], recent_events: Iterable[RecentEvent]
+) -> pb2.RankItemsRequest:
+    """Raises InvalidField."""
+    events = [each.to_proto() for each in recent_events]
+    if user_id or not events:
+        check_id("user_id", user_id)
+    return pb2.RankItemsRequest(user_id=user_id, item_ids=item_ids, recent_events=events)
 
 
 def similar_items_request(item_id: str, k: int) -> pb2.SimilarItemsRequest:

@@ -1,6 +1,8 @@
 """RecommenderClient: the blocking client of the recommender."""
 
 import time
+from collections.abc import Iterable
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,7 +10,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from nightjar import calls
-from nightjar.answers import Recommendation, SimilarItems
+from nightjar.answers import Ranking, Recommendation, SimilarItems
+from nightjar.asking import RecentEvent
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 
 
@@ -30,11 +33,41 @@ class RecommenderClient:
         self._recommender = RecommenderServiceStub(self._channel)
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)  # its type stubs lack the methods
 
-    def recommend(self, user_id: str, k: int = 10, *, timeout_s: float = calls.DEFAULT_TIMEOUT_S) -> Recommendation:
-        """The k best items (1 to 500) for a user; popular ones, marked so, for a user nobody knows."""
-        request = calls.recommend_request(user_id, k)
+    def recommend(
+        self,
+        user_id: str,
+        k: int = 10,
+        *,
+        recent_events: Iterable[RecentEvent] = (),
+        exclude_item_ids: Iterable[str] = (),
+        seen: calls.Seen = "exclude_consumed",
+        shown_within: timedelta | None = None,
+        timeout_s: float = calls.DEFAULT_TIMEOUT_S,
+    ) -> Recommendation:
+        """The k best items (1 to 500) for a user; popular ones, marked so, for a user nobody knows.
+
+        user_id: empty for a visitor without a name, whose recent_events (at most 200) are then all that is known; with
+        a name they count only while the user's history cannot be read. seen: what the user has met and so is left out;
+        shown_within goes with "exclude_shown", None: as long as it is remembered.
+        """
+        request = calls.recommend_request(user_id, k, recent_events, exclude_item_ids, seen, shown_within)
         try:
             return Recommendation.from_proto(self._recommender.Recommend(request, timeout=timeout_s))
+        except grpc.RpcError as error:
+            raise calls.recommender_error(error, self._target) from error
+
+    def rank_items(
+        self,
+        user_id: str,
+        item_ids: Iterable[str],
+        *,
+        recent_events: Iterable[RecentEvent] = (),
+        timeout_s: float = calls.DEFAULT_TIMEOUT_S,
+    ) -> Ranking:
+        """How much the user may want each of these items (1 to 1,000, each once), such as the results of a search."""
+        request = calls.rank_items_request(user_id, item_ids, recent_events)
+        try:
+            return Ranking.from_proto(self._recommender.RankItems(request, timeout=timeout_s))
         except grpc.RpcError as error:
             raise calls.recommender_error(error, self._target) from error
 

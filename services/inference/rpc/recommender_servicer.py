@@ -9,9 +9,24 @@ import structlog
 
 from nightjar.v1 import recommender_service_pb2 as wire
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceServicer
-from services.domain.recommendations import Degraded, Recommendation, ScoredItem, Source
+from services.domain.errors import InvalidRequest
+from services.domain.event_types import EventTypes
+from services.domain.ids import UserId
+from services.domain.ports import Clock
+from services.domain.recommendations import (
+    ANYBODY,
+    Degraded,
+    NotRanked,
+    Query,
+    Ranking,
+    Recommendation,
+    ScoredItem,
+    Seen,
+    Source,
+)
 from services.inference.recommend import Recommender
 from services.inference.rpc import validation
+from services.inference.rpc.request_history import history_of
 
 log = structlog.get_logger(__name__)
 
@@ -29,22 +44,57 @@ _DEGRADED_REASONS: Final[Mapping[Degraded, wire.DegradedReason.ValueType]] = {
 }
 
 
-class RecommenderServicer(RecommenderServiceServicer):
-    """Checks requests, asks the use case, and gives each list of Recommend a fresh request_id."""
+_SEEN: Final[Mapping[int, Seen]] = {
+    wire.SEEN_POLICY_UNSPECIFIED: Seen.EXCLUDE_CONSUMED,
+    wire.SEEN_POLICY_EXCLUDE_CONSUMED: Seen.EXCLUDE_CONSUMED,
+    wire.SEEN_POLICY_EXCLUDE_SHOWN: Seen.EXCLUDE_SHOWN,
+    wire.SEEN_POLICY_INCLUDE: Seen.INCLUDE,
+}
+_NOT_RANKED: Final[Mapping[NotRanked, wire.NotRankedReason.ValueType]] = {
+    NotRanked.NO: wire.NOT_RANKED_REASON_UNSPECIFIED,
+    NotRanked.UNKNOWN_ITEM: wire.NOT_RANKED_REASON_UNKNOWN_ITEM,
+    NotRanked.UNAVAILABLE: wire.NOT_RANKED_REASON_UNAVAILABLE,
+}
 
-    def __init__(self, recommender: Recommender) -> None:
+
+class RecommenderServicer(RecommenderServiceServicer):
+    """Checks requests, asks the use case, and gives each list for a user a fresh request_id.
+
+    event_types: the operator's words, for what requests say that visitors did.
+    """
+
+    def __init__(self, recommender: Recommender, event_types: EventTypes, clock: Clock) -> None:
         self._recommender = recommender
+        self._clock = clock
+        self._event_types = event_types
 
     async def Recommend(  # noqa: N802 - the contract's name
         self, request: wire.RecommendRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> wire.RecommendResponse:
         """See proto/nightjar/v1/recommender_service.proto."""
         del context
-        user_id = validation.user_id(request.user_id)
-        k = validation.k(request.k if request.HasField("k") else None)
-        reply = _recommend_response(await self._recommender.recommend(user_id, k))
+        seen = _SEEN.get(request.seen_policy)
+        if seen is None:
+            raise InvalidRequest("seen_policy", f"is {request.seen_policy}, which this server does not know")
+        query = Query(
+            user_id=self._user_id(request),
+            k=validation.k(request.k if request.HasField("k") else None),
+            brought=history_of(request.recent_events, self._event_types),
+            excluded=validation.excluded_items(request.exclude_item_ids),
+            seen=seen,
+            shown_since_us=self._shown_since_us(request, seen) if request.HasField("shown_within") else 0,
+        )
+        reply = _recommend_response(await self._recommender.recommend(query))
         log.debug("recommended", request_id=reply.request_id, model_version=reply.model_version)
         return reply
+
+    async def RankItems(  # noqa: N802 - the contract's name
+        self, request: wire.RankItemsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> wire.RankItemsResponse:
+        """See proto/nightjar/v1/recommender_service.proto."""
+        del context
+        query = Query(self._user_id(request), brought=history_of(request.recent_events, self._event_types))
+        return _rank_items_response(await self._recommender.rank(query, validation.items_to_rank(request.item_ids)))
 
     async def SimilarItems(  # noqa: N802 - the contract's name
         self, request: wire.SimilarItemsRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -57,6 +107,41 @@ class RecommenderServicer(RecommenderServiceServicer):
         return wire.SimilarItemsResponse(
             model_version=similar.model_version, items=_ranked(similar.items), catalog_version=similar.catalog_version
         )
+
+    def _user_id(self, request: wire.RecommendRequest | wire.RankItemsRequest) -> UserId:
+        if not request.user_id and request.recent_events:
+            return ANYBODY
+        return validation.user_id(request.user_id)
+
+    def _shown_since_us(self, request: wire.RecommendRequest, seen: Seen) -> int:
+        span = request.shown_within
+        span_us = span.seconds * 1_000_000 + span.nanos // 1_000
+        if seen is not Seen.EXCLUDE_SHOWN:
+            raise InvalidRequest("shown_within", "goes with SEEN_POLICY_EXCLUDE_SHOWN only")
+        if span_us <= 0:
+            raise InvalidRequest("shown_within", "must be more than 0 seconds")
+        return int(self._clock.now().timestamp() * 1_000_000) - span_us
+
+
+def _rank_items_response(ranking: Ranking) -> wire.RankItemsResponse:
+    return wire.RankItemsResponse(
+        request_id=uuid4().hex,
+        model_version=ranking.model_version,
+        history_version=ranking.history_version,
+        items=[
+            wire.RankedItem(
+                item_id=each.item_id,
+                score=each.score,
+                rank=each.rank or 0,
+                not_ranked_reason=_NOT_RANKED[each.not_ranked],
+            )
+            for each in ranking.items
+        ],
+        source=_SOURCES[ranking.source],
+        degraded=ranking.degraded is not Degraded.NONE,
+        degraded_reason=_DEGRADED_REASONS[ranking.degraded],
+        catalog_version=ranking.catalog_version,
+    )
 
 
 def _recommend_response(answer: Recommendation) -> wire.RecommendResponse:

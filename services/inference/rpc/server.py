@@ -14,7 +14,8 @@ from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.rpc.interceptor import CallInterceptor
 
-MAX_REQUEST_BYTES: Final = 65_536  # requests hold a few ids; larger ones are a mistake or an attack
+MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+"""As many as 10,000 unwanted items of the longest names take, and room. Larger: memory for a mistake, or an attack."""
 MAX_CONCURRENT_CALLS: Final = 1_024  # larger: memory grows under overload; smaller: bursts are refused too early
 
 

@@ -3,6 +3,7 @@
 Reasons for the audit log are checked by the registry, which is also used without gRPC.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from services.domain.errors import InvalidRequest
@@ -10,6 +11,8 @@ from services.domain.ids import ItemId, ModelVersion, UserId, id_problem
 
 DEFAULT_K: Final = 10
 MAX_K: Final = 500
+MAX_EXCLUDED: Final = 10_000  # larger: a request costs milliseconds; smaller: a long page cannot be left out
+MAX_RANKED: Final = 1_000  # larger: as above; smaller: a search brings more
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1_000
 
@@ -20,6 +23,26 @@ def user_id(value: str) -> UserId:
 
 def item_id(value: str) -> ItemId:
     return ItemId(_well_formed("item_id", value))
+
+
+def excluded_items(values: Sequence[str]) -> frozenset[ItemId]:
+    return frozenset(_item_ids("exclude_item_ids", values, MAX_EXCLUDED))
+
+
+def items_to_rank(values: Sequence[str]) -> list[ItemId]:
+    """Each once, in the caller's order."""
+    if not values:
+        raise InvalidRequest("item_ids", "is empty; name at least one item")
+    item_ids = _item_ids("item_ids", values, MAX_RANKED)
+    if len(set(item_ids)) < len(item_ids):
+        raise InvalidRequest("item_ids", "names an item twice")
+    return item_ids
+
+
+def _item_ids(field: str, values: Sequence[str], most: int) -> list[ItemId]:
+    if len(values) > most:
+        raise InvalidRequest(field, f"has {len(values)} items; at most {most} are allowed")
+    return [ItemId(_well_formed(f"{field}[{number}]", value)) for number, value in enumerate(values)]
 
 
 def version(value: str, field: str = "version") -> ModelVersion:

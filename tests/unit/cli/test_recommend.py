@@ -48,6 +48,9 @@ class Recommender(RecommenderServiceServicer):
             degraded_reason=pb2.DEGRADED_REASON_FEATURE_STORE_DOWN if degraded else pb2.DEGRADED_REASON_UNSPECIFIED,
         )
 
+    def RankItems(self, request: pb2.RankItemsRequest, context: Any) -> pb2.RankItemsResponse:  # noqa: N802
+        return pb2.RankItemsResponse()
+
     def SimilarItems(self, request: pb2.SimilarItemsRequest, context: Any) -> pb2.SimilarItemsResponse:  # noqa: N802
         return pb2.SimilarItemsResponse()
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -11,7 +12,14 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from nightjar import AsyncRecommenderClient, InvalidField, Recommendation, RecommenderClient, RecommenderError
+from nightjar import (
+    AsyncRecommenderClient,
+    InvalidField,
+    RecentEvent,
+    Recommendation,
+    RecommenderClient,
+    RecommenderError,
+)
 from nightjar.calls import SERVICE
 from nightjar.v1 import recommender_service_pb2 as pb2
 from nightjar.v1.recommender_service_pb2_grpc import (
@@ -30,6 +38,17 @@ ANSWER = pb2.RecommendResponse(
     cache_hit=True,
 )
 
+RANKING = pb2.RankItemsResponse(
+    request_id="r2",
+    model_version="v7",
+    items=[
+        pb2.RankedItem(item_id="50", score=0.0, rank=2),
+        pb2.RankedItem(item_id="51", not_ranked_reason=pb2.NOT_RANKED_REASON_UNAVAILABLE),
+        pb2.RankedItem(item_id="52", score=0.5, rank=1),
+    ],
+    source=pb2.SOURCE_MODEL,
+)
+
 
 class Recommender(RecommenderServiceServicer):
     """Answers as it is told, after as many failures as it is told."""
@@ -43,6 +62,10 @@ class Recommender(RecommenderServiceServicer):
         if self.failures:
             context.abort_with_status(rpc_status.to_status(self.failures.pop(0)))
         return ANSWER
+
+    def RankItems(self, request: pb2.RankItemsRequest, context: Any) -> pb2.RankItemsResponse:  # noqa: N802
+        self.requests.append(request)
+        return RANKING
 
     def SimilarItems(self, request: pb2.SimilarItemsRequest, context: Any) -> pb2.SimilarItemsResponse:  # noqa: N802
         self.requests.append(request)
@@ -101,6 +124,46 @@ def test_an_answer_comes_as_plain_words(server: Server, call: Call) -> None:
     assert (answer.source, answer.degraded_reason) == ("model", "feature_store_down")
     assert answer.degraded
     assert answer.cache_hit
+
+
+def test_what_a_request_brings_and_asks_for_reaches_the_server(server: Server, call: Call) -> None:
+    moment = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    call(
+        server.target, "recommend", "", 3, recent_events=[RecentEvent("50", "view", moment), RecentEvent("51", "view")],
+        exclude_item_ids=["52"], seen="exclude_shown", shown_within=timedelta(minutes=1),
+    )  # fmt: skip
+    (request,) = server.recommender.requests
+    assert (request.user_id, request.k, list(request.exclude_item_ids)) == ("", 3, ["52"])
+    assert [event.item_id for event in request.recent_events] == ["50", "51"]
+    assert request.recent_events[0].event_time.ToDatetime(UTC) == moment
+    assert not request.recent_events[1].HasField("event_time")
+    assert (request.seen_policy, request.shown_within.seconds) == (pb2.SEEN_POLICY_EXCLUDE_SHOWN, 60)
+
+
+def test_a_ranking_keeps_the_callers_order_and_gives_its_own(server: Server, call: Call) -> None:
+    ranking = call(server.target, "rank_items", "42", ["50", "51", "52"])
+    assert server.recommender.requests == [pb2.RankItemsRequest(user_id="42", item_ids=["50", "51", "52"])]
+    found = [(each.item_id, each.score, each.rank, each.not_ranked_reason) for each in ranking.items]
+    assert found == [("50", 0.0, 2, ""), ("51", None, None, "unavailable"), ("52", 0.5, 1, "")]
+    assert [each.item_id for each in ranking.best_first] == ["52", "50"]
+    assert (ranking.request_id, ranking.source) == ("r2", "model")
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({}, "user_id"),
+        ({"recent_events": [RecentEvent("", "view")]}, "item_id"),
+        ({"recent_events": [RecentEvent("50", "view")], "seen": "never"}, "seen"),
+    ],
+)
+def test_what_the_server_would_refuse_is_not_sent(
+    server: Server, call: Call, options: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidField) as raised:
+        call(server.target, "recommend", "", **options)
+    assert raised.value.field == field
+    assert server.recommender.requests == []
 
 
 def test_similar_items_come_with_their_model(server: Server, call: Call) -> None:

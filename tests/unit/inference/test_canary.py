@@ -9,7 +9,7 @@ import pytest
 from services.domain.errors import BundleBroken, ModelNotReady
 from services.domain.ids import UserId
 from services.domain.interactions import UserHistory
-from services.domain.recommendations import Degraded
+from services.domain.recommendations import Degraded, Query
 from services.domain.trials import TrialKind
 from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
@@ -45,14 +45,20 @@ class Bench:
             self.histories.histories[user] = history_of("item-5")
         self.background = BackgroundTasks(64)
         self.recommender = Recommender(
-            self.model, self.availability, self.histories, self.cache, self.background, self.recorder, self.trials
+            self.model,
+            self.availability,
+            self.histories,
+            self.cache,
+            self.background,
+            self.recorder,
+            self.trials,
         )
 
     def model(self) -> ServingModel:
         return self.live
 
     async def recommend(self, user: UserId, k: int = 1) -> tuple[str, list[str]]:
-        answer = await self.recommender.recommend(user, k)
+        answer = await self.recommender.recommend(Query(user, k))
         await self.background.drain(timeout_s=5)
         return answer.model_version, [each.item_id for each in answer.items]
 
@@ -95,7 +101,13 @@ async def test_when_it_ends_its_users_get_the_live_model_and_a_request_ends_on_w
     reader = Ending()
     reader.histories.update(bench.histories.histories)
     bench.recommender = Recommender(
-        bench.model, bench.availability, reader, bench.cache, bench.background, bench.recorder, bench.trials
+        bench.model,
+        bench.availability,
+        reader,
+        bench.cache,
+        bench.background,
+        bench.recorder,
+        bench.trials,
     )
     assert (await bench.recommend(INSIDE))[0] == "v2"
     assert (await bench.recommend(INSIDE))[0] == "v1"
@@ -121,7 +133,13 @@ async def test_a_failed_call_counts_as_one_and_a_caller_who_left_does_not(bench:
             raise AssertionError
 
     bench.recommender = Recommender(
-        bench.model, bench.availability, Stuck(), bench.cache, bench.background, bench.recorder, bench.trials
+        bench.model,
+        bench.availability,
+        Stuck(),
+        bench.cache,
+        bench.background,
+        bench.recorder,
+        bench.trials,
     )
     with pytest.raises(RuntimeError):
         await bench.recommend(INSIDE)
@@ -145,9 +163,9 @@ async def test_a_canary_that_fails_on_a_history_degrades_its_own_users_alone(
 
     broken = replace(other_model, scorer=VectorScorer(Broken(), other_model.index))
     bench.trials.hold(bench.trials.ready(CANARY, broken, "digest"))
-    answer = await bench.recommender.recommend(INSIDE, 1)
+    answer = await bench.recommender.recommend(Query(INSIDE, 1))
     assert (answer.model_version, answer.degraded) == ("v2", Degraded.MODEL_FAILED)
-    assert (await bench.recommender.recommend(OUTSIDE, 1)).degraded is Degraded.NONE
+    assert (await bench.recommender.recommend(Query(OUTSIDE, 1))).degraded is Degraded.NONE
     assert bench.canary.tally.now.of_trial.num_degraded == 1
 
 
@@ -174,7 +192,13 @@ async def test_without_a_live_model_only_the_canarys_users_are_answered(bench: B
         raise ModelNotReady("none yet")
 
     bench.recommender = Recommender(
-        not_ready, bench.availability, bench.histories, bench.cache, bench.background, bench.recorder, bench.trials
+        not_ready,
+        bench.availability,
+        bench.histories,
+        bench.cache,
+        bench.background,
+        bench.recorder,
+        bench.trials,
     )
     assert (await bench.recommend(INSIDE))[0] == "v2"
     with pytest.raises(ModelNotReady):

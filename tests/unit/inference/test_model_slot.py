@@ -92,7 +92,12 @@ async def test_a_version_that_serves_already_is_not_loaded_again(model: ServingM
 async def test_the_old_model_is_freed_by_its_last_user(tmp_path: Path) -> None:
     for version in ("v1", "v2"):
         write_bundle(tmp_path / version, version, vectors=VECTORS)
-    slot = slot_of(lambda assigned: load_serving_model(tmp_path / assigned.version))
+
+    async def load(assigned: BundleAddress) -> ServingModel:
+        """Not in a thread, which would remember its last result for a moment."""
+        return load_serving_model(tmp_path / assigned.version)
+
+    slot = ModelSlot(load, FakeClock(), timedelta(0))
     await slot.swap_to(bundle(1, "v1"))
     in_use = slot.model()
     old = weakref.ref(in_use)

@@ -14,7 +14,7 @@ from services.domain.ids import ItemId, UserId
 from services.domain.interactions import UserHistory
 from services.domain.items import Availability
 from services.domain.ports import HistoryReader, ResultCache
-from services.domain.recommendations import Degraded, Recommendation, Source
+from services.domain.recommendations import Degraded, Query, Recommendation, Source
 from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
 from services.inference.encoder import Encoder
@@ -53,7 +53,7 @@ class Bench:
 
     async def recommend(self, k: int = 3) -> Recommendation:
         """Ann's list; what goes on after the reply is finished too."""
-        answer = await self.recommender.recommend(ANN, k)
+        answer = await self.recommender.recommend(Query(ANN, k))
         await self.background.drain(timeout_s=5)
         return answer
 
@@ -288,7 +288,7 @@ async def test_the_reply_does_not_wait_for_the_cache_to_be_written(bench: Bench)
     cache = SlowCache()
     recommender = bench.with_stores(bench.histories, cache)
     bench.histories.histories[ANN] = history_of("item-5")
-    assert (await recommender.recommend(ANN, 3)).source is Source.MODEL
+    assert (await recommender.recommend(Query(ANN, 3))).source is Source.MODEL
     assert cache.values == {}
     release.set()
     await bench.background.drain(timeout_s=5)
@@ -335,6 +335,6 @@ async def test_before_the_first_model_the_answer_is_not_ready() -> None:
         Recorder(),
     )
     with pytest.raises(ModelNotReady):
-        await recommender.recommend(ANN, 3)
+        await recommender.recommend(Query(ANN, 3))
     with pytest.raises(ModelNotReady):
         recommender.similar(ItemId("item-1"), 3)

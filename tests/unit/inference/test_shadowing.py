@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from services.domain.errors import BundleBroken
 from services.domain.ids import UserId
+from services.domain.recommendations import Query
 from services.domain.trials import TrialKind
 from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
@@ -51,6 +52,9 @@ class SlowScorer:
             raise BundleBroken("no number")
         return self._inner.best(history, k, excluded)
 
+    def ranked(self, history: Any, rows: Any) -> Any:
+        return self._inner.ranked(history, rows)
+
     def similar(self, item_row: int, k: int, excluded: Any) -> Any:
         return self._inner.similar(item_row, k, excluded)
 
@@ -76,7 +80,7 @@ class Bench:
         )  # fmt: skip
 
     async def recommend(self, k: int = 3) -> list[str]:
-        answer = await self.recommender.recommend(ANN, k)
+        answer = await self.recommender.recommend(Query(ANN, k))
         assert answer.model_version == "v1"
         return [each.item_id for each in answer.items]
 
@@ -159,7 +163,7 @@ async def test_nothing_of_it_is_cached_or_returned(bench: Bench) -> None:
     first = await bench.recommend()
     await bench.settle()
     assert len(bench.cache.values) == 1, "the live model's"
-    answer = await bench.recommender.recommend(ANN, 3)
+    answer = await bench.recommender.recommend(Query(ANN, 3))
     assert answer.cache_hit
     assert [each.item_id for each in answer.items] == first
 

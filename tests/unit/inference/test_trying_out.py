@@ -9,6 +9,7 @@ import pytest
 
 from services.domain.errors import BundleBroken
 from services.domain.ids import UserId
+from services.domain.recommendations import Query
 from services.inference.availability import AvailabilitySlot, Snapshot
 from services.inference.background import BackgroundTasks
 from services.inference.recent_requests import RecentRequests
@@ -90,10 +91,10 @@ async def test_who_asked_lately_finds_the_new_models_answer_in_the_cache(
 ) -> None:
     bench.availability.replace(snapshot_of(1, **{"item-3": HIDDEN}), None)
     bench.histories.histories[ANN] = history_of("item-5")
-    await bench.recommender.recommend(ANN, 3)
+    await bench.recommender.recommend(Query(ANN, 3))
     await bench.try_out(other_model)
     bench.live = other_model
-    answer = await bench.recommender.recommend(ANN, 3)
+    answer = await bench.recommender.recommend(Query(ANN, 3))
     assert (answer.model_version, answer.cache_hit) == (other_model.version, True)
     assert "item-3" not in [item.item_id for item in answer.items]
 
@@ -104,14 +105,14 @@ async def test_an_answer_ahead_is_the_one_that_a_request_would_have_got(
     """Law 2; for that, too, what a user did since is another key."""
     bench.ask(ANN)
     bench.live = other_model
-    worked_out = await bench.recommender.recommend(ANN, 3)
+    worked_out = await bench.recommender.recommend(Query(ANN, 3))
     await bench.background.drain(timeout_s=5)
     bench.cache.values.clear()
     await bench.try_out(other_model)
-    cached = await bench.recommender.recommend(ANN, 3)
+    cached = await bench.recommender.recommend(Query(ANN, 3))
     assert (cached.items, cached.cache_hit) == (worked_out.items, True)
     bench.histories.histories[ANN] = history_of("item-5", "item-1", version="v2")
-    assert not (await bench.recommender.recommend(ANN, 3)).cache_hit
+    assert not (await bench.recommender.recommend(Query(ANN, 3))).cache_hit
 
 
 async def test_a_user_whom_the_new_model_does_not_know_is_passed_over(bench: Bench, other_model: ServingModel) -> None:
@@ -155,6 +156,9 @@ class BrokenScorer:
         return np.empty(0, np.int64), np.empty(0, np.float32)
 
     def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+        raise NotImplementedError
+
+    def ranked(self, history: object, rows: Rows) -> tuple[Rows, Vector]:
         raise NotImplementedError
 
 

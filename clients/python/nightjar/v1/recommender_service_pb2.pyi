@@ -5,7 +5,9 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -18,6 +20,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _SeenPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SeenPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SeenPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEEN_POLICY_UNSPECIFIED: _SeenPolicy.ValueType  # 0
+    """As SEEN_POLICY_EXCLUDE_CONSUMED."""
+    SEEN_POLICY_EXCLUDE_CONSUMED: _SeenPolicy.ValueType  # 1
+    """Left out is what the user is done with: events of a type that consumes."""
+    SEEN_POLICY_EXCLUDE_SHOWN: _SeenPolicy.ValueType  # 2
+    """Left out is that, and what was shown to the user (impressions), see shown_within."""
+    SEEN_POLICY_INCLUDE: _SeenPolicy.ValueType  # 3
+    """Nothing is left out."""
+
+class SeenPolicy(_SeenPolicy, metaclass=_SeenPolicyEnumTypeWrapper):
+    """SeenPolicy says which items are left out because the user has met them. Later versions may add values."""
+
+SEEN_POLICY_UNSPECIFIED: SeenPolicy.ValueType  # 0
+"""As SEEN_POLICY_EXCLUDE_CONSUMED."""
+SEEN_POLICY_EXCLUDE_CONSUMED: SeenPolicy.ValueType  # 1
+"""Left out is what the user is done with: events of a type that consumes."""
+SEEN_POLICY_EXCLUDE_SHOWN: SeenPolicy.ValueType  # 2
+"""Left out is that, and what was shown to the user (impressions), see shown_within."""
+SEEN_POLICY_INCLUDE: SeenPolicy.ValueType  # 3
+"""Nothing is left out."""
+Global___SeenPolicy: _TypeAlias = SeenPolicy  # noqa: Y015
 
 class _Source:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -75,33 +105,123 @@ nothing is remembered, may be in the list.
 """
 Global___DegradedReason: _TypeAlias = DegradedReason  # noqa: Y015
 
+class _NotRankedReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NotRankedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NotRankedReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NOT_RANKED_REASON_UNSPECIFIED: _NotRankedReason.ValueType  # 0
+    """It has one."""
+    NOT_RANKED_REASON_UNKNOWN_ITEM: _NotRankedReason.ValueType  # 1
+    """The model does not know it; an item is known from the first training after its first event, or its description."""
+    NOT_RANKED_REASON_UNAVAILABLE: _NotRankedReason.ValueType  # 2
+    """It may not be shown now: it is hidden, or outside its window."""
+
+class NotRankedReason(_NotRankedReason, metaclass=_NotRankedReasonEnumTypeWrapper):
+    """NotRankedReason says why an item has no rank. Later versions may add values."""
+
+NOT_RANKED_REASON_UNSPECIFIED: NotRankedReason.ValueType  # 0
+"""It has one."""
+NOT_RANKED_REASON_UNKNOWN_ITEM: NotRankedReason.ValueType  # 1
+"""The model does not know it; an item is known from the first training after its first event, or its description."""
+NOT_RANKED_REASON_UNAVAILABLE: NotRankedReason.ValueType  # 2
+"""It may not be shown now: it is hidden, or outside its window."""
+Global___NotRankedReason: _TypeAlias = NotRankedReason  # noqa: Y015
+
 @_typing.final
 class RecommendRequest(_message.Message):
-    """RecommendRequest asks for a user's list."""
+    """RecommendRequest asks for a list, for a user or for a visitor whom nobody has named."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
     K_FIELD_NUMBER: _builtins.int
+    RECENT_EVENTS_FIELD_NUMBER: _builtins.int
+    EXCLUDE_ITEM_IDS_FIELD_NUMBER: _builtins.int
+    SEEN_POLICY_FIELD_NUMBER: _builtins.int
+    SHOWN_WITHIN_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """For whom. 1 to 256 bytes of UTF-8 without control characters. Required."""
+    """For whom. 1 to 256 bytes of UTF-8 without control characters. Required unless recent_events are given."""
     k: _builtins.int
     """How many items, 1 to 500. Unset: 10."""
+    seen_policy: Global___SeenPolicy.ValueType
+    """Which of the items that the user has seen may come again."""
+    @_builtins.property
+    def recent_events(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecentEvent]:
+        """What the visitor did, as far as the caller knows, at most 200 events in any order. Without a user_id it is all that
+        is known; with one it counts only while the user's history cannot be read. Nothing of it is stored.
+        """
+
+    @_builtins.property
+    def exclude_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Items that are not wanted now, each 1 to 256 bytes, at most 10,000; such as those on the page already."""
+
+    @_builtins.property
+    def shown_within(self) -> _duration_pb2.Duration:
+        """With SEEN_POLICY_EXCLUDE_SHOWN: how long ago an item was shown at most to be left out, more than 0 seconds. Unset:
+        as long as it is remembered.
+        """
+
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         k: _builtins.int | None = ...,
+        recent_events: _abc.Iterable[Global___RecentEvent] | None = ...,
+        exclude_item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        seen_policy: Global___SeenPolicy.ValueType = ...,
+        shown_within: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "k", b"k"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "k", b"k", "shown_within", b"shown_within"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "k", b"k", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "exclude_item_ids", b"exclude_item_ids", "k", b"k", "recent_events", b"recent_events", "seen_policy", b"seen_policy", "shown_within", b"shown_within", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__k) -> _WhichOneofReturnType__k | None: ...
 
 Global___RecommendRequest: _TypeAlias = RecommendRequest  # noqa: Y015
+
+@_typing.final
+class RecentEvent(_message.Message):
+    """RecentEvent is something a visitor did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """With which item. 1 to 256 bytes. Required."""
+    event_type: _builtins.str
+    """What, in the operator's words, such as view or purchase. Required. An impression is no part of a history, and is
+    passed over.
+    """
+    value: _builtins.float
+    """Its value, such as a rating."""
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When. Unset: at the time of the event before it in the list; the model reads how far events are apart."""
+
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        event_type: _builtins.str = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        value: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "event_time", b"event_time", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "event_time", b"event_time", "event_type", b"event_type", "item_id", b"item_id", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___RecentEvent: _TypeAlias = RecentEvent  # noqa: Y015
 
 @_typing.final
 class RecommendResponse(_message.Message):
@@ -254,3 +374,125 @@ class SimilarItemsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SimilarItemsResponse: _TypeAlias = SimilarItemsResponse  # noqa: Y015
+
+@_typing.final
+class RankItemsRequest(_message.Message):
+    """RankItemsRequest asks how much a user may want each of the items that the caller names."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    RECENT_EVENTS_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """As in RecommendRequest."""
+    @_builtins.property
+    def recent_events(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecentEvent]:
+        """As in RecommendRequest."""
+
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which items, each once, 1 to 1,000. Required."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        recent_events: _abc.Iterable[Global___RecentEvent] | None = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_ids", b"item_ids", "recent_events", b"recent_events", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RankItemsRequest: _TypeAlias = RankItemsRequest  # noqa: Y015
+
+@_typing.final
+class RankItemsResponse(_message.Message):
+    """RankItemsResponse is the same list in the same order, with scores and ranks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    HISTORY_VERSION_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
+    DEGRADED_REASON_FIELD_NUMBER: _builtins.int
+    CATALOG_VERSION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """As in RecommendResponse, and so the fields below but items."""
+    model_version: _builtins.str
+    """See above."""
+    history_version: _builtins.str
+    """See above."""
+    source: Global___Source.ValueType
+    """See above."""
+    degraded: _builtins.bool
+    """See above."""
+    degraded_reason: Global___DegradedReason.ValueType
+    """See above."""
+    catalog_version: _builtins.str
+    """See above."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankedItem]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        history_version: _builtins.str = ...,
+        items: _abc.Iterable[Global___RankedItem] | None = ...,
+        source: Global___Source.ValueType = ...,
+        degraded: _builtins.bool = ...,
+        degraded_reason: Global___DegradedReason.ValueType = ...,
+        catalog_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog_version", b"catalog_version", "degraded", b"degraded", "degraded_reason", b"degraded_reason", "history_version", b"history_version", "items", b"items", "model_version", b"model_version", "request_id", b"request_id", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RankItemsResponse: _TypeAlias = RankItemsResponse  # noqa: Y015
+
+@_typing.final
+class RankedItem(_message.Message):
+    """RankedItem is one item of a caller's list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    NOT_RANKED_REASON_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """Which item."""
+    score: _builtins.float
+    """As in ScoredItem, and the same that Recommend gives. Unset for an item that is not ranked."""
+    rank: _builtins.int
+    """Place among those that are ranked, 1 is the best, in the order that Recommend has. 0 for an item that is not ranked."""
+    not_ranked_reason: Global___NotRankedReason.ValueType
+    """Why it is not ranked."""
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        score: _builtins.float | None = ...,
+        rank: _builtins.int = ...,
+        not_ranked_reason: Global___NotRankedReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "item_id", b"item_id", "not_ranked_reason", b"not_ranked_reason", "rank", b"rank", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+
+Global___RankedItem: _TypeAlias = RankedItem  # noqa: Y015

@@ -46,6 +46,11 @@ class RecommenderServiceStub:
                 request_serializer=nightjar_dot_v1_dot_recommender__service__pb2.SimilarItemsRequest.SerializeToString,
                 response_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.SimilarItemsResponse.FromString,
                 _registered_method=True)
+        self.RankItems = channel.unary_unary(
+                '/nightjar.v1.RecommenderService/RankItems',
+                request_serializer=nightjar_dot_v1_dot_recommender__service__pb2.RankItemsRequest.SerializeToString,
+                response_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.RankItemsResponse.FromString,
+                _registered_method=True)
 
 
 class RecommenderServiceServicer:
@@ -69,6 +74,13 @@ class RecommenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RankItems(self, request, context):
+        """RankItems scores a list that the caller has, such as the results of a search, for a user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecommenderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +93,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.SimilarItems,
                     request_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.SimilarItemsRequest.FromString,
                     response_serializer=nightjar_dot_v1_dot_recommender__service__pb2.SimilarItemsResponse.SerializeToString,
+            ),
+            'RankItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.RankItems,
+                    request_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.RankItemsRequest.FromString,
+                    response_serializer=nightjar_dot_v1_dot_recommender__service__pb2.RankItemsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +156,33 @@ class RecommenderService:
             '/nightjar.v1.RecommenderService/SimilarItems',
             nightjar_dot_v1_dot_recommender__service__pb2.SimilarItemsRequest.SerializeToString,
             nightjar_dot_v1_dot_recommender__service__pb2.SimilarItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RankItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nightjar.v1.RecommenderService/RankItems',
+            nightjar_dot_v1_dot_recommender__service__pb2.RankItemsRequest.SerializeToString,
+            nightjar_dot_v1_dot_recommender__service__pb2.RankItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,8 @@ class RecommenderServiceStub:
     """
     SimilarItems: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.SimilarItemsRequest, _recommender_service_pb2.SimilarItemsResponse]
     """SimilarItems returns the items whose vectors lie nearest to an item's. NOT_FOUND when the model does not know it."""
+    RankItems: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.RankItemsRequest, _recommender_service_pb2.RankItemsResponse]
+    """RankItems scores a list that the caller has, such as the results of a search, for a user."""
 
 @_typing.type_check_only
 class RecommenderServiceAsyncStub(RecommenderServiceStub):
@@ -57,6 +59,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """
     SimilarItems: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.SimilarItemsRequest, _recommender_service_pb2.SimilarItemsResponse]  # type: ignore[assignment]
     """SimilarItems returns the items whose vectors lie nearest to an item's. NOT_FOUND when the model does not know it."""
+    RankItems: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.RankItemsRequest, _recommender_service_pb2.RankItemsResponse]  # type: ignore[assignment]
+    """RankItems scores a list that the caller has, such as the results of a search, for a user."""
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     """RecommenderService answers, within milliseconds, what a user may want next. Unary calls only; every call may be
@@ -81,5 +85,13 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.SimilarItemsResponse, _abc.Awaitable[_recommender_service_pb2.SimilarItemsResponse]]:
         """SimilarItems returns the items whose vectors lie nearest to an item's. NOT_FOUND when the model does not know it."""
+
+    @_abc_1.abstractmethod
+    def RankItems(
+        self,
+        request: _recommender_service_pb2.RankItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommender_service_pb2.RankItemsResponse, _abc.Awaitable[_recommender_service_pb2.RankItemsResponse]]:
+        """RankItems scores a list that the caller has, such as the results of a search, for a user."""
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
