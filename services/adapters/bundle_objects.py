@@ -20,6 +20,7 @@ import structlog
 
 from services.adapters.bundle_bucket import Bucket, Listed
 from services.adapters.bundle_cache import BundleCache
+from services.adapters.bundle_folder import signature_in
 from services.adapters.bundle_signatures import Signatures, Unsigned
 from services.domain.bundles import MANIFEST, SIGNATURE, Manifest, is_version_name, sha256_of, sums_of, verify
 from services.domain.clock import SystemClock
@@ -115,7 +116,7 @@ class ObjectBundleStore:
 
         def check(folder: Path) -> None:
             self._checked(location, verify(folder))
-            signatures.check(self._where(location), (folder / MANIFEST).read_bytes(), _signature_in(folder))
+            signatures.check(self._where(location), (folder / MANIFEST).read_bytes(), signature_in(folder))
 
         return self._cache.fetch(location, lambda folder: self._fill(location, folder, signatures), check)
 
@@ -215,11 +216,6 @@ def _file_key(version: str, digest: str, name: str) -> str:
 
 def _signature_key(version: str, sealed: bytes) -> str:
     return f"{version}/{sha256(sealed).hexdigest()}/{SIGNATURE}"
-
-
-def _signature_in(folder: Path) -> bytes | None:
-    path = folder / SIGNATURE
-    return path.read_bytes() if path.is_file() else None
 
 
 def _write(path: Path, content: bytes) -> None:

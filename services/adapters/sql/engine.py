@@ -151,3 +151,8 @@ def _translated(url: URL) -> Iterator[None]:
             f"The catalog database {url.render_as_string(hide_password=True)} cannot be used ({cause}); "
             "check that it runs and that NIGHTJAR_DATABASE__URL is right."
         ) from error
+
+
+def storable(text: str) -> str:
+    """A text without NUL, which PostgreSQL does not store: what somebody sent must not stop the writer."""
+    return text.replace("\0", "\ufffd")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, Row, and_, delete, or_, select, true, update
 
-from services.adapters.sql.engine import insert_into, transaction
+from services.adapters.sql.engine import insert_into, storable, transaction
 from services.adapters.sql.tables import preparations, serving_workers
 from services.domain.fleet import FORGOTTEN_AFTER, GRACE, MAX_PROBLEM, Preparation, ServingWorker
 from services.domain.ids import ModelVersion
@@ -25,7 +25,7 @@ class SqlFleet:
         self._clock = clock
 
     def report(self, worker: ServingWorker) -> None:
-        problem = worker.problem.replace("\0", "\ufffd")[:MAX_PROBLEM]
+        problem = storable(worker.problem)[:MAX_PROBLEM]
         row = {**asdict(worker), "held": list(worker.held), "problem": problem, "vitals": worker.vitals.to_json()}
         long_gone = serving_workers.c.alive_time < self._clock.now() - FORGOTTEN_AFTER
         with transaction(self._engine) as connection:

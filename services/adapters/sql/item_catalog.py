@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, case, func, or_, 
 
 from services.adapters.sql.batches import batches
 from services.adapters.sql.catalog_state import lock_catalog
-from services.adapters.sql.engine import exclusive_transaction, insert_into, transaction
+from services.adapters.sql.engine import exclusive_transaction, insert_into, storable, transaction
 from services.adapters.sql.tables import catalog_state
 from services.adapters.sql.tables import items as table
 from services.domain.ids import ItemId
@@ -95,11 +95,11 @@ def _row(item: Item, version: int) -> dict[str, Any]:
     availability, price = item.availability, item.price
     return {
         "item_id": item.item_id,
-        "title": _storable(item.title),
+        "title": storable(item.title),
         "categories": list(item.categories),
         "attributes": dict(item.attributes),
         "update_time_us": item.update_time_us,
-        "description": _storable(item.description),
+        "description": storable(item.description),
         "tags": list(item.tags),
         "price_currency_code": None if price is None else price.currency_code,
         "price_units": None if price is None else price.units,
@@ -130,8 +130,3 @@ def _item(row: Row[Any]) -> Item:
 
 def _availability(row: Row[*tuple[Any, ...]]) -> Availability:
     return Availability(row.hidden, row.available_from_us, row.available_until_us)
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL stores no NUL; a title must not stop the writer."""
-    return text.replace("\0", "\ufffd")

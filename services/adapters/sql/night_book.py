@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, or_, select, update
 
-from services.adapters.sql.engine import insert_into, transaction
+from services.adapters.sql.engine import insert_into, storable, transaction
 from services.adapters.sql.run_book import held
 from services.adapters.sql.tables import night_steps, runs
 from services.domain.nights import MAX_LOG_CHARS, StepRow, StepState
@@ -68,8 +68,8 @@ class SqlNightBook:
                 attempts=night_steps.c.attempts - int(state is StepState.INTERRUPTED),
                 end_time=self._clock.now(),
                 outputs=None if outputs is None else dict(outputs),
-                detail=_storable(detail),
-                log=_storable(log)[-MAX_LOG_CHARS:],
+                detail=storable(detail),
+                log=storable(log)[-MAX_LOG_CHARS:],
             )
         )
         with transaction(self._engine) as connection:
@@ -83,7 +83,7 @@ class SqlNightBook:
                 night_steps.c.name == name,
                 night_steps.c.state == StepState.REFUSED.value,
             )
-            .values(state=StepState.ACCEPTED.value, detail=_storable(detail))
+            .values(state=StepState.ACCEPTED.value, detail=storable(detail))
         )
         with transaction(self._engine) as connection:
             return self._is_idle(connection, run_id) and connection.execute(acceptance).rowcount == 1
@@ -105,11 +105,6 @@ class SqlNightBook:
     def _is_idle(self, connection: Connection, run_id: int) -> bool:
         idle = or_(runs.c.state != RunState.RUNNING.value, runs.c.holder == NOBODY)
         return connection.execute(select(runs.c.run_id).where(runs.c.run_id == run_id, idle)).first() is not None
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL stores no NUL."""
-    return text.replace("\0", "\ufffd")
 
 
 def _step(row: Row[Any]) -> StepRow:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Update, and_, delete, func, or_, select, text, update
 from sqlalchemy.orm import aliased
 
-from services.adapters.sql.engine import insert_into, transaction
+from services.adapters.sql.engine import insert_into, storable, transaction
 from services.adapters.sql.tables import RUNS_KEPT, night_steps, runs
 from services.domain.ids import ModelVersion
 from services.domain.ports import Clock
@@ -79,7 +79,7 @@ class SqlRunBook:
 
     def finish(self, run: Run, state: RunState, *, version: ModelVersion | None = None, detail: str = "") -> bool:
         end_time = self._clock.now()
-        detail = detail.replace("\0", "\ufffd")
+        detail = storable(detail)
         return self._written(held(run).values(state=state.value, version=version, detail=detail, end_time=end_time))
 
     def reopen(self, run_id: int) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, delete, select
 
-from services.adapters.sql.engine import insert_into, transaction
+from services.adapters.sql.engine import insert_into, storable, transaction
 from services.adapters.sql.tables import TRAINING_RUNS_KEPT
 from services.adapters.sql.tables import training_runs as table
 from services.domain.training_runs import TrainingRun, TrainingState
@@ -21,7 +21,7 @@ class SqlTrainingRuns:
         self._engine = engine
 
     def record(self, run: TrainingRun) -> None:
-        row = {**asdict(run), "state": run.state.value, "detail": run.detail.replace("\0", "\ufffd")}
+        row = {**asdict(run), "state": run.state.value, "detail": storable(run.detail)}
         with transaction(self._engine) as connection:
             statement = insert_into(connection, table).values(**row)
             connection.execute(statement.on_conflict_do_update(index_elements=[table.c.run_id], set_=row))

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Engine, Row, and_, delete, exists, func, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 
-from services.adapters.sql.engine import exclusive_transaction, insert_into, transaction
+from services.adapters.sql.engine import exclusive_transaction, insert_into, storable, transaction
 from services.adapters.sql.tables import model_trials, models, trial_reports
 from services.domain.errors import BundleDeleted, UnknownVersion
 from services.domain.fleet import MAX_PROBLEM
@@ -93,7 +93,7 @@ class SqlTrials:
             "worker_id": report.worker_id,
             "report_time": report.report_time,
             "is_held": report.is_held,
-            "problem": report.problem.replace("\0", "\ufffd")[:MAX_PROBLEM],
+            "problem": storable(report.problem)[:MAX_PROBLEM],
             "figures": report.figures.to_json(),
         }
         with transaction(self._engine) as connection:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, select, update
 
-from services.adapters.sql.engine import insert_into, transaction
+from services.adapters.sql.engine import insert_into, storable, transaction
 from services.adapters.sql.tables import STUDIES_KEPT
 from services.adapters.sql.tables import tuning_studies as studies
 from services.adapters.sql.tables import tuning_trials as table
@@ -62,7 +62,7 @@ class SqlTuningTrials:
                 ndcg_at_10=trial.ndcg_at_10,
                 epoch_ndcgs=trial.epoch_ndcgs,
                 end_time=self._clock.now(),
-                detail=trial.detail.replace("\0", "\ufffd"),
+                detail=storable(trial.detail),
             )
         )
         with transaction(self._engine) as connection:

@@ -27,13 +27,13 @@ def model(told: Model, live_version: ModelVersion | None) -> wire.Model:
     return wire.Model(
         version=told.version,
         kind=told.kind,
-        created_time=_time(told.created_time),
+        created_time=timestamp(told.created_time),
         data_version=told.data_version,
         metrics=told.metrics,
         state=_STATES[told.state(live_version)],
         findings=[finding.sentence for finding in findings],
         pin=None if told.pin is None else wire.ModelPin(actor=told.pin.actor, reason=told.pin.reason),
-        deleted_time=_time(told.deleted_time),
+        deleted_time=timestamp(told.deleted_time),
         origin=told.origin,
         parent_version=told.parent or "",
     )
@@ -48,8 +48,8 @@ def everything_of(
         code_version=how.code_version,
         seed=how.seed,
         settings=json_format.ParseDict(dict(how.configuration), Struct()),
-        first_event_time=_time(how.first_event_time),
-        last_event_time=_time(how.last_event_time),
+        first_event_time=timestamp(how.first_event_time),
+        last_event_time=timestamp(how.last_event_time),
         costs=[
             wire.ModelCost(stage=stage, wall_s=cost.wall_s, cpu_s=cost.cpu_s, gpu_s=cost.gpu_s, energy_j=cost.energy_j)
             for stage, cost in how.cost.items()
@@ -86,7 +86,7 @@ def _assignment(told: Assignment) -> wire.ModelAssignment:
         generation=told.generation,
         actor=told.actor,
         reason=told.reason,
-        change_time=_time(told.change_time),
+        change_time=timestamp(told.change_time),
         override=told.override,
         restored_generation=told.restores,
     )
@@ -104,9 +104,9 @@ def _figure(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _time(moment: datetime | None) -> Timestamp | None:
+def timestamp(moment: datetime | None) -> Timestamp | None:
     if moment is None:
         return None
-    time = Timestamp()
-    time.FromDatetime(moment)
-    return time
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp

@@ -10,7 +10,6 @@ from typing import Any, Final, Protocol
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from nightjar.v1 import trial_pb2 as wire
 from services.domain.errors import InvalidRequest
@@ -18,6 +17,7 @@ from services.domain.ids import ModelVersion
 from services.domain.trials import ModelTrial, TrialFigures, TrialKind
 from services.domain.vitals import Vitals
 from services.inference.rpc import validation
+from services.inference.rpc.models_on_the_wire import timestamp
 
 _KINDS: Final[Mapping[wire.TrialKind.ValueType, TrialKind]] = {
     wire.TRIAL_KIND_CANARY: TrialKind.CANARY,
@@ -129,7 +129,7 @@ def _trial(trial: ModelTrial) -> wire.Trial:
         actor=trial.actor,
         reason=trial.reason,
         is_override=trial.override,
-        change_time=_time(trial.change_time),
+        change_time=timestamp(trial.change_time),
     )
 
 
@@ -146,7 +146,7 @@ def _status(status: Status) -> wire.TrialStatus:
         num_workers=status.num_workers,
         num_holding=status.num_holding,
         problems=status.problems,
-        begin_time=_time(status.begin_time),
+        begin_time=timestamp(status.begin_time),
     )
 
 
@@ -158,11 +158,3 @@ def _side(vitals: Vitals) -> wire.TrialSide:
     return wire.TrialSide(
         num_calls=vitals.num_calls, num_failed=vitals.num_failed, num_degraded=vitals.num_degraded, p99=p99
     )
-
-
-def _time(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
