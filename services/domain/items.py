@@ -23,6 +23,11 @@ class Availability:
     from_us: int | None = None
     until_us: int | None = None
 
+    def allows(self, now_us: int) -> bool:
+        """Whether the item may be shown at this moment."""
+        starts, ends = self.from_us, self.until_us
+        return not self.hidden and (starts is None or starts <= now_us) and (ends is None or now_us < ends)
+
     @property
     def is_restricted(self) -> bool:
         """False for an item that may always be recommended."""

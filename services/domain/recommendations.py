@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from services.domain.counters import CounterKind
 from services.domain.ids import ItemId, ModelVersion, UserId
 from services.domain.interactions import UserHistory
 
@@ -41,6 +42,9 @@ class Query:
 class Source(StrEnum):
     MODEL = "model"
     POPULAR = "popular"
+    """In a model's training data."""
+    COUNTERS = "counters"
+    """With all users, now."""
 
 
 class Degraded(StrEnum):
@@ -96,5 +100,24 @@ class Ranking:
     model_version: ModelVersion
     history_version: str
     catalog_version: str
+    source: Source
+    degraded: Degraded = Degraded.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class PopularQuery:
+    """What a request for what is popular asks for; surface: None: all of them together."""
+
+    kind: CounterKind
+    k: int
+    surface: str | None = None
+    excluded: frozenset[ItemId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PopularList:
+    """What is popular with all users, best first."""
+
+    items: tuple[ScoredItem, ...]
     source: Source
     degraded: Degraded = Degraded.NONE

@@ -11,7 +11,7 @@ from services.domain.trials import TrialKind
 from services.domain.vitals import VitalsCounter
 from services.rpc.recorder import CallRecorder
 
-RECOMMEND: Final = "/Recommend"  # how the full name of the method ends
+OF_THE_MODEL: Final = ("/Recommend", "/RankItems")  # how the full names of the methods end
 _CACHE_OUTCOMES: Final[Mapping[bool, str]] = {True: "hit", False: "miss"}
 _PREPARATION_OUTCOMES: Final[Mapping[bool, str]] = {True: "ready", False: "failed"}
 _SWAP_OUTCOMES: Final[Mapping[bool, str]] = {True: "swapped", False: "failed"}
@@ -43,7 +43,7 @@ class Recorder(CallRecorder):
     def request(self, method: str, code: str, seconds: float) -> None:
         """See CallRecorder."""
         super().request(method, code, seconds)
-        if method.endswith(RECOMMEND) and not _IS_CANARYS.get():
+        if method.endswith(OF_THE_MODEL) and not _IS_CANARYS.get():
             self.vitals.call(seconds, failed=code in FAULTS)
 
     def cache_lookup(self, *, hit: bool) -> None:

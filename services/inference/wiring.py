@@ -13,6 +13,7 @@ from uuid import uuid4
 from services.adapters.redis_store import (
     RedisAvailabilityNotices,
     RedisHistoryReader,
+    RedisItemCounters,
     RedisLiveModelNotice,
     RedisLiveModelNotices,
     RedisPreparationNotice,
@@ -38,6 +39,7 @@ from services.inference.gentle import gentle_threads
 from services.inference.live_bundle import BundleAddress, LiveBundleFile
 from services.inference.loading import Loading
 from services.inference.model_slot import Load, ModelSlot
+from services.inference.popular import PopularNow
 from services.inference.recent_requests import RecentRequests
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
@@ -73,6 +75,7 @@ class Parts:
     background: BackgroundTasks
     connections: tuple[
         RedisHistoryReader
+        | RedisItemCounters
         | RedisResultCache
         | RedisLiveModelNotices
         | RedisPreparationNotices
@@ -119,7 +122,7 @@ def build(settings: Settings) -> Parts:
     recorder, background, health = Recorder(), BackgroundTasks(MAX_CACHE_WRITES), Health()
     availability, availability_file = AvailabilitySlot(clock), AvailabilityFile(settings.availability_file)
     histories, recent = RedisHistoryReader(url, timeout_s), RecentRequests(clock)
-    threads = gentle_threads()
+    threads, counters = gentle_threads(), RedisItemCounters(url, timeout_s)
     try_out = TryingOut(recent, histories, cache, lambda: availability.snapshot, clock, threads)
     on_trial, bundles = TrialSlot(availability, clock), open_bundles(settings)
     load = Loading(bundles, recent, try_out, threads, settings.loading_lock)
@@ -142,6 +145,7 @@ def build(settings: Settings) -> Parts:
     return Parts(
         recommender=RecommenderServicer(
             Recommender(slot.model, availability, histories, cache, background, recorder, on_trial, shadowing, recent),
+            PopularNow(counters, slot.model, availability, clock),
             settings.declared_event_types(),
             clock,
         ),
@@ -172,7 +176,7 @@ def build(settings: Settings) -> Parts:
         ),
         recorder=recorder,
         background=background,
-        connections=(histories, cache, notices, preparations, availability_notices),
+        connections=(histories, counters, cache, notices, preparations, availability_notices),
         notices=(notice, preparation),
         member=member,
         trials=trial_follower,

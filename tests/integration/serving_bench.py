@@ -24,6 +24,7 @@ from services.inference.follower import Follower
 from services.inference.live_bundle import LiveBundleFile
 from services.inference.loading import load_bundle
 from services.inference.model_slot import ModelSlot
+from services.inference.popular import PopularNow
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
 from services.inference.rpc.model_servicer import ModelServicer
@@ -38,6 +39,7 @@ from tests.fakes import model_registry
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.history_reader import FakeHistoryReader
+from tests.fakes.item_counters import FakeItemCounters
 from tests.fakes.loads import in_thread
 from tests.fakes.model_registry import PASSED, FakeModelRegistry
 from tests.fakes.result_cache import FakeResultCache
@@ -89,6 +91,7 @@ class ServingBench:
         self.notices = LocalNotices()
         self.histories = FakeHistoryReader()
         self.cache = FakeResultCache()
+        self.counters = FakeItemCounters()
         self.recorder = Recorder()
         self.health = Health()
         clock = FakeClock()
@@ -150,7 +153,8 @@ async def serving(folder: Path) -> AsyncIterator[ServingBench]:
             newest=lambda limit: newest_trials(bench.trials, bench.fleet, START, limit),
         ),
     )
-    recommender = RecommenderServicer(bench.recommender, DEFAULT_EVENT_TYPES, FakeClock())
+    popular = PopularNow(bench.counters, bench.slot.model, bench.availability, FakeClock())
+    recommender = RecommenderServicer(bench.recommender, popular, DEFAULT_EVENT_TYPES, FakeClock())
     server = build_server(recommender, servicer, bench.health, bench.recorder)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

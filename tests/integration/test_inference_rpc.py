@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 
 from nightjar.v1 import model_service_pb2 as model_wire
 from nightjar.v1 import recommender_service_pb2 as wire
+from services.domain.counters import CounterKind
 from services.domain.ids import ItemId, UserId
 from tests.fakes.clock import START
 from tests.fakes.history_reader import history_of
@@ -107,6 +108,18 @@ async def test_a_callers_list_is_ranked_in_the_callers_order(bench: ServingBench
     assert len(reply.request_id) == 32
 
 
+async def test_what_is_popular_now_is_of_everybody_on_a_surface(bench: ServingBench) -> None:
+    """Before the first model as well."""
+    bench.counters.said = [(ItemId("new"), 4.5), (ItemId("item-1"), 2.0)]
+    request = wire.PopularItemsRequest(window=wire.POPULAR_WINDOW_SHORT, surface="home", k=1)
+    reply = await bench.recommendations.PopularItems(request)
+    assert [(item.item_id, item.score, item.rank) for item in reply.items] == [("new", 4.5, 1)]
+    assert (reply.source, reply.degraded, len(reply.request_id)) == (wire.SOURCE_COUNTERS, False, 32)
+    assert bench.counters.asked == [(CounterKind.TRENDING, "home")]
+    await bench.recommendations.PopularItems(wire.PopularItemsRequest(exclude_item_ids=["new"]))
+    assert bench.counters.asked[1:] == [(CounterKind.POPULAR, None)]
+
+
 async def test_each_list_has_a_request_id_of_its_own_even_from_the_cache(bench: ServingBench) -> None:
     await bench.promote("v1")
     bench.histories.histories[UserId("ann")] = history_of("item-3")
@@ -163,6 +176,10 @@ async def test_similar_items_leave_the_item_itself_out(bench: ServingBench) -> N
         ("RankItems", wire.RankItemsRequest(user_id="ann", item_ids=["a", "a"]), "item_ids"),
         ("RankItems", wire.RankItemsRequest(user_id="ann", item_ids=map(str, range(1_001))), "item_ids"),
         ("RankItems", wire.RankItemsRequest(user_id="ann", item_ids=["a", "x" * 300]), "item_ids[1]"),
+        ("PopularItems", wire.PopularItemsRequest(k=0), "k"),
+        ("PopularItems", wire.PopularItemsRequest(surface="a\nb"), "surface"),
+        ("PopularItems", wire.PopularItemsRequest(window=wire.PopularWindow.ValueType(9)), "window"),
+        ("PopularItems", wire.PopularItemsRequest(exclude_item_ids=[""]), "exclude_item_ids[0]"),
         ("SimilarItems", wire.SimilarItemsRequest(), "item_id"),
         ("SimilarItems", wire.SimilarItemsRequest(item_id="item-1", k=501), "k"),
         ("ListModels", model_wire.ListModelsRequest(page_size=0), "page_size"),
@@ -291,6 +308,18 @@ async def test_reflection_lists_the_services(bench: ServingBench) -> None:
     call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
     names = [service.name async for reply in call for service in reply.list_services_response.service]
     assert {RECOMMENDER, MODELS, "grpc.health.v1.Health"} <= set(names)
+
+
+async def test_the_vitals_of_a_model_are_of_the_calls_that_it_answers(bench: ServingBench) -> None:
+    """Else a share of degraded answers would be one of other calls, and a watch would take back a good model."""
+    await bench.promote("v1")
+    bench.histories.is_down = bench.counters.is_down = True
+    await bench.recommendations.Recommend(wire.RecommendRequest(user_id="ann"))
+    await bench.recommendations.RankItems(wire.RankItemsRequest(user_id="ann", item_ids=["item-1"]))
+    await bench.recommendations.PopularItems(wire.PopularItemsRequest())
+    await bench.recommendations.SimilarItems(wire.SimilarItemsRequest(item_id="item-1"))
+    vitals = bench.recorder.vitals.now
+    assert (vitals.num_calls, vitals.num_degraded) == (2, 2)
 
 
 async def test_calls_are_counted_by_method_and_code(bench: ServingBench) -> None:

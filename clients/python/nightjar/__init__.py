@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nightjar.aio_client import AsyncRecommenderClient
-    from nightjar.answers import RankedItem, Ranking, Recommendation, ScoredItem, SimilarItems
+    from nightjar.answers import PopularItems, RankedItem, Ranking, Recommendation, ScoredItem, SimilarItems
     from nightjar.asking import RecentEvent
     from nightjar.catalog import Item, Price, User
     from nightjar.client import RecommenderClient
@@ -47,6 +47,7 @@ __all__ = [
     "InvalidField",
     "Item",
     "NightjarClientError",
+    "PopularItems",
     "Price",
     "PublishResult",
     "RankedItem",
@@ -62,7 +63,7 @@ __all__ = [
 
 _HOMES = {
     "aio_client": ("AsyncRecommenderClient",),
-    "answers": ("RankedItem", "Ranking", "Recommendation", "ScoredItem", "SimilarItems"),
+    "answers": ("PopularItems", "RankedItem", "Ranking", "Recommendation", "ScoredItem", "SimilarItems"),
     "asking": ("RecentEvent",),
     "catalog": ("Item", "Price", "User"),
     "client": ("RecommenderClient",),

@@ -106,6 +106,27 @@ def _ranked(item: pb2.RankedItem) -> RankedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class PopularItems:
+    """What is popular with all users, best first; source: "counters", or "popular" for a degraded answer."""
+
+    items: tuple[ScoredItem, ...]
+    request_id: str
+    source: str
+    degraded: bool
+    degraded_reason: str
+
+    @classmethod
+    def from_proto(cls, response: pb2.PopularItemsResponse) -> Self:
+        return cls(
+            items=_items(response.items),
+            request_id=response.request_id,
+            source=_word(pb2.Source.Name, response.source, "SOURCE_"),
+            degraded=response.degraded,
+            degraded_reason=_word(pb2.DegradedReason.Name, response.degraded_reason, "DEGRADED_REASON_"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SimilarItems:
     """An item's neighbours, nearest first; the score is the cosine of the two vectors."""
 

@@ -48,6 +48,11 @@ _SEEN: Final[Mapping[str, pb2.SeenPolicy.ValueType]] = {
     "exclude_shown": pb2.SEEN_POLICY_EXCLUDE_SHOWN,
     "include": pb2.SEEN_POLICY_INCLUDE,
 }
+Window = Literal["long", "short"]
+_WINDOWS: Final[Mapping[str, pb2.PopularWindow.ValueType]] = {
+    "long": pb2.POPULAR_WINDOW_LONG,
+    "short": pb2.POPULAR_WINDOW_SHORT,
+}
 
 E = TypeVar("E", bound=CallFailed)
 
@@ -83,6 +88,16 @@ def rank_items_request(
     if user_id or not events:
         check_id("user_id", user_id)
     return pb2.RankItemsRequest(user_id=user_id, item_ids=item_ids, recent_events=events)
+
+
+def popular_items_request(
+    k: int, window: Window, surface: str, exclude_item_ids: Iterable[str]
+) -> pb2.PopularItemsRequest:
+    """Raises InvalidField."""
+    _check_k(k)
+    if window not in _WINDOWS:
+        raise InvalidField("window", f"is {window!r}; {', '.join(_WINDOWS)} are allowed")
+    return pb2.PopularItemsRequest(window=_WINDOWS[window], k=k, surface=surface, exclude_item_ids=exclude_item_ids)
 
 
 def similar_items_request(item_id: str, k: int) -> pb2.SimilarItemsRequest:

@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from nightjar import calls
-from nightjar.answers import Ranking, Recommendation, SimilarItems
+from nightjar.answers import PopularItems, Ranking, Recommendation, SimilarItems
 from nightjar.asking import RecentEvent
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 
@@ -68,6 +68,22 @@ class RecommenderClient:
         request = calls.rank_items_request(user_id, item_ids, recent_events)
         try:
             return Ranking.from_proto(self._recommender.RankItems(request, timeout=timeout_s))
+        except grpc.RpcError as error:
+            raise calls.recommender_error(error, self._target) from error
+
+    def popular_items(
+        self,
+        k: int = 10,
+        *,
+        window: calls.Window = "long",
+        surface: str = "",
+        exclude_item_ids: Iterable[str] = (),
+        timeout_s: float = calls.DEFAULT_TIMEOUT_S,
+    ) -> PopularItems:
+        """The k items (1 to 500) that all users do most with now. window: "short" is what is trending, for hours."""
+        request = calls.popular_items_request(k, window, surface, exclude_item_ids)
+        try:
+            return PopularItems.from_proto(self._recommender.PopularItems(request, timeout=timeout_s))
         except grpc.RpcError as error:
             raise calls.recommender_error(error, self._target) from error
 

@@ -1,7 +1,7 @@
 """RecommenderService on the wire."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -9,6 +9,7 @@ import structlog
 
 from nightjar.v1 import recommender_service_pb2 as wire
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceServicer
+from services.domain.counters import CounterKind
 from services.domain.errors import InvalidRequest
 from services.domain.event_types import EventTypes
 from services.domain.ids import UserId
@@ -17,6 +18,7 @@ from services.domain.recommendations import (
     ANYBODY,
     Degraded,
     NotRanked,
+    PopularQuery,
     Query,
     Ranking,
     Recommendation,
@@ -24,9 +26,12 @@ from services.domain.recommendations import (
     Seen,
     Source,
 )
+from services.inference.popular import PopularNow
 from services.inference.recommend import Recommender
 from services.inference.rpc import validation
 from services.inference.rpc.request_history import history_of
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +40,7 @@ SERVICE: Final = wire.DESCRIPTOR.services_by_name["RecommenderService"].full_nam
 _SOURCES: Final[Mapping[Source, wire.Source.ValueType]] = {
     Source.MODEL: wire.SOURCE_MODEL,
     Source.POPULAR: wire.SOURCE_POPULAR,
+    Source.COUNTERS: wire.SOURCE_COUNTERS,
 }
 _DEGRADED_REASONS: Final[Mapping[Degraded, wire.DegradedReason.ValueType]] = {
     Degraded.NONE: wire.DEGRADED_REASON_UNSPECIFIED,
@@ -50,6 +56,11 @@ _SEEN: Final[Mapping[int, Seen]] = {
     wire.SEEN_POLICY_EXCLUDE_SHOWN: Seen.EXCLUDE_SHOWN,
     wire.SEEN_POLICY_INCLUDE: Seen.INCLUDE,
 }
+_WINDOWS: Final[Mapping[int, CounterKind]] = {
+    wire.POPULAR_WINDOW_UNSPECIFIED: CounterKind.POPULAR,
+    wire.POPULAR_WINDOW_LONG: CounterKind.POPULAR,
+    wire.POPULAR_WINDOW_SHORT: CounterKind.TRENDING,
+}
 _NOT_RANKED: Final[Mapping[NotRanked, wire.NotRankedReason.ValueType]] = {
     NotRanked.NO: wire.NOT_RANKED_REASON_UNSPECIFIED,
     NotRanked.UNKNOWN_ITEM: wire.NOT_RANKED_REASON_UNKNOWN_ITEM,
@@ -63,8 +74,9 @@ class RecommenderServicer(RecommenderServiceServicer):
     event_types: the operator's words, for what requests say that visitors did.
     """
 
-    def __init__(self, recommender: Recommender, event_types: EventTypes, clock: Clock) -> None:
+    def __init__(self, recommender: Recommender, popular: PopularNow, event_types: EventTypes, clock: Clock) -> None:
         self._recommender = recommender
+        self._popular = popular
         self._clock = clock
         self._event_types = event_types
 
@@ -73,9 +85,7 @@ class RecommenderServicer(RecommenderServiceServicer):
     ) -> wire.RecommendResponse:
         """See proto/nightjar/v1/recommender_service.proto."""
         del context
-        seen = _SEEN.get(request.seen_policy)
-        if seen is None:
-            raise InvalidRequest("seen_policy", f"is {request.seen_policy}, which this server does not know")
+        seen = _known(_SEEN, "seen_policy", request.seen_policy)
         query = Query(
             user_id=self._user_id(request),
             k=validation.k(request.k if request.HasField("k") else None),
@@ -95,6 +105,26 @@ class RecommenderServicer(RecommenderServiceServicer):
         del context
         query = Query(self._user_id(request), brought=history_of(request.recent_events, self._event_types))
         return _rank_items_response(await self._recommender.rank(query, validation.items_to_rank(request.item_ids)))
+
+    async def PopularItems(  # noqa: N802 - the contract's name
+        self, request: wire.PopularItemsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> wire.PopularItemsResponse:
+        """See proto/nightjar/v1/recommender_service.proto."""
+        del context
+        query = PopularQuery(
+            kind=_known(_WINDOWS, "window", request.window),
+            k=validation.k(request.k if request.HasField("k") else None),
+            surface=validation.surface(request.surface) if request.surface else None,
+            excluded=validation.excluded_items(request.exclude_item_ids),
+        )
+        popular = await self._popular.best(query)
+        return wire.PopularItemsResponse(
+            request_id=uuid4().hex,
+            items=_ranked(popular.items),
+            source=_SOURCES[popular.source],
+            degraded=popular.degraded is not Degraded.NONE,
+            degraded_reason=_DEGRADED_REASONS[popular.degraded],
+        )
 
     async def SimilarItems(  # noqa: N802 - the contract's name
         self, request: wire.SimilarItemsRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -121,6 +151,12 @@ class RecommenderServicer(RecommenderServiceServicer):
         if span_us <= 0:
             raise InvalidRequest("shown_within", "must be more than 0 seconds")
         return int(self._clock.now().timestamp() * 1_000_000) - span_us
+
+
+def _known(words: Mapping[int, T], field: str, value: int) -> T:
+    if value not in words:
+        raise InvalidRequest(field, f"is {value}, which this server does not know")
+    return words[value]
 
 
 def _rank_items_response(ranking: Ranking) -> wire.RankItemsResponse:

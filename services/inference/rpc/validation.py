@@ -53,6 +53,10 @@ def actor(value: str) -> str:
     return _well_formed("actor", value)
 
 
+def surface(value: str) -> str:
+    return _well_formed("surface", value)
+
+
 def k(value: int | None) -> int:
     """How many items; None when the field is unset."""
     return _within("k", DEFAULT_K if value is None else value, MAX_K)

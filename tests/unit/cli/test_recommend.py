@@ -51,6 +51,9 @@ class Recommender(RecommenderServiceServicer):
     def RankItems(self, request: pb2.RankItemsRequest, context: Any) -> pb2.RankItemsResponse:  # noqa: N802
         return pb2.RankItemsResponse()
 
+    def PopularItems(self, request: pb2.PopularItemsRequest, context: Any) -> pb2.PopularItemsResponse:  # noqa: N802
+        return pb2.PopularItemsResponse()
+
     def SimilarItems(self, request: pb2.SimilarItemsRequest, context: Any) -> pb2.SimilarItemsResponse:  # noqa: N802
         return pb2.SimilarItemsResponse()
 

@@ -67,6 +67,11 @@ class Recommender(RecommenderServiceServicer):
         self.requests.append(request)
         return RANKING
 
+    def PopularItems(self, request: pb2.PopularItemsRequest, context: Any) -> pb2.PopularItemsResponse:  # noqa: N802
+        self.requests.append(request)
+        items = [pb2.ScoredItem(item_id="50", score=7.5, rank=1)]
+        return pb2.PopularItemsResponse(request_id="r3", items=items, source=pb2.SOURCE_COUNTERS)
+
     def SimilarItems(self, request: pb2.SimilarItemsRequest, context: Any) -> pb2.SimilarItemsResponse:  # noqa: N802
         self.requests.append(request)
         return pb2.SimilarItemsResponse(model_version="v7", items=[pb2.ScoredItem(item_id="51", score=0.5, rank=1)])
@@ -164,6 +169,21 @@ def test_what_the_server_would_refuse_is_not_sent(
         call(server.target, "recommend", "", **options)
     assert raised.value.field == field
     assert server.recommender.requests == []
+
+
+def test_popular_items_are_of_a_window_and_a_surface(server: Server, call: Call) -> None:
+    answer = call(server.target, "popular_items", 3, window="short", surface="home", exclude_item_ids=["51"])
+    (request,) = server.recommender.requests
+    assert (request.window, request.k, request.surface) == (pb2.POPULAR_WINDOW_SHORT, 3, "home")
+    assert list(request.exclude_item_ids) == ["51"]
+    assert (answer.items[0].item_id, answer.source, answer.degraded, answer.request_id) == (
+        "50",
+        "counters",
+        False,
+        "r3",
+    )
+    with pytest.raises(InvalidField, match="window"):
+        call(server.target, "popular_items", window="hourly")
 
 
 def test_similar_items_come_with_their_model(server: Server, call: Call) -> None:

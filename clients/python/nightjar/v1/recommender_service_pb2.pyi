@@ -61,6 +61,8 @@ class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Source.ValueTy
     """The model, from the user's history."""
     SOURCE_POPULAR: _Source.ValueType  # 2
     """Popularity in the training data, because the user has no history the model knows, or because the answer is degraded."""
+    SOURCE_COUNTERS: _Source.ValueType  # 3
+    """What users do now: sums of their events, older ones counting less."""
 
 class Source(_Source, metaclass=_SourceEnumTypeWrapper):
     """Source names the path that made a list."""
@@ -71,6 +73,8 @@ SOURCE_MODEL: Source.ValueType  # 1
 """The model, from the user's history."""
 SOURCE_POPULAR: Source.ValueType  # 2
 """Popularity in the training data, because the user has no history the model knows, or because the answer is degraded."""
+SOURCE_COUNTERS: Source.ValueType  # 3
+"""What users do now: sums of their events, older ones counting less."""
 Global___Source: _TypeAlias = Source  # noqa: Y015
 
 class _DegradedReason:
@@ -128,6 +132,30 @@ NOT_RANKED_REASON_UNKNOWN_ITEM: NotRankedReason.ValueType  # 1
 NOT_RANKED_REASON_UNAVAILABLE: NotRankedReason.ValueType  # 2
 """It may not be shown now: it is hidden, or outside its window."""
 Global___NotRankedReason: _TypeAlias = NotRankedReason  # noqa: Y015
+
+class _PopularWindow:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PopularWindowEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PopularWindow.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    POPULAR_WINDOW_UNSPECIFIED: _PopularWindow.ValueType  # 0
+    """As POPULAR_WINDOW_LONG."""
+    POPULAR_WINDOW_LONG: _PopularWindow.ValueType  # 1
+    """Each event type has a half-life of its own, 30 days where the operator says nothing else."""
+    POPULAR_WINDOW_SHORT: _PopularWindow.ValueType  # 2
+    """All have a short one, six hours where the operator says nothing else: what is trending."""
+
+class PopularWindow(_PopularWindow, metaclass=_PopularWindowEnumTypeWrapper):
+    """PopularWindow says how fast events are forgotten. Later versions may add values."""
+
+POPULAR_WINDOW_UNSPECIFIED: PopularWindow.ValueType  # 0
+"""As POPULAR_WINDOW_LONG."""
+POPULAR_WINDOW_LONG: PopularWindow.ValueType  # 1
+"""Each event type has a half-life of its own, 30 days where the operator says nothing else."""
+POPULAR_WINDOW_SHORT: PopularWindow.ValueType  # 2
+"""All have a short one, six hours where the operator says nothing else: what is trending."""
+Global___PopularWindow: _TypeAlias = PopularWindow  # noqa: Y015
 
 @_typing.final
 class RecommendRequest(_message.Message):
@@ -496,3 +524,83 @@ class RankedItem(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
 
 Global___RankedItem: _TypeAlias = RankedItem  # noqa: Y015
+
+@_typing.final
+class PopularItemsRequest(_message.Message):
+    """PopularItemsRequest asks what is popular with all users."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    K_FIELD_NUMBER: _builtins.int
+    SURFACE_FIELD_NUMBER: _builtins.int
+    EXCLUDE_ITEM_IDS_FIELD_NUMBER: _builtins.int
+    window: Global___PopularWindow.ValueType
+    """How fast events are forgotten."""
+    k: _builtins.int
+    """How many items, 1 to 500. Unset: 10."""
+    surface: _builtins.str
+    """Of the events on this surface alone, at most 256 bytes. Empty: of those on all surfaces."""
+    @_builtins.property
+    def exclude_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in RecommendRequest."""
+
+    def __init__(
+        self,
+        *,
+        window: Global___PopularWindow.ValueType = ...,
+        k: _builtins.int | None = ...,
+        surface: _builtins.str = ...,
+        exclude_item_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "k", b"k"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "exclude_item_ids", b"exclude_item_ids", "k", b"k", "surface", b"surface", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
+    _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__k) -> _WhichOneofReturnType__k | None: ...
+
+Global___PopularItemsRequest: _TypeAlias = PopularItemsRequest  # noqa: Y015
+
+@_typing.final
+class PopularItemsResponse(_message.Message):
+    """PopularItemsResponse is the list, the same for everybody who asks within the same seconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
+    DEGRADED_REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Names this answer; events that follow from it carry it in Event.request_id."""
+    source: Global___Source.ValueType
+    """SOURCE_COUNTERS, or SOURCE_POPULAR where those cannot be read and a model's training data has to do."""
+    degraded: _builtins.bool
+    """As in RecommendResponse."""
+    degraded_reason: Global___DegradedReason.ValueType
+    """As in RecommendResponse."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredItem]:
+        """Best first; fewer than k only when fewer have an event that still counts. The score is the sum of the events' weights,
+        and comparable within one reply only.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        items: _abc.Iterable[Global___ScoredItem] | None = ...,
+        source: Global___Source.ValueType = ...,
+        degraded: _builtins.bool = ...,
+        degraded_reason: Global___DegradedReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "degraded_reason", b"degraded_reason", "items", b"items", "request_id", b"request_id", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PopularItemsResponse: _TypeAlias = PopularItemsResponse  # noqa: Y015

@@ -51,6 +51,11 @@ class RecommenderServiceStub:
                 request_serializer=nightjar_dot_v1_dot_recommender__service__pb2.RankItemsRequest.SerializeToString,
                 response_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.RankItemsResponse.FromString,
                 _registered_method=True)
+        self.PopularItems = channel.unary_unary(
+                '/nightjar.v1.RecommenderService/PopularItems',
+                request_serializer=nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsRequest.SerializeToString,
+                response_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsResponse.FromString,
+                _registered_method=True)
 
 
 class RecommenderServiceServicer:
@@ -81,6 +86,13 @@ class RecommenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PopularItems(self, request, context):
+        """PopularItems returns what all users do most with now, within seconds of their events; it needs no model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecommenderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -98,6 +110,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.RankItems,
                     request_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.RankItemsRequest.FromString,
                     response_serializer=nightjar_dot_v1_dot_recommender__service__pb2.RankItemsResponse.SerializeToString,
+            ),
+            'PopularItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.PopularItems,
+                    request_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsRequest.FromString,
+                    response_serializer=nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -183,6 +200,33 @@ class RecommenderService:
             '/nightjar.v1.RecommenderService/RankItems',
             nightjar_dot_v1_dot_recommender__service__pb2.RankItemsRequest.SerializeToString,
             nightjar_dot_v1_dot_recommender__service__pb2.RankItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PopularItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nightjar.v1.RecommenderService/PopularItems',
+            nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsRequest.SerializeToString,
+            nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

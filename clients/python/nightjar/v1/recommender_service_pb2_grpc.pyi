@@ -44,6 +44,8 @@ class RecommenderServiceStub:
     """SimilarItems returns the items whose vectors lie nearest to an item's. NOT_FOUND when the model does not know it."""
     RankItems: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.RankItemsRequest, _recommender_service_pb2.RankItemsResponse]
     """RankItems scores a list that the caller has, such as the results of a search, for a user."""
+    PopularItems: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.PopularItemsRequest, _recommender_service_pb2.PopularItemsResponse]
+    """PopularItems returns what all users do most with now, within seconds of their events; it needs no model."""
 
 @_typing.type_check_only
 class RecommenderServiceAsyncStub(RecommenderServiceStub):
@@ -61,6 +63,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """SimilarItems returns the items whose vectors lie nearest to an item's. NOT_FOUND when the model does not know it."""
     RankItems: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.RankItemsRequest, _recommender_service_pb2.RankItemsResponse]  # type: ignore[assignment]
     """RankItems scores a list that the caller has, such as the results of a search, for a user."""
+    PopularItems: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.PopularItemsRequest, _recommender_service_pb2.PopularItemsResponse]  # type: ignore[assignment]
+    """PopularItems returns what all users do most with now, within seconds of their events; it needs no model."""
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     """RecommenderService answers, within milliseconds, what a user may want next. Unary calls only; every call may be
@@ -93,5 +97,13 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.RankItemsResponse, _abc.Awaitable[_recommender_service_pb2.RankItemsResponse]]:
         """RankItems scores a list that the caller has, such as the results of a search, for a user."""
+
+    @_abc_1.abstractmethod
+    def PopularItems(
+        self,
+        request: _recommender_service_pb2.PopularItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommender_service_pb2.PopularItemsResponse, _abc.Awaitable[_recommender_service_pb2.PopularItemsResponse]]:
+        """PopularItems returns what all users do most with now, within seconds of their events; it needs no model."""
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
