@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from deploy.embedded import state
 from deploy.embedded.ports import any_free
+from nightjar import RecommenderClient
+from services.settings import Settings
 from tests.e2e.command import Nightjar
 from tests.integration.guide_pages import README, Reader, blocks
 
@@ -79,14 +82,21 @@ def test_the_home_goes_on_with_the_same_models(nightjar: Nightjar, figures: dict
     assert cold["model_version"] == figures["swapped_to_version"]
     findings = json.loads(nightjar.run("doctor", "--json").stdout)["findings"]
     assert [each["ok"] for each in findings if each["name"] in ("Recommendations", "Events over gRPC")] == [True, True]
-    sent = nightjar.run("events", "send", "--user", user, "--item", cold["items"][0]["item_id"], "--type", "play")
+    item_id = cold["items"][0]["item_id"]
+    sent = nightjar.run("events", "send", "--user", user, "--item", item_id, "--type", "play")
     assert sent.returncode == 0, sent.stderr
     for _ in range(10):  # each try is a process of its own, so the event is long in by the second
         warm = json.loads(nightjar.run("recommend", user, "--json").stdout)
         if warm["source"] == "model":
             break
     assert warm["source"] == "model"
-    assert cold["items"][0]["item_id"] not in [item["item_id"] for item in warm["items"]]
+    assert item_id not in [item["item_id"] for item in warm["items"]]
+    serve = state.connected(Settings(home=nightjar.home)).serve
+    with RecommenderClient(f"{serve.host}:{serve.port}") as client:
+        popular, ranking = client.popular_items(500, window="short"), client.rank_items(user, ["i-none", item_id])
+    assert (popular.source, popular.degraded) == ("counters", False)
+    assert item_id in [item.item_id for item in popular.items], "counted from the same event, by another writer"
+    assert [item.rank for item in ranking.items] == [None, 1]
     rolled = nightjar.run("models", "rollback", "--reason", "a test")
     assert rolled.returncode == 0, rolled.stderr
     models = json.loads(nightjar.run("models", "list", "--json").stdout)
