@@ -88,7 +88,7 @@ def test_everything_is_shown(run: Command, registry: ModelRegistry, tmp_path: Pa
     }  # fmt: skip
     assert shown["unusual_settings"]["train.dim"] == {"value": 16, "default": 128}
     assert "train.kind" not in shown["unusual_settings"]
-    assert shown["cost"]["fit"] == {"wall_s": 10.0, "cpu_s": 18.0, "gpu_s": 9.0}
+    assert shown["cost"]["fit"] == {"wall_s": 10.0, "cpu_s": 18.0, "gpu_s": 9.0, "energy_j": None}
     assert shown["verdict"]["findings"][0]["rule"] == "gain_over_popularity"
     assert [(each["generation"], each["actor"], each["reason"]) for each in shown["assignments"]] == [
         (2, "ada", "passed the gate")
