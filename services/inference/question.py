@@ -13,7 +13,7 @@ from services.domain.recommendations import Source
 from services.inference.availability import Unavailable
 from services.inference.cache_key import cache_key
 from services.inference.cached_answer import decode_answer, encode_answer
-from services.inference.retrieval import Rows, Vector
+from services.inference.retrieval import NO_ROWS, Rows, Vector
 from services.inference.serving_model import ServingModel
 
 
@@ -54,7 +54,7 @@ class Question:
     @property
     def exclusions(self) -> str:
         """A fingerprint of what is left out beside the consumed, by the rows of this model; empty: nothing."""
-        rows = np.sort(self.model.known_rows(self.unwanted))
+        rows = np.sort(self.model.known_rows(self.unwanted)) if self.unwanted else NO_ROWS
         if len(rows) == 0 and not self.may_repeat:
             return ""
         return f"{self.may_repeat:d}{blake2b(rows.tobytes(), digest_size=16).hexdigest()}"
