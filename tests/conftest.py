@@ -16,8 +16,8 @@ from services.settings import Settings
 from tests import postgres, redis_cluster
 from tests.s3 import S3, s3_server
 
-# Two files run at a time, and threads that spin while they wait for one another take the other's core: a month of nights
-# then took 408 s instead of 89. Read when torch is loaded, which nothing above does.
+# Two files run at a time, and threads that spin while they wait for one another take the other's core: then a month of
+# nights took 408 s instead of 89. Read when torch is loaded, which nothing above does.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
