@@ -22,5 +22,6 @@ def gentle_threads() -> ThreadPoolExecutor:
 
 
 def _step_back() -> None:
+    own = threading.get_native_id()
     with suppress(OSError, AttributeError):  # where threads have no priority of their own, they work like any other
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        os.setpriority(os.PRIO_PROCESS, own, max(os.getpriority(os.PRIO_PROCESS, own), NICENESS))

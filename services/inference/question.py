@@ -1,5 +1,6 @@
 """A list that is asked for: of one model, for one user, knowing what the user did and what may not be shown."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -82,6 +83,10 @@ class Question:
     def answered(self) -> tuple[Rows, Vector]:
         """One or the other; blocks. Raises BundleBroken."""
         return self.worked_out() if self.is_personal else self.popular()
+
+    def rows_to_show(self, item_ids: Iterable[ItemId]) -> Rows:
+        """The rows of those items that the model knows and that may be shown now."""
+        return self.unavailable.without(self.model.known_rows(item_ids))
 
     def ranked(self, rows: Rows) -> tuple[Source, tuple[Rows, Vector]]:
         """These rows, each once, in the order and with the scores of the answer. Raises BundleBroken."""

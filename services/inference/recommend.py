@@ -8,7 +8,6 @@ is read anew for each request.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import structlog
 
 from services.domain.errors import BundleBroken, FeatureStoreDown, UnknownItem
@@ -18,9 +17,7 @@ from services.domain.ports import HistoryReader, ResultCache
 from services.domain.recommendations import (
     ANYBODY,
     Degraded,
-    NotRanked,
     Query,
-    RankedItem,
     Ranking,
     Recommendation,
     ScoredItem,
@@ -31,6 +28,7 @@ from services.domain.vitals import VitalsCounter
 from services.inference.availability import AvailabilitySlot, Unavailable
 from services.inference.background import BackgroundTasks
 from services.inference.question import Question
+from services.inference.ranking import in_callers_order
 from services.inference.recent_requests import RecentRequests
 from services.inference.recorder import Recorder
 from services.inference.retrieval import Rows, Vector
@@ -157,33 +155,19 @@ class Recommender:
         return _recommendation(question, Source.MODEL, rows, scores, degraded=degraded)
 
     def _ranking(self, question: Question, item_ids: Sequence[ItemId], degraded: Degraded) -> Ranking:
-        model, unavailable, source = question.model, question.unavailable, Source.MODEL
-        known = {item_id: model.vocabulary.item_rows.get(item_id) for item_id in item_ids}
-        rows = unavailable.without(np.array([row for row in known.values() if row is not None], dtype=np.int64))
         try:
-            source, ranked = question.ranked(rows)
+            source, order = question.ranked(question.rows_to_show(item_ids))
         except BundleBroken as error:
-            self._model_failed(model.version, error)
+            self._model_failed(question.model.version, error)
             source, degraded = Source.POPULAR, Degraded.MODEL_FAILED
-            ranked = model.index.ranked_by_popularity(rows)
-        places = {row: (rank, float(score)) for rank, (row, score) in enumerate(zip(*ranked, strict=True), start=1)}
-
-        def item(item_id: ItemId) -> RankedItem:
-            row = known[item_id]
-            if row is None:
-                return RankedItem(item_id, not_ranked=NotRanked.UNKNOWN_ITEM)
-            if row not in places:
-                return RankedItem(item_id, not_ranked=NotRanked.UNAVAILABLE)
-            rank, score = places[row]
-            return RankedItem(item_id, score, rank)
-
+            order = question.model.index.ranked_by_popularity(question.rows_to_show(item_ids))
         return Ranking(
-            items=tuple(item(item_id) for item_id in item_ids),
-            model_version=model.version,
+            items=in_callers_order(question.model.vocabulary, item_ids, *order),
+            model_version=question.model.version,
             history_version=question.history.version,
-            catalog_version=unavailable.version,
+            catalog_version=question.unavailable.version,
             source=source,
-            degraded=degraded or _catalog_degraded(unavailable),
+            degraded=degraded or _catalog_degraded(question.unavailable),
         )
 
     def similar(self, item_id: ItemId, k: int) -> SimilarItems:

@@ -15,7 +15,7 @@ class FakeItemCounters:
         self.said: list[tuple[ItemId, float]] = []
         self.asked: list[tuple[CounterKind, str | None]] = []
         self.is_down = False
-        self.may_answer = asyncio.Event()
+        self.was_asked, self.may_answer = asyncio.Event(), asyncio.Event()
         self.may_answer.set()
 
     async def top(
@@ -28,6 +28,7 @@ class FakeItemCounters:
         among: Collection[ItemId] | None = None,
     ) -> Sequence[tuple[ItemId, float]]:
         self.asked.append((kind, surface))
+        self.was_asked.set()
         await self.may_answer.wait()
         if self.is_down:
             raise FeatureStoreDown("The store is down; the test said so.")

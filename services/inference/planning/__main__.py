@@ -10,13 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import structlog
-
 from services import process, settings
 from services.children.saying import said_to_its_end
 from services.domain.ids import ModelVersion
-
-log = structlog.get_logger(__name__)
 
 
 def main() -> int:

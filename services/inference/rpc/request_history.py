@@ -1,5 +1,6 @@
 """What a request says that a visitor did, as a history: made as the online store makes one of the same events."""
 
+import math
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
@@ -29,6 +30,8 @@ def history_of(events: Sequence[wire.RecentEvent], event_types: EventTypes) -> U
         problem = id_problem(event.item_id)
         if problem is not None:
             raise InvalidRequest(f"{where}.item_id", problem)
+        if not math.isfinite(event.value):
+            raise InvalidRequest(f"{where}.value", "is not a finite number")
         kind = event_types.get(event.event_type)
         if kind is None:
             words = ", ".join(event_types.names())

@@ -42,7 +42,10 @@ def items_to_rank(values: Sequence[str]) -> list[ItemId]:
 def _item_ids(field: str, values: Sequence[str], most: int) -> list[ItemId]:
     if len(values) > most:
         raise InvalidRequest(field, f"has {len(values)} items; at most {most} are allowed")
-    return [ItemId(_well_formed(f"{field}[{number}]", value)) for number, value in enumerate(values)]
+    for number, value in enumerate(values):
+        if (problem := id_problem(value)) is not None:
+            raise InvalidRequest(f"{field}[{number}]", problem)
+    return list(map(ItemId, values))
 
 
 def version(value: str, field: str = "version") -> ModelVersion:

@@ -16,14 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from services import process, settings
 from services.children.saying import said_to_its_end, say
 from services.domain.errors import MissingDependency
 from services.training.judging.asked import Asked
-
-log = structlog.get_logger(__name__)
 
 
 def main() -> int:

@@ -76,7 +76,7 @@ async def test_the_counters_are_read_once_for_all_who_ask_within_some_seconds(be
     """Also while they are slow: a hundred questions are one."""
     bench.counters.may_answer.clear()
     asking = [asyncio.create_task(bench.ask()) for _ in range(100)]
-    await asyncio.sleep(0)
+    await bench.counters.was_asked.wait()
     bench.counters.may_answer.set()
     await asyncio.gather(*asking)
     assert bench.counters.asked == [(TRENDING, None)]
@@ -91,7 +91,7 @@ async def test_the_counters_are_read_once_for_all_who_ask_within_some_seconds(be
 async def test_who_goes_away_takes_nobodys_answer_along(bench: Bench) -> None:
     bench.counters.may_answer.clear()
     first, second = (asyncio.create_task(bench.ask()) for _ in range(2))
-    await asyncio.sleep(0)
+    await bench.counters.was_asked.wait()
     first.cancel()
     bench.counters.may_answer.set()
     assert ids(await second)[0] == "new"

@@ -50,6 +50,8 @@ def test_another_history_has_another_version_and_none_has_none() -> None:
         (event("x" * 10_000), "recent_events[1].item_id"),
         (event(event_type="stare"), "recent_events[1].event_type"),
         (event(event_type=""), "recent_events[1].event_type"),
+        (event(value=float("nan")), "recent_events[1].value"),
+        (event(value=float("inf")), "recent_events[1].value"),
         (event(second=-1), "recent_events[1].event_time"),
         (event(second=253_402_300_799, value=1.0), ""),
     ],
