@@ -23,7 +23,7 @@ from services.domain.ids import EventId, ItemId, ModelVersion, UserId
 from services.domain.interactions import HistoryEntry, Interaction
 from services.domain.models import Model
 from services.domain.ports import ModelRegistry
-from services.inference.retrieval import NO_ROWS
+from services.inference.excluded import NOTHING
 from services.inference.serving_model import ServingModel, load_serving_model
 from services.settings import load
 
@@ -97,9 +97,9 @@ def _answer(model: ServingModel, user_id: UserId, items: Sequence[ItemId]) -> li
     entries = [
         HistoryEntry(time_us, event_id, item_id, "view") for (event_id, _, item_id), time_us in _events(user_id, items)
     ]
-    rows, scores = model.scorer.best(model.history_rows(entries), K, NO_ROWS)  # views consume nothing
+    rows, scores = model.scorer.best(model.history_rows(entries), K, NOTHING)  # views consume nothing
     return [each.item_id for each in model.scored_items(rows, scores)]
 
 
 def _popular(model: ServingModel) -> list[str]:
-    return [each.item_id for each in model.scored_items(*model.index.popular(K, NO_ROWS))]
+    return [each.item_id for each in model.scored_items(*model.index.popular(K, NOTHING))]

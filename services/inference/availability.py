@@ -15,7 +15,7 @@ import numpy.typing as npt
 from services.domain.ids import ItemId, ModelVersion
 from services.domain.items import Availability, AvailabilityChanges
 from services.domain.ports import Clock
-from services.inference.retrieval import NO_ROWS, Rows
+from services.inference.excluded import NO_ROWS, Excluded, Flags, Rows
 from services.inference.serving_model import ServingModel
 
 _ALWAYS_US: Final = np.iinfo(np.int64).min
@@ -55,21 +55,26 @@ class Unavailable:
     """A fingerprint of the rows, hexadecimal: answers of one model differ by it only when the rows do. Empty: none."""
     is_known: bool
     """False while the catalog has not answered since the worker started; the rows are then what is remembered."""
-    _flags: npt.NDArray[np.bool_]
+    flags: Flags
 
     @classmethod
-    def of(cls, rows: Rows, flags: npt.NDArray[np.bool_], *, is_known: bool = True) -> Self:
+    def of(cls, rows: Rows, flags: Flags, *, is_known: bool = True) -> Self:
         """rows: where flags, of which there is one for each row, are true."""
         version = blake2b(rows.astype("<u4").tobytes(), digest_size=8).hexdigest() if len(rows) else ""
         return cls(rows, version, is_known, flags)
 
-    def and_rows(self, others: Rows) -> Rows:
-        """These rows and the others, each once; the others are different ones."""
-        return np.concatenate((self.rows, self.without(others)))
+    @property
+    def excluded(self) -> Excluded:
+        """These alone."""
+        return Excluded(NO_ROWS, self.flags, len(self.rows))
+
+    def and_rows(self, others: Rows) -> Excluded:
+        """These and the others, which are different ones."""
+        return Excluded.of(others, self.flags, len(self.rows))
 
     def without(self, rows: Rows) -> Rows:
         """Those of the rows that may be shown, in their order."""
-        return rows[~self._flags[rows]]
+        return rows[~self.flags[rows]]
 
 
 @dataclass(frozen=True, slots=True)

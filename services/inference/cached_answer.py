@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from services.domain.ids import ModelVersion
-from services.inference.retrieval import Rows, Vector
+from services.inference.excluded import Rows, Vector
 
 FORMAT: Final = 1
 _HEADER: Final = struct.Struct("<BI")

@@ -8,7 +8,7 @@ import onnxruntime
 
 from services.domain.errors import BundleBroken
 from services.domain.history_input import HistoryRows
-from services.inference.retrieval import Vector
+from services.inference.excluded import Vector
 
 
 class Encoder:

@@ -14,7 +14,7 @@ from services.domain.recommendations import Source
 from services.inference.availability import Unavailable
 from services.inference.cache_key import cache_key
 from services.inference.cached_answer import decode_answer, encode_answer
-from services.inference.retrieval import NO_ROWS, Rows, Vector
+from services.inference.excluded import NO_ROWS, Excluded, Rows, Vector
 from services.inference.serving_model import ServingModel
 
 
@@ -47,8 +47,8 @@ class Question:
         return bool(self.user_id) and not self.unwanted and not self.may_repeat
 
     @property
-    def excluded(self) -> Rows:
-        """Rows that may not be in the answer, each once."""
+    def excluded(self) -> Excluded:
+        """What may not be in the answer."""
         seen = frozenset[ItemId]() if self.may_repeat else self.history.consumed
         return self.unavailable.and_rows(self.model.known_rows(seen | self.unwanted))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from services.domain.ids import ItemId
 from services.domain.recommendations import NotRanked, RankedItem
 from services.domain.vocabulary import Vocabulary
-from services.inference.retrieval import Rows, Vector
+from services.inference.excluded import Rows, Vector
 
 
 def in_callers_order(

@@ -27,11 +27,11 @@ from services.domain.recommendations import (
 from services.domain.vitals import VitalsCounter
 from services.inference.availability import AvailabilitySlot, Unavailable
 from services.inference.background import BackgroundTasks
+from services.inference.excluded import Rows, Vector
 from services.inference.question import Question
 from services.inference.ranking import in_callers_order
 from services.inference.recent_requests import RecentRequests
 from services.inference.recorder import Recorder
-from services.inference.retrieval import Rows, Vector
 from services.inference.serving_model import ServingModel
 from services.inference.shadowing import Shadowing
 from services.inference.trial_slot import TrialSlot
@@ -183,7 +183,7 @@ class Recommender:
                 f"Model {model.version} does not know item {item_id!r}; "
                 "an item is known from the first training after its first event."
             )
-        rows, scores = model.scorer.similar(item_row, k, unavailable.rows)
+        rows, scores = model.scorer.similar(item_row, k, unavailable.excluded)
         return SimilarItems(model.scored_items(rows, scores), model.version, unavailable.version)
 
     def _model_failed(self, version: ModelVersion, error: BundleBroken) -> None:

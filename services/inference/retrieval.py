@@ -1,28 +1,24 @@
 """Exact retrieval: the k best of all items by score, ties broken by item row so that answers repeat (law 2)."""
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from services.domain.errors import BundleBroken
-
-Rows = npt.NDArray[np.int64]
-Vector = npt.NDArray[np.float32]
-
-NO_ROWS: Final[Rows] = np.empty(0, dtype=np.int64)
+from services.inference.excluded import NO_ROWS, Excluded, Rows, Vector
 
 
-def top_k(scores: Vector, k: int, excluded: Rows) -> Rows:
-    """The positions of the k largest scores outside `excluded`, best first, equal scores in order of position.
+def top_k(scores: Vector, k: int, excluded: Excluded) -> Rows:
+    """The positions (row - 1) of the k largest scores of items that are not excluded, best first.
 
-    scores: (n,) finite. excluded: different positions in 0..n-1, any order. Fewer than k when fewer are left.
+    Equal scores in order of position. scores: (num_items,) finite. Fewer than k when fewer are left.
     """
     k = min(k, len(scores) - len(excluded))
     if k <= 0:
         return NO_ROWS
     eligible = scores.copy()
-    eligible[excluded] = -np.inf
+    excluded.hide(eligible)
     kth_best = np.partition(eligible, -k)[-k]
     # Not argpartition: among scores equal to the k-th best it picks some, which ones is not defined.
     candidates = np.flatnonzero(eligible >= kth_best)
@@ -65,13 +61,10 @@ class ItemIndex:
     def dim(self) -> int:
         return int(self._vectors.shape[1])
 
-    def best(self, user_vector: Vector, k: int, excluded: Rows) -> tuple[Rows, Vector]:
-        """The k items with the largest inner product with the user's vector (dim,): their rows and scores.
-
-        excluded: different rows, any order; here and below.
-        """
+    def best(self, user_vector: Vector, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
+        """The k items with the largest inner product with the user's vector (dim,): their rows and scores."""
         scores = self._vectors @ user_vector
-        positions = top_k(scores, k, excluded - 1)
+        positions = top_k(scores, k, excluded)
         return positions + 1, scores[positions]
 
     def ranked(self, user_vector: Vector, rows: Rows) -> tuple[Rows, Vector]:
@@ -85,21 +78,19 @@ class ItemIndex:
     def popularity_of(self, rows: Rows) -> Vector:
         return self._popularity[rows - 1]
 
-    def popular(self, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+    def popular(self, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         """The k items most popular in the training data: their rows and popularity."""
         # However many of the first k + len(excluded) are excluded, k others are among them.
         head = self._by_popularity[: k + len(excluded)]
-        is_excluded = np.zeros(self.num_items, dtype=np.bool_)
-        is_excluded[excluded - 1] = True
-        positions = head[~is_excluded[head]][:k]
+        positions = head[~excluded.among(head + 1)][:k]
         return positions + 1, self._popularity[positions]
 
-    def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+    def similar(self, item_row: int, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         """The k items nearest to an item by cosine, without itself; none for a model without item vectors."""
         if self.dim == 0:
             return NO_ROWS, np.empty(0, dtype=np.float32)
         position = item_row - 1
         unit_vector = self._vectors[position] * self._inverse_norms[position]
         cosines = np.clip((self._vectors @ unit_vector) * self._inverse_norms, -1.0, 1.0)
-        positions = top_k(cosines, k, np.append(excluded[excluded != item_row] - 1, position))
+        positions = top_k(cosines, k, excluded.and_row(item_row))
         return positions + 1, cosines[positions]

@@ -14,17 +14,18 @@ from services.domain.bundles import ENCODER, Manifest, Scoring, scoring_of
 from services.domain.history_input import HistoryRows
 from services.domain.scoring import FoldIn, Neighbours, Tables
 from services.inference.encoder import Encoder
-from services.inference.retrieval import ItemIndex, Rows, Vector, in_order, top_k
+from services.inference.excluded import Excluded, Rows, Vector
+from services.inference.retrieval import ItemIndex, in_order, top_k
 
 
 class Scorer(Protocol):
-    """Immutable, and safe to call from several threads. `excluded`: different item rows, any order."""
+    """Immutable, and safe to call from several threads."""
 
     def knows(self, history: HistoryRows) -> bool:
         """Whether the history says something to this model; if not, its user gets the popular items."""
         ...
 
-    def best(self, history: HistoryRows, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+    def best(self, history: HistoryRows, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         """The k best items for a history that the model knows, best first: their rows and scores.
 
         Fewer only when fewer are left. Raises BundleBroken when the model fails on this history.
@@ -35,7 +36,7 @@ class Scorer(Protocol):
         """These rows, each once, in the order and with the scores that `best` has. Raises BundleBroken as well."""
         ...
 
-    def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+    def similar(self, item_row: int, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         """At most k items that are like an item, without itself, the most alike first: their rows and how alike."""
         ...
 
@@ -59,13 +60,13 @@ class PopularScorer:
     def knows(self, history: HistoryRows) -> bool:  # noqa: ARG002 - nothing of it is read
         return False
 
-    def best(self, history: HistoryRows, k: int, excluded: Rows) -> tuple[Rows, Vector]:  # noqa: ARG002
+    def best(self, history: HistoryRows, k: int, excluded: Excluded) -> tuple[Rows, Vector]:  # noqa: ARG002
         return self._index.popular(k, excluded)
 
     def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:  # noqa: ARG002
         return self._index.ranked_by_popularity(rows)
 
-    def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+    def similar(self, item_row: int, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         return self._index.similar(item_row, k, excluded)
 
 
@@ -79,13 +80,13 @@ class VectorScorer:
     def knows(self, history: HistoryRows) -> bool:
         return self._encoder.knows(history)
 
-    def best(self, history: HistoryRows, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+    def best(self, history: HistoryRows, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         return self._index.best(self._encoder.encode(history), k, excluded)
 
     def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:
         return self._index.ranked(self._encoder.encode(history), rows)
 
-    def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+    def similar(self, item_row: int, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         return self._index.similar(item_row, k, excluded)
 
 
@@ -99,15 +100,16 @@ class NeighbourScorer:
     def knows(self, history: HistoryRows) -> bool:
         return self._neighbours.knows(history)
 
-    def best(self, history: HistoryRows, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+    def best(self, history: HistoryRows, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         """See Scorer. Items of which nothing is said score 0, the popular ones first: ahead of those spoken against."""
         scores = self._neighbours.scores(history)  # (num_items,)
-        positions = top_k(scores, k, excluded - 1)
+        positions = top_k(scores, k, excluded)
         found = scores[positions]
         num_unsaid = int((found == 0).sum())
         if num_unsaid:  # a history of 100 events says something of thousands of items, so this is rare
             spoken_of = np.flatnonzero(scores) + 1
-            fill, _ = self._index.popular(num_unsaid, np.union1d(excluded, spoken_of))
+            others = np.union1d(excluded.rows, spoken_of)
+            fill, _ = self._index.popular(num_unsaid, Excluded.of(others, excluded.flags, excluded.num_flagged))
             positions[found == 0] = fill - 1
         return positions + 1, found
 
@@ -115,10 +117,10 @@ class NeighbourScorer:
         scores = self._neighbours.scores(history)[rows - 1]
         return in_order(rows, scores, np.where(scores == 0, -self._index.popularity_of(rows), 0))
 
-    def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+    def similar(self, item_row: int, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         """See Scorer; by the weight of the neighbour, and none of those that the item speaks against."""
         rows, weights = self._neighbours.of_item(item_row)
-        are_shown = (weights > 0) & (rows != item_row) & ~np.isin(rows, excluded)
+        are_shown = (weights > 0) & (rows != item_row) & ~excluded.among(rows)
         rows, weights = rows[are_shown], weights[are_shown]
         order = np.lexsort((rows, -weights))[:k]
         return rows[order], weights[order]

@@ -18,7 +18,8 @@ from services.domain.interactions import HistoryEntry
 from services.domain.recommendations import ScoredItem
 from services.domain.scoring import Tables
 from services.domain.vocabulary import Vocabulary
-from services.inference.retrieval import NO_ROWS, ItemIndex, Rows
+from services.inference.excluded import NOTHING, Excluded, Rows
+from services.inference.retrieval import ItemIndex
 from services.inference.scorers import Parts, Scorer, make_scorer
 from services.inference.tables_file import read_tables
 
@@ -94,13 +95,13 @@ def _warm_up(model: ServingModel) -> None:
     """
     words, num_items = model.vocabulary, model.index.num_items
     last = words.item_ids[-1]
-    model.index.popular(1, model.known_rows([last]))
+    model.index.popular(1, Excluded.of(model.known_rows([last])))
     model.history_rows([HistoryEntry(0, EventId("warm-up"), last, name) for name in words.event_type_rows])
-    model.scorer.similar(num_items, 1, NO_ROWS)
+    model.scorer.similar(num_items, 1, NOTHING)
     num_types = len(words.event_type_labels)
     for length in sorted({1, 2, model.manifest.max_history}) if num_types else ():
         before_the_end = np.arange(-length, 0)
         gaps = np.full(length, NUM_GAP_ROWS - 1, dtype=np.int64)
         history = HistoryRows(before_the_end % num_items + 1, before_the_end % num_types + 1, gaps)
         if model.scorer.knows(history):
-            model.scorer.best(history, 1, NO_ROWS)
+            model.scorer.best(history, 1, NOTHING)

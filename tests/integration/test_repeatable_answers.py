@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from services.domain.history_input import HistoryRows
+from services.inference.excluded import Excluded
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.tiny_bundle import item_vectors, write_bundle
 
@@ -31,7 +32,7 @@ def answers(model: ServingModel) -> bytes:
     for items in HISTORIES:
         history = HistoryRows(np.array(items), np.ones(len(items), np.int64), np.zeros(len(items), np.int64))
         for k in KS:
-            rows, scores = model.scorer.best(history, k, np.unique(items))
+            rows, scores = model.scorer.best(history, k, Excluded(np.unique(items)))
             parts += [rows.tobytes(), scores.tobytes()]
     return b"".join(parts)
 

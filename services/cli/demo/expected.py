@@ -7,6 +7,7 @@ from typing import TypeAlias
 from services.adapters.redis_store import RedisHistoryReader
 from services.domain.ids import ItemId, ModelVersion, UserId
 from services.domain.interactions import UserHistory
+from services.inference.excluded import Excluded
 from services.inference.serving_model import ServingModel, load_serving_model
 
 Answers: TypeAlias = Mapping[tuple[ModelVersion, UserId], tuple[ItemId, ...]]
@@ -33,7 +34,7 @@ def expected_answers(bundles: Sequence[Path], histories: Mapping[UserId, UserHis
 
 def _answer(model: ServingModel, history: UserHistory, k: int) -> tuple[ItemId, ...]:
     rows_of_history = model.history_rows(history.entries)
-    consumed = model.known_rows(history.consumed)
+    consumed = Excluded(model.known_rows(history.consumed))
     if model.scorer.knows(rows_of_history):
         rows, scores = model.scorer.best(rows_of_history, k, consumed)
     else:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from services.domain.history_input import NUM_GAP_ROWS, HistoryRows
-from services.inference.retrieval import Rows
+from services.inference.excluded import NOTHING, Excluded, Rows
 from services.inference.serving_model import ServingModel
 
 TOP: Final = 10
@@ -63,8 +63,8 @@ def _recall(model: ServingModel, histories: Sequence[HistoryRows], found: Sequen
     return float(np.mean(shares)) if shares else 1.0
 
 
-def _done_with(history: HistoryRows) -> Rows:
-    return np.unique(history.items)[:NUM_EXCLUDED]
+def _done_with(history: HistoryRows) -> Excluded:
+    return Excluded(np.unique(history.items)[:NUM_EXCLUDED])
 
 
 def drawn_histories(model: ServingModel, seed: int) -> Iterator[HistoryRows]:
@@ -72,7 +72,7 @@ def drawn_histories(model: ServingModel, seed: int) -> Iterator[HistoryRows]:
     random, num_types = np.random.default_rng(seed), len(model.vocabulary.event_type_labels)
     if not num_types:
         return
-    popular, _ = model.index.popular(model.index.num_items, np.empty(0, np.int64))
+    popular, _ = model.index.popular(model.index.num_items, NOTHING)
     for _ in range(NUM_HISTORIES):
         length = int(random.integers(1, model.manifest.max_history + 1))
         # Places on a ranking by popularity, the first ones far more often: as people choose.

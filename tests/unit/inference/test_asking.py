@@ -13,10 +13,10 @@ from services.domain.recommendations import ANYBODY, Degraded, NotRanked, Query,
 from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
 from services.inference.encoder import Encoder
+from services.inference.excluded import Vector
 from services.inference.recent_requests import RecentRequests, Request
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
-from services.inference.retrieval import Vector
 from services.inference.scorers import VectorScorer
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.availability import HIDDEN, snapshot_of

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.inference.excluded import Excluded, Rows, Vector
 from services.inference.planning.measure import NUM_HISTORIES, TOP, drawn_histories, measured
-from services.inference.retrieval import Rows, Vector
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.tiny_bundle import KINDS, item_vectors, write_bundle
 
@@ -32,7 +32,7 @@ def test_an_index_that_misses_the_best_is_found_out(tmp_path: Path) -> None:
     class Blind(type(model.scorer)):  # type: ignore[misc]
         """Overlooks the best item unless it ranks them all."""
 
-        def best(self, history: object, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+        def best(self, history: object, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
             rows, scores = best(self, history, k + 1, excluded)  # type: ignore[arg-type]
             return (rows[1:], scores[1:]) if k == TOP else (rows[:k], scores[:k])
 

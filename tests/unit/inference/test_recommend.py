@@ -18,9 +18,9 @@ from services.domain.recommendations import Degraded, Query, Recommendation, Sou
 from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
 from services.inference.encoder import Encoder
+from services.inference.excluded import Vector
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
-from services.inference.retrieval import Vector
 from services.inference.scorers import VectorScorer
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.availability import HIDDEN, snapshot_of

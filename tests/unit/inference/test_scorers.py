@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from services.domain.errors import BundleBroken
 from services.domain.history_input import HistoryRows
-from services.domain.scoring import Floats, FoldIn, Neighbours, Rows
-from services.inference.retrieval import NO_ROWS, ItemIndex
+from services.domain.scoring import Floats, FoldIn, Neighbours
+from services.inference.excluded import NOTHING, Excluded
+from services.inference.retrieval import ItemIndex
 from services.inference.scorers import NeighbourScorer, Scorer, VectorScorer
 from services.inference.serving_model import load_serving_model
 from tests.fakes.tiny_bundle import FOLD_IN, KINDS, item_vectors, write_bundle
 from tests.unit.inference.conftest import VECTORS
+from tests.unit.inference.excluding import excluded_in_two_parts, excluded_of
 
 NUM_ITEMS, DIM = 9, 4
 TYPE_WEIGHTS = np.array([0, 1, 2, 0, -1], np.float32)
@@ -24,16 +26,15 @@ POPULARITY = np.array([1, 5, 2, 5, 4, 3, 9, 0, 6], np.float32)
 
 Event = tuple[int, int]
 histories = st.lists(st.tuples(st.integers(1, NUM_ITEMS), st.integers(1, 4)), min_size=1, max_size=12)
-excluded_rows = st.sets(st.integers(1, NUM_ITEMS))
+excluded_items = st.sets(st.integers(1, NUM_ITEMS)).flatmap(
+    lambda rows: st.tuples(st.just(rows), excluded_in_two_parts(rows, NUM_ITEMS))
+)
+"""Their rows, and how they are said."""
 
 
 def history_of(events: Sequence[Event]) -> HistoryRows:
     items, types = np.array(events, np.int64).reshape(-1, 2).T
     return HistoryRows(items, types, np.zeros(len(events), np.int64))
-
-
-def rows_of(rows: set[int]) -> Rows:
-    return np.array(sorted(rows), np.int64)
 
 
 def liked_in(events: Sequence[Event]) -> Mapping[int, float]:
@@ -70,14 +71,16 @@ def test_folding_in_solves_the_problem_of_its_docstring(events: list[Event], see
     assert fold_in.encode(history_of(events)) == pytest.approx(np.linalg.inv(matrix) @ wanted, abs=1e-4)
 
 
-@given(histories, st.integers(0, 12), excluded_rows)
-def test_the_best_of_a_folded_in_user_equal_brute_force(events: list[Event], k: int, excluded: set[int]) -> None:
+@given(histories, st.integers(0, 12), excluded_items)
+def test_the_best_of_a_folded_in_user_equal_brute_force(
+    events: list[Event], k: int, excluded: tuple[set[int], Excluded]
+) -> None:
     # Vectors of few different numbers, some twice, so that scores tie.
     vectors = np.random.default_rng(1).integers(0, 2, (NUM_ITEMS, DIM)).astype(np.float32)
     fold_in, history = folding(vectors), history_of(events)
     all_scores = vectors @ fold_in.encode(history)
-    rows, scores = VectorScorer(fold_in, index_of(vectors)).best(history, k, rows_of(excluded))
-    eligible = [row for row in range(1, NUM_ITEMS + 1) if row not in excluded]
+    rows, scores = VectorScorer(fold_in, index_of(vectors)).best(history, k, excluded[1])
+    eligible = [row for row in range(1, NUM_ITEMS + 1) if row not in excluded[0]]
     assert rows.tolist() == sorted(eligible, key=lambda row: (-all_scores[row - 1], row))[:k]
     assert scores.tolist() == all_scores[rows - 1].tolist()
 
@@ -107,9 +110,9 @@ def neighbouring(weights: Sequence[Sequence[float]]) -> NeighbourScorer:
     return NeighbourScorer(Neighbours(rows, kept, TYPE_WEIGHTS.copy()), index_of())
 
 
-@given(weight_tables, histories, st.integers(0, 12), excluded_rows)
+@given(weight_tables, histories, st.integers(0, 12), excluded_items)
 def test_the_best_by_neighbours_equal_brute_force(
-    weights: list[list[float]], events: list[Event], k: int, excluded: set[int]
+    weights: list[list[float]], events: list[Event], k: int, excluded: tuple[set[int], Excluded]
 ) -> None:
     """Items of which nothing is said come by popularity, behind those spoken for and ahead of those spoken against."""
     said = dict.fromkeys(range(1, NUM_ITEMS + 1), 0.0)
@@ -120,8 +123,8 @@ def test_the_best_by_neighbours_equal_brute_force(
     def place(row: int) -> tuple[float, float, int]:
         return (-said[row], 0.0 if said[row] else -float(POPULARITY[row - 1]), row)
 
-    rows, scores = neighbouring(weights).best(history_of(events), k, rows_of(excluded))
-    assert rows.tolist() == sorted(said.keys() - excluded, key=place)[:k]
+    rows, scores = neighbouring(weights).best(history_of(events), k, excluded[1])
+    assert rows.tolist() == sorted(said.keys() - excluded[0], key=place)[:k]
     assert scores.tolist() == [said[row] for row in rows.tolist()]
 
 
@@ -131,13 +134,13 @@ def test_neighbours_know_a_history_that_speaks_of_any_item(weights: list[list[fl
     assert neighbouring(weights).knows(history_of(events)) == speaks
 
 
-@given(weight_tables, st.integers(1, NUM_ITEMS), st.integers(0, 12), excluded_rows)
+@given(weight_tables, st.integers(1, NUM_ITEMS), st.integers(0, 12), excluded_items)
 def test_similar_items_are_the_neighbours_by_weight(
-    weights: list[list[float]], item: int, k: int, excluded: set[int]
+    weights: list[list[float]], item: int, k: int, excluded: tuple[set[int], Excluded]
 ) -> None:
     of_item = dict(enumerate(weights[item - 1], start=1))
-    shown = [row for row, weight in of_item.items() if weight > 0 and row != item and row not in excluded]
-    rows, alike = neighbouring(weights).similar(item, k, rows_of(excluded))
+    shown = [row for row, weight in of_item.items() if weight > 0 and row != item and row not in excluded[0]]
+    rows, alike = neighbouring(weights).similar(item, k, excluded[1])
     assert rows.tolist() == sorted(shown, key=lambda row: (-of_item[row], row))[:k]
     assert alike.tolist() == [of_item[row] for row in rows.tolist()]
 
@@ -146,10 +149,10 @@ def test_a_short_list_is_filled_up_with_popular_items() -> None:
     weights = np.zeros((NUM_ITEMS, NUM_ITEMS))
     weights[0, [2, 4, 7]] = [0.5, 1.0, -1.0]
     scorer = neighbouring(weights.tolist())
-    rows, scores = scorer.best(history_of([(1, 1)]), 6, np.array([1, 9]))
+    rows, scores = scorer.best(history_of([(1, 1)]), 6, excluded_of({1, 9}))
     assert rows.tolist() == [5, 3, 7, 2, 4, 6]  # 7 is the most popular; 2 and 4 tie
     assert scores.tolist() == [1.0, 0.5, 0.0, 0.0, 0.0, 0.0]
-    assert scorer.best(history_of([(1, 1)]), 99, np.array([1, 9]))[0].tolist() == [5, 3, 7, 2, 4, 6, 8]
+    assert scorer.best(history_of([(1, 1)]), 99, excluded_of({1, 9}))[0].tolist() == [5, 3, 7, 2, 4, 6, 8]
 
 
 def test_padding_says_nothing_whatever_its_weight() -> None:
@@ -196,7 +199,9 @@ def test_the_same_history_gets_the_same_bits_from_every_copy(tmp_path: Path, kin
     """Law 2."""
     history = history_of([(3, 1), (1, 2), (3, 2), (6, 1)])
     copies = [loaded(tmp_path / name, kind) for name in ("a", "b")]
-    answers = [[part.tobytes() for part in scorer.best(history, 5, np.array([2]))] for scorer in (*copies, copies[0])]
+    answers = [
+        [part.tobytes() for part in scorer.best(history, 5, excluded_of({2}))] for scorer in (*copies, copies[0])
+    ]
     assert answers[0] == answers[1] == answers[2]
 
 
@@ -205,4 +210,4 @@ def test_every_kind_says_whom_it_knows_and_what_is_alike(tmp_path: Path, kind: s
     scorer = loaded(tmp_path / "v1", kind)
     assert scorer.knows(history_of([(1, 1)])) == (kind != "popularity")
     assert not scorer.knows(history_of([]))
-    assert scorer.similar(1, 1, NO_ROWS)[0].tolist() == ([] if kind == "popularity" else [2])
+    assert scorer.similar(1, 1, NOTHING)[0].tolist() == ([] if kind == "popularity" else [2])

@@ -15,7 +15,7 @@ from services.domain.event_types import Role
 from services.domain.ids import EventId, ItemId
 from services.domain.interactions import HistoryEntry
 from services.domain.vocabulary import InputType, Vocabulary
-from services.inference.retrieval import NO_ROWS
+from services.inference.excluded import NOTHING
 from services.inference.serving_model import ServingModel, load_serving_model
 from tests.fakes.history_reader import history_of
 from tests.fakes.tiny_bundle import EVENT_TYPES, KINDS, mean_encoder, seal, tamper, write_bundle
@@ -48,9 +48,9 @@ def test_a_popularity_bundle_loads_without_an_encoder(tmp_path: Path) -> None:
     write_bundle(tmp_path / "p1", "p1", vectors=VECTORS, kind="popularity")
     assert not (tmp_path / "p1" / ENCODER).exists()
     model = load_serving_model(tmp_path / "p1")
-    assert model.index.popular(2, NO_ROWS)[0].tolist() == [1, 2]
+    assert model.index.popular(2, NOTHING)[0].tolist() == [1, 2]
     assert not model.scorer.knows(model.history_rows(history_of("item-1").entries))
-    assert model.scorer.similar(1, 2, NO_ROWS)[0].tolist() == []
+    assert model.scorer.similar(1, 2, NOTHING)[0].tolist() == []
 
 
 def arrays_in(thing: object, seen: set[int]) -> Iterator[npt.NDArray[np.generic]]:

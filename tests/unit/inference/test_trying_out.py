@@ -12,10 +12,10 @@ from services.domain.ids import UserId
 from services.domain.recommendations import Query
 from services.inference.availability import AvailabilitySlot, Snapshot
 from services.inference.background import BackgroundTasks
+from services.inference.excluded import Excluded, Rows, Vector
 from services.inference.recent_requests import RecentRequests
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
-from services.inference.retrieval import Rows, Vector
 from services.inference.serving_model import ServingModel
 from services.inference.trying_out import PATIENCE_S, TRIED, TryingOut
 from tests.fakes.availability import HIDDEN, snapshot_of
@@ -150,12 +150,12 @@ class BrokenScorer:
     def knows(self, history: object) -> bool:
         return True
 
-    def best(self, history: tuple[np.ndarray, ...], k: int, excluded: Rows) -> tuple[Rows, Vector]:
+    def best(self, history: tuple[np.ndarray, ...], k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         if len(history[0]) == 2:
             raise BundleBroken("the encoder gave a number that is not finite")
         return np.empty(0, np.int64), np.empty(0, np.float32)
 
-    def similar(self, item_row: int, k: int, excluded: Rows) -> tuple[Rows, Vector]:
+    def similar(self, item_row: int, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         raise NotImplementedError
 
     def ranked(self, history: object, rows: Rows) -> tuple[Rows, Vector]:

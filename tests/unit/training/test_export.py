@@ -14,6 +14,7 @@ from services.domain.bundles import ENCODER, SCORING, TABLES, VOCABULARY
 from services.domain.errors import TrainingFailed
 from services.domain.history_input import NUM_GAP_ROWS
 from services.domain.vocabulary import Vocabulary
+from services.inference.excluded import NOTHING
 from services.inference.serving_model import load_serving_model
 from services.training.data.dataset import Dataset
 from services.training.export import write_draft
@@ -98,7 +99,7 @@ def test_serving_scores_as_the_model_does(tmp_path: Path, planted: Dataset, opti
     seal(tmp_path, replace(manifest_of("v1", kind=kind, dim=model.dim, num_items=planted.num_items), max_history=12))
     scorer = load_serving_model(tmp_path).scorer
     assert scorer.knows(HISTORY) == model.capabilities.personal
-    rows, scores = scorer.best(HISTORY, planted.num_items, np.empty(0, np.int64))
+    rows, scores = scorer.best(HISTORY, planted.num_items, NOTHING)
     evaluated = model.score([HISTORY])[0]
     assert sorted(rows) == list(range(1, planted.num_items + 1))
     assert np.abs(scores - evaluated[rows - 1]).max() <= 1e-4 * np.abs(evaluated).max()
