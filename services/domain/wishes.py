@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
 from typing import Final
@@ -32,10 +31,6 @@ class Filter:
     min_price: Price | None = None
     """An item without a price, or with one in another currency, has none that fits."""
     max_price: Price | None = None
-
-    @property
-    def categories(self) -> frozenset[str]:
-        return self.any_categories | self.all_categories | self.no_categories
 
 
 EVERYTHING: Final = Filter()
@@ -96,21 +91,11 @@ class Wishes:
     def asks_facts(self) -> bool:
         """Whether what is known of the items decides the list."""
         return bool(
-            self.filter != EVERYTHING
-            or self.quotas
-            or self.diversity > 0
-            or any(boost.category or boost.attribute for boost in self.boosts)
+            self.filter != EVERYTHING or self.quotas or any(boost.category or boost.attribute for boost in self.boosts)
         )
 
 
 NO_WISHES: Final = Wishes()
-
-
-class LeftOut(StrEnum):
-    """Why an item that must be in a list is not."""
-
-    UNKNOWN_ITEM = "unknown_item"
-    UNAVAILABLE = "unavailable"
 
 
 def fingerprint(value: object) -> str:

@@ -113,6 +113,10 @@ class CatalogFacts:
         return self.of_items(chain([ItemId("")], model.vocabulary.item_ids))
 
 
+NOT_ASKED: Final = CatalogFacts.empty(is_known=False).of_items(())
+"""Of no item: for lists that nothing of the kind decides."""
+
+
 class FactsSlot:
     """Holds the newest facts, and what they are in rows of the models that were asked about last.
 
@@ -127,6 +131,11 @@ class FactsSlot:
     def catalog(self) -> CatalogFacts | None:
         """None before the first."""
         return self._catalog if self._catalog.is_known else None
+
+    @property
+    def known(self) -> CatalogFacts:
+        """The same, or what stands in before the first, and says so."""
+        return self._catalog
 
     def replace(self, catalog: CatalogFacts, models: Iterable[ServingModel]) -> None:
         """Makes the facts count from the next request on, worked out for these models; blocks."""

@@ -1,6 +1,6 @@
 """Filters: which items may be in a list, as flags that retrieval takes, so that k items come back whenever k exist."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -52,22 +52,24 @@ def allowed(wanted: Filter, facts: KnownFacts) -> Flags:
 
 def check_words(wishes: Wishes, facts: KnownFacts) -> None:
     """Raises InvalidRequest for a category that no item was ever heard to have; not while nothing is known."""
-    if not facts.is_known:
-        return
-    for field, category in _categories(wishes):
-        if not facts.knows(Word(CATEGORY, category)):
-            raise InvalidRequest(field, f"names {category[:80]!r}, a category that no item has")
+    check_filter(wishes.filter, facts)
+    for number, boost in enumerate(wishes.boosts):
+        _check_categories(f"boosts[{number}].category", {boost.category} - {""}, facts)
+    for number, quota in enumerate(wishes.quotas):
+        _check_categories(f"quotas[{number}].category", {quota.category} - {""}, facts)
 
 
-def _categories(wishes: Wishes) -> Iterator[tuple[str, str]]:
-    yield from (("filter.any_categories", each) for each in sorted(wishes.filter.any_categories))
-    yield from (("filter.all_categories", each) for each in sorted(wishes.filter.all_categories))
-    yield from (
-        (f"boosts[{number}].category", each.category) for number, each in enumerate(wishes.boosts) if each.category
-    )
-    yield from (
-        (f"quotas[{number}].category", each.category) for number, each in enumerate(wishes.quotas) if each.category
-    )
+def check_filter(wanted: Filter, facts: KnownFacts) -> None:
+    """Raises InvalidRequest likewise."""
+    _check_categories("filter.any_categories", wanted.any_categories, facts)
+    _check_categories("filter.all_categories", wanted.all_categories, facts)
+    _check_categories("filter.no_categories", wanted.no_categories, facts)
+
+
+def _check_categories(field: str, categories: Iterable[str], facts: KnownFacts) -> None:
+    for category in sorted(categories):
+        if facts.is_known and not facts.knows(Word(CATEGORY, category)):
+            raise InvalidRequest(field, f"names {category[:80]!r}, a category that no item was ever heard to have")
 
 
 def boosted_words(boost: Boost) -> Iterator[Word]:

@@ -6,7 +6,7 @@ is read anew for each request.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -25,9 +25,14 @@ from services.domain.recommendations import (
     Source,
 )
 from services.domain.vitals import VitalsCounter
+from services.domain.wishes import EVERYTHING, NO_WISHES, Filter
 from services.inference.availability import AvailabilitySlot, Unavailable
 from services.inference.background import BackgroundTasks
-from services.inference.excluded import Rows, Vector
+from services.inference.excluded import NO_ROWS, Excluded, Rows, Vector
+from services.inference.explaining import explained
+from services.inference.facts import FactsSlot
+from services.inference.filters import check_filter, check_words, flagged
+from services.inference.popular import PopularNow
 from services.inference.question import Question
 from services.inference.ranking import in_callers_order
 from services.inference.recent_requests import RecentRequests
@@ -36,6 +41,7 @@ from services.inference.serving_model import ServingModel
 from services.inference.shadowing import Shadowing
 from services.inference.trial_slot import TrialSlot
 from services.inference.trial_tally import counted
+from services.inference.wished import WishedLists
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +73,8 @@ class Recommender:
         trials: TrialSlot | None = None,
         shadowing: Shadowing | None = None,
         recent: RecentRequests | None = None,
+        facts: FactsSlot | None = None,
+        popular: PopularNow | None = None,
     ) -> None:
         self._live_model = live_model
         self._availability = availability
@@ -77,6 +85,8 @@ class Recommender:
         self._trials = trials
         self._shadowing = shadowing
         self._recent = recent
+        self._facts = facts or FactsSlot()
+        self._wished = WishedLists(cache, background, recorder, popular, self._model_failed)
         self._failed_version: ModelVersion | None = None
 
     async def recommend(self, query: Query) -> Recommendation:
@@ -90,11 +100,23 @@ class Recommender:
             known = await self._known(query)
             unwanted, may_repeat = query.excluded | known.shown, query.seen is Seen.INCLUDE
             question = Question(model, unavailable, query.user_id, known.history, query.k, unwanted, may_repeat)
-            answer = await self._answer(question, known.degraded)
+            if query.wishes is NO_WISHES:
+                answer = await self._answer(question, known.degraded)
+            else:
+                question = self._with_wishes(question, query)
+                answer = await self._wished.answer(question, known.degraded)
+            if query.explain:
+                answer = replace(answer, explanations=explained(question, answer))
         self._note(answer.degraded, counter)
-        if known.is_whole and query.user_id and self._shadowing is not None:
+        if known.is_whole and query.user_id and self._shadowing is not None and query.wishes is NO_WISHES:
             self._shadowing.ask(question, answer)
         return answer
+
+    def _with_wishes(self, question: Question, query: Query) -> Question:
+        """Raises InvalidRequest for words that nobody knows."""
+        facts = self._facts.of(question.model)
+        check_words(query.wishes, facts)
+        return replace(question, wishes=query.wishes, facts=facts, page=query.page)
 
     async def rank(self, query: Query, item_ids: Sequence[ItemId]) -> Ranking:
         """How much each of these items, which differ, may be wanted; in their order. As `recommend` for the rest."""
@@ -126,9 +148,14 @@ class Recommender:
         return _Known(history, shown)
 
     async def _shown(self, query: Query) -> frozenset[ItemId]:
-        """What was shown to the user lately; raises FeatureStoreDown."""
+        """What was shown to the user lately, before the first page where there are pages; raises FeatureStoreDown."""
         shown = await self._histories.read_shown(query.user_id)
-        return frozenset(item_id for item_id, last_us in shown.items() if last_us >= query.shown_since_us)
+        until_us = query.page.first_asked_us if query.page is not None else 0
+        return frozenset(
+            item_id
+            for item_id, last_us in shown.items()
+            if last_us >= query.shown_since_us and (not until_us or last_us < until_us)
+        )
 
     def _note(self, degraded: Degraded, counter: VitalsCounter | None) -> None:
         if degraded is not Degraded.NONE:
@@ -170,21 +197,28 @@ class Recommender:
             degraded=degraded or _catalog_degraded(question.unavailable),
         )
 
-    def similar(self, item_id: ItemId, k: int) -> SimilarItems:
-        """The k items nearest to an item, without itself; empty when the model cannot tell which are.
+    def similar(self, item_id: ItemId, k: int, wanted: Filter = EVERYTHING) -> SimilarItems:
+        """The k wanted items nearest to an item, without itself; empty when the model cannot tell which are.
 
-        Raises ModelNotReady, and UnknownItem when the model does not know the item.
+        Raises ModelNotReady, UnknownItem when the model does not know the item, and InvalidRequest for a category that
+        no item was ever heard to have.
         """
         model = self._live_model()
         unavailable = self._availability.of(model)
+        excluded, catalog_version = unavailable.excluded, unavailable.version
+        if wanted != EVERYTHING:
+            facts = self._facts.of(model)
+            check_filter(wanted, facts)
+            excluded = Excluded.of(NO_ROWS, *flagged(wanted, facts, unavailable))
+            catalog_version = f"{catalog_version}.{facts.version}"
         item_row = model.vocabulary.item_rows.get(item_id)
         if item_row is None:
             raise UnknownItem(
                 f"Model {model.version} does not know item {item_id!r}; "
                 "an item is known from the first training after its first event."
             )
-        rows, scores = model.scorer.similar(item_row, k, unavailable.excluded)
-        return SimilarItems(model.scored_items(rows, scores), model.version, unavailable.version)
+        rows, scores = model.scorer.similar(item_row, k, excluded)
+        return SimilarItems(model.scored_items(rows, scores), model.version, catalog_version)
 
     def _model_failed(self, version: ModelVersion, error: BundleBroken) -> None:
         if version != self._failed_version:  # said once a version: every request of some users may fail
