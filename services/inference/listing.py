@@ -7,7 +7,7 @@ the first place as for the last one, and what comes first never depends on what 
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from services.domain.recommendations import Source
 from services.inference import rules
 from services.inference.candidates import ORIGINS, Candidates, Origins, Pool, like_these, pool_of, with_similar
 from services.inference.diversity import ByRelevance, Cosine, MarginalRelevance, Picker, SharedCategories
-from services.inference.excluded import Rows, Vector
+from services.inference.excluded import NO_ROWS, Rows, Vector
 from services.inference.question import Question
+from services.inference.stages import Stage, ended
 
 DEEPER: Final = 8  # times, where quotas use a pool up. Larger: too deep at once; smaller: more goes
 FORMAT: Final = 1
@@ -35,26 +36,34 @@ class Listing:
     origins: Origins
     has_more: bool
 
-    def encoded(self, version: ModelVersion) -> bytes:
-        """As it is cached: format, has_more, CRC-32 of version and body; the body has rows, scores and origins."""
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(NO_ROWS, np.empty(0, np.float32), np.empty(0, np.uint8), has_more=False)
+
+    def encoded(self, version: ModelVersion, history_version: str) -> bytes:
+        """As it is cached: format, has_more, CRC-32 of both versions and the body: rows, scores and origins."""
         body = self.rows.astype("<u4").tobytes() + self.scores.astype("<f4").tobytes() + self.origins.tobytes()
-        return _HEADER.pack(FORMAT, self.has_more, zlib.crc32(body, zlib.crc32(version.encode()))) + body
+        return _HEADER.pack(FORMAT, self.has_more, _checksum(version, history_version, body)) + body
 
     @classmethod
-    def decoded(cls, version: ModelVersion, num_items: int, value: bytes) -> "Listing | None":
-        """None when the value is broken, of another format, or of another model."""
+    def decoded(cls, version: ModelVersion, history_version: str, num_items: int, value: bytes) -> "Listing | None":
+        """None when the value is broken, of another format, of another model, or of another history."""
         body = value[_HEADER.size :]
         num, odd = divmod(len(body), _ITEM_BYTES)
         if len(value) < _HEADER.size or odd:
             return None
         number, has_more, checksum = _HEADER.unpack_from(value)
-        if (number, checksum) != (FORMAT, zlib.crc32(body, zlib.crc32(version.encode()))):
+        if (number, checksum) != (FORMAT, _checksum(version, history_version, body)):
             return None
         rows = np.frombuffer(body, "<u4", num).astype(np.int64)
         origins = np.frombuffer(body, np.uint8, num, offset=8 * num)
         if not ((rows >= 1) & (rows <= num_items)).all() or not (origins < len(ORIGINS)).all():
             return None
         return cls(rows, np.frombuffer(body, "<f4", num, offset=4 * num).astype(np.float32), origins, has_more)
+
+
+def _checksum(version: ModelVersion, history_version: str, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(f"{len(version)}:{version}{history_version}".encode()))
 
 
 def work_out(question: Question, candidates: Candidates) -> Listing:
@@ -71,6 +80,7 @@ def work_out(question: Question, candidates: Candidates) -> Listing:
         if len(rows) >= num or is_all or wishes.diversity or wishes.context or not wishes.quotas:
             break
         depth *= DEEPER
+    ended(Stage.ARRANGE)
     return Listing(rows[first:last], scores[first:last], origins[first:last], len(rows) > last)
 
 

@@ -5,6 +5,7 @@ swapped or ended meanwhile. Nothing here learns; a click changes the next answer
 is read anew for each request.
 """
 
+from asyncio import gather
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,12 +27,14 @@ from services.domain.recommendations import (
 )
 from services.domain.vitals import VitalsCounter
 from services.domain.wishes import EVERYTHING, NO_WISHES, Filter
+from services.inference.answer_memory import AnswerMemory
 from services.inference.availability import AvailabilitySlot, Unavailable
 from services.inference.background import BackgroundTasks
 from services.inference.excluded import NO_ROWS, Excluded, Rows, Vector
 from services.inference.explaining import explained
 from services.inference.facts import FactsSlot
-from services.inference.filters import check_filter, check_words, flagged
+from services.inference.filters import check_filter, flagged
+from services.inference.patience import ENDLESS, Patience
 from services.inference.popular import PopularNow
 from services.inference.question import Question
 from services.inference.ranking import in_callers_order
@@ -39,9 +42,18 @@ from services.inference.recent_requests import RecentRequests
 from services.inference.recorder import Recorder
 from services.inference.serving_model import ServingModel
 from services.inference.shadowing import Shadowing
+from services.inference.stages import Stage, ended
 from services.inference.trial_slot import TrialSlot
 from services.inference.trial_tally import counted
-from services.inference.wished import WishedLists
+from services.inference.wished import (
+    Counted,
+    no_page,
+    on_surface,
+    wished,
+    wished_before,
+    wished_popular,
+    with_wishes,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +72,7 @@ class Recommender:
 
     live_model: returns the model to answer with, or raises ModelNotReady. trials: what answers the users of a canary
     instead. shadowing: given every answer that has a history, to try it on a shadow. recent: told who asked for what.
+    memory: what this worker answered lately. facts, popular: what wishes may ask of items and of surfaces.
     """
 
     def __init__(
@@ -73,6 +86,7 @@ class Recommender:
         trials: TrialSlot | None = None,
         shadowing: Shadowing | None = None,
         recent: RecentRequests | None = None,
+        memory: AnswerMemory | None = None,
         facts: FactsSlot | None = None,
         popular: PopularNow | None = None,
     ) -> None:
@@ -85,44 +99,33 @@ class Recommender:
         self._trials = trials
         self._shadowing = shadowing
         self._recent = recent
+        self._memory = memory
         self._facts = facts or FactsSlot()
-        self._wished = WishedLists(cache, background, recorder, popular, self._model_failed)
+        self._popular = popular
         self._failed_version: ModelVersion | None = None
 
-    async def recommend(self, query: Query) -> Recommendation:
+    async def recommend(self, query: Query, patience: Patience = ENDLESS) -> Recommendation:
         """The k best items for a user, or for what a visitor did; popular ones when the model knows nothing of either.
 
-        Raises ModelNotReady before the first model. A store that is down, or a model that fails on this history, makes
-        the answer simpler, never fails it.
+        Raises ModelNotReady before the first model, OutOfTime when the answer would come too late, InvalidRequest for
+        wishes that name what nobody knows, and PageExpired. A store that is down or late, or a model that fails on this
+        history, makes the answer simpler, never fails it.
         """
         model, unavailable, counter = self._side(query.user_id)
         with counted(counter):
-            known = await self._known(query)
-            unwanted, may_repeat = query.excluded | known.shown, query.seen is Seen.INCLUDE
-            question = Question(model, unavailable, query.user_id, known.history, query.k, unwanted, may_repeat)
-            if query.wishes is NO_WISHES:
-                answer = await self._answer(question, known.degraded)
-            else:
-                question = self._with_wishes(question, query)
-                answer = await self._wished.answer(question, known.degraded)
-            if query.explain:
-                answer = replace(answer, explanations=explained(question, answer))
+            may_repeat = query.seen is Seen.INCLUDE
+            asked = Question(model, unavailable, query.user_id, query.brought, query.k, query.excluded, may_repeat)
+            if query.wishes is not NO_WISHES:
+                asked = with_wishes(asked, query.wishes, query.page, self._facts.of(model))
+            answer = await self._remembered(asked, query, patience) or await self._answer(asked, query, patience)
         self._note(answer.degraded, counter)
-        if known.is_whole and query.user_id and self._shadowing is not None and query.wishes is NO_WISHES:
-            self._shadowing.ask(question, answer)
         return answer
 
-    def _with_wishes(self, question: Question, query: Query) -> Question:
-        """Raises InvalidRequest for words that nobody knows."""
-        facts = self._facts.of(question.model)
-        check_words(query.wishes, facts)
-        return replace(question, wishes=query.wishes, facts=facts, page=query.page)
-
-    async def rank(self, query: Query, item_ids: Sequence[ItemId]) -> Ranking:
+    async def rank(self, query: Query, item_ids: Sequence[ItemId], patience: Patience = ENDLESS) -> Ranking:
         """How much each of these items, which differ, may be wanted; in their order. As `recommend` for the rest."""
         model, unavailable, counter = self._side(query.user_id)
         with counted(counter):
-            known = await self._known(query)
+            known = await self._known(query, patience)
             question = Question(model, unavailable, query.user_id, known.history, len(item_ids))
             ranking = self._ranking(question, item_ids, known.degraded)
         self._note(ranking.degraded, counter)
@@ -137,15 +140,54 @@ class Recommender:
         model = self._live_model()
         return model, self._availability.of(model), None if canary is None else canary.tally.live
 
-    async def _known(self, query: Query) -> "_Known":
-        if query.user_id == ANYBODY:
-            return _Known(query.brought)
+    async def _remembered(self, asked: Question, query: Query, patience: Patience) -> Recommendation | None:
+        """What this worker answered to the same question, if the user did nothing since, or that cannot be known."""
+        if self._memory is None or self._is_shadowed or query.explain:
+            return None
+        if not (_is_kept(query) and asked.is_catalog_known):
+            return None
+        answer = self._memory.get(asked.key)
+        if answer is None:
+            return None
         try:
-            history = await self._histories.read(query.user_id)
-            shown = await self._shown(query) if query.seen is Seen.EXCLUDE_SHOWN else frozenset[ItemId]()
+            if asked.user_id:
+                async with patience.half():
+                    present = await self._histories.read_version(asked.user_id)
+            else:
+                present = asked.history.version
+        except (FeatureStoreDown, TimeoutError) as error:  # nobody knows what the user did since
+            reason = Degraded.LATE if isinstance(error, TimeoutError) else Degraded.FEATURE_STORE_DOWN
+            return replace(answer, degraded=reason)
+        ended(Stage.STORE)
+        if present != answer.history_version:
+            return None
+        self._recorder.cache_lookup(hit=True)
+        self._note_recent(asked)
+        return answer
+
+    async def _known(self, query: Query, patience: Patience, key: bytes | None = None) -> "_Known":
+        """In one trip; a store that is late counts as one that is down. key: where an answer may be cached."""
+        try:
+            async with patience.half():
+                known = await self._read(query, key)
         except FeatureStoreDown:
-            return _Known(query.brought, degraded=Degraded.FEATURE_STORE_DOWN)
-        return _Known(history, shown)
+            known = _Known(query.brought, degraded=Degraded.FEATURE_STORE_DOWN)
+        except TimeoutError:
+            known = _Known(query.brought, degraded=Degraded.LATE)
+        ended(Stage.STORE)
+        return known
+
+    async def _read(self, query: Query, key: bytes | None) -> "_Known":
+        """Raises FeatureStoreDown."""
+        if query.user_id == ANYBODY:
+            return _Known(query.brought, cached=None if key is None else await self._cache.get(ANYBODY, key))
+        if query.seen is Seen.EXCLUDE_SHOWN:
+            history, shown = await gather(self._histories.read(query.user_id), self._shown(query))
+            return _Known(history, shown)
+        if key is None:
+            return _Known(await self._histories.read(query.user_id))
+        history, cached = await self._histories.read_with_answer(query.user_id, key)
+        return _Known(history, cached=cached)
 
     async def _shown(self, query: Query) -> frozenset[ItemId]:
         """What was shown to the user lately, before the first page where there are pages; raises FeatureStoreDown."""
@@ -163,23 +205,65 @@ class Recommender:
             if counter is not None:
                 counter.degraded()
 
-    async def _answer(self, question: Question, degraded: Degraded) -> Recommendation:
-        if not question.is_personal:  # cheaper than a look-up, so not cached
-            return _recommendation(question, Source.POPULAR, *question.popular(), degraded=degraded)
+    def _note_recent(self, question: Question) -> None:
         if self._recent is not None and question.is_plain:
             self._recent.note(question.user_id, question.k)
-        key = question.key()
-        cached = await self._cached(question, key)
-        if cached is not None:
-            return _recommendation(question, Source.MODEL, *cached, degraded=degraded, cache_hit=True)
-        # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput.
+
+    async def _answer(self, asked: Question, query: Query, patience: Patience) -> Recommendation:
+        is_kept = _is_kept(query)
+        known = await self._known(query, patience, asked.key if is_kept else None)
+        question = asked.knowing(known.history, known.shown)
+        question.check_page()
+        counted_there = await on_surface(question, self._popular)
+        answer = self._worked_out(question, known, patience, counted_there, is_kept=is_kept)
+        if known.is_whole and query.user_id and self._shadowing is not None and query.wishes is NO_WISHES:
+            self._shadowing.ask(question, answer)
+        return replace(answer, explanations=explained(question, answer)) if query.explain else answer
+
+    def _worked_out(
+        self, question: Question, known: "_Known", patience: Patience, counted_there: Counted | None, *, is_kept: bool
+    ) -> Recommendation:
+        # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput. So whoever
+        # asks the same at the same time finds the answer in the memory.
+        if not question.is_personal:  # cheaper than a look-up, so not cached
+            return _popular(question, known.degraded, counted_there)
+        self._note_recent(question)
+        if is_kept and (found := self._found(question, known)) is not None:
+            return found
+        patience.check()
+        if patience.is_half_gone:
+            return _simpler(question, Degraded.LATE)
         try:
-            rows, scores = question.worked_out()
+            answer, value = _of_model(question, known.degraded)
         except BundleBroken as error:
             self._model_failed(question.model.version, error)
-            return _recommendation(question, Source.POPULAR, *question.popular(), degraded=Degraded.MODEL_FAILED)
-        self._background.start(self._cache.put(key, question.encoded(rows, scores)))
-        return _recommendation(question, Source.MODEL, rows, scores, degraded=degraded)
+            return _simpler(question, Degraded.MODEL_FAILED)
+        if is_kept and known.is_whole:
+            self._keep(question, answer, value)
+        return answer
+
+    def _found(self, question: Question, known: "_Known") -> Recommendation | None:
+        """The cached answer, or that of somebody who asked the same a moment ago."""
+        answer = None if self._memory is None else self._memory.get(question.key)
+        if answer is None or answer.history_version != question.history.version:
+            answer = None if known.cached is None else _of_cache(question, known.cached)
+            if answer is not None:
+                self._remember(question, answer)
+        self._recorder.cache_lookup(hit=answer is not None)
+        return answer
+
+    def _keep(self, question: Question, answer: Recommendation, value: bytes) -> None:
+        """For whoever asks again; what goes to Redis goes after the reply."""
+        self._remember(question, replace(answer, cache_hit=True))
+        self._background.start(self._cache.put(question.user_id, question.key, value))
+
+    def _remember(self, question: Question, answer: Recommendation) -> None:
+        if self._memory is not None and answer.degraded is Degraded.NONE:
+            self._memory.put(question.key, answer)
+
+    @property
+    def _is_shadowed(self) -> bool:
+        return self._shadowing is not None and self._shadowing.is_asking
 
     def _ranking(self, question: Question, item_ids: Sequence[ItemId], degraded: Degraded) -> Ranking:
         try:
@@ -225,12 +309,6 @@ class Recommender:
             log.error("model_failed", model_version=version, error=str(error))
         self._failed_version = version
 
-    async def _cached(self, question: Question, key: bytes) -> tuple[Rows, Vector] | None:
-        value = await self._cache.get(key)
-        answer = None if value is None else question.decoded(value)
-        self._recorder.cache_lookup(hit=answer is not None)
-        return answer
-
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -238,11 +316,40 @@ class _Known:
 
     history: UserHistory
     shown: frozenset[ItemId] = frozenset()
+    cached: bytes | None = None
+    """An answer to the same question, if it is of this history."""
     degraded: Degraded = Degraded.NONE
 
     @property
     def is_whole(self) -> bool:
         return self.degraded is Degraded.NONE
+
+
+def _popular(question: Question, degraded: Degraded, counted_there: Counted | None = None) -> Recommendation:
+    if question.wishes is not NO_WISHES:
+        return wished_popular(question, degraded, counted_there)
+    return _recommendation(question, Source.POPULAR, *question.popular(), degraded=degraded)
+
+
+def _simpler(question: Question, degraded: Degraded) -> Recommendation:
+    """Instead of the model's; but no page is one of another list than the first."""
+    return no_page(question, degraded) if question.wishes.is_paged else _popular(question, degraded)
+
+
+def _of_model(question: Question, degraded: Degraded) -> tuple[Recommendation, bytes]:
+    """The answer, and how it is cached. Raises BundleBroken."""
+    if question.wishes is not NO_WISHES:
+        return wished(question, degraded)
+    rows, scores = question.worked_out()
+    answer = _recommendation(question, Source.MODEL, rows, scores, degraded=degraded)
+    return answer, question.encoded(rows, scores)
+
+
+def _of_cache(question: Question, value: bytes) -> Recommendation | None:
+    if question.wishes is not NO_WISHES:
+        return wished_before(question, value)
+    cached = question.decoded(value)
+    return None if cached is None else _recommendation(question, Source.MODEL, *cached, cache_hit=True)
 
 
 def _recommendation(
@@ -251,11 +358,13 @@ def _recommendation(
     rows: Rows,
     scores: Vector,
     *,
-    degraded: Degraded,
+    degraded: Degraded = Degraded.NONE,
     cache_hit: bool = False,
 ) -> Recommendation:
+    items = question.model.scored_items(rows, scores)
+    ended(Stage.REPLY)
     return Recommendation(
-        items=question.model.scored_items(rows, scores),
+        items=items,
         model_version=question.model.version,
         history_version=question.history.version,
         catalog_version=question.unavailable.version,
@@ -267,3 +376,8 @@ def _recommendation(
 
 def _catalog_degraded(unavailable: Unavailable) -> Degraded:
     return Degraded.NONE if unavailable.is_known else Degraded.CATALOG_DOWN
+
+
+def _is_kept(query: Query) -> bool:
+    """Whether its answer may be found again: what was shown changes with every list, and is not known ahead."""
+    return query.seen is not Seen.EXCLUDE_SHOWN

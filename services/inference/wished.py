@@ -1,79 +1,79 @@
-"""Lists with wishes, answered: from the cache or worked out, from the model or from what is popular."""
+"""Lists with wishes as answers: from the model, from what is popular, or from the cache. `recommend` says which."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeAlias
 
-from services.domain.errors import BundleBroken, FeatureStoreDown
-from services.domain.ids import ItemId, ModelVersion
-from services.domain.ports import ResultCache
+from services.domain.errors import FeatureStoreDown
+from services.domain.ids import ItemId
+from services.domain.pages import Page
 from services.domain.recommendations import Degraded, Recommendation, ScoredItem, Source
-from services.inference.background import BackgroundTasks
-from services.inference.candidates import ORIGINS, Candidates, OfCounters, OfModel, OfTraining
+from services.domain.wishes import Wishes
+from services.inference.candidates import ORIGINS, OfCounters, OfModel, OfTraining
+from services.inference.facts import KnownFacts
+from services.inference.filters import check_words
 from services.inference.listing import Listing, work_out
 from services.inference.popular import PopularNow
 from services.inference.question import Question
-from services.inference.recorder import Recorder
+from services.inference.stages import Stage, ended
+
+Counted: TypeAlias = Sequence[tuple[ItemId, float]]
+"""What users do most with now, and the sums of their events."""
 
 
-class ModelFailed(Protocol):
-    def __call__(self, version: ModelVersion, error: BundleBroken) -> None: ...
+def with_wishes(question: Question, wishes: Wishes, page: Page | None, facts: KnownFacts) -> Question:
+    """Raises InvalidRequest for words that nobody knows."""
+    check_words(wishes, facts)
+    return replace(question, wishes=wishes, page=page, facts=facts)
 
 
-class WishedLists:
-    """popular: what users do now, by surface; None: that is not known here. model_failed: told when a model does."""
+async def on_surface(question: Question, popular: PopularNow | None) -> Counted | None:
+    """What is popular where the list is shown, for a user of whom the model knows nothing.
 
-    def __init__(
-        self,
-        cache: ResultCache,
-        background: BackgroundTasks,
-        recorder: Recorder,
-        popular: PopularNow | None,
-        model_failed: ModelFailed,
-    ) -> None:
-        self._cache = cache
-        self._background = background
-        self._recorder = recorder
-        self._popular = popular
-        self._model_failed = model_failed
+    None: nobody asks for it, or it cannot be told; nor for pages, each of which would be of another list.
+    """
+    surface = question.wishes.surface
+    if popular is None or not surface or question.wishes.is_paged or question.is_personal:
+        return None
+    try:
+        return await popular.on_surface(surface)
+    except FeatureStoreDown:
+        return None
 
-    async def answer(self, question: Question, degraded: Degraded) -> Recommendation:
-        """Raises PageExpired, and InvalidRequest for a page of another request."""
-        question.check_page()
-        if not question.is_personal:
-            candidates = await self._popular_ones(question)
-            return _recommendation(question, candidates.source, work_out(question, candidates), degraded)
-        key = question.key()
-        cached = await self._cached(question, key)
-        if cached is not None:
-            return _recommendation(question, Source.MODEL, cached, degraded, cache_hit=True)
-        try:
-            listing = work_out(question, OfModel(question.model, question.history_rows))
-        except BundleBroken as error:
-            self._model_failed(question.model.version, error)
-            simpler = work_out(question, OfTraining(question.model))
-            return _recommendation(question, Source.POPULAR, simpler, Degraded.MODEL_FAILED)
-        self._background.start(self._cache.put(key, listing.encoded(question.model.version)))
-        return _recommendation(question, Source.MODEL, listing, degraded)
 
-    async def _popular_ones(self, question: Question) -> Candidates:
-        """On the surface that is asked for, if there is one; not for pages, which would be of another list each."""
-        surface = question.wishes.surface
-        if self._popular is None or not surface or question.wishes.is_paged:
-            return OfTraining(question.model)
-        try:
-            counted = await self._popular.on_surface(surface)
-        except FeatureStoreDown:
-            return OfTraining(question.model)
-        sums = dict[ItemId, float](counted)
-        known = question.model.known_rows(sums)
-        found = question.model.vocabulary.item_ids
-        return OfCounters(question.model, known, [sums[found[row - 1]] for row in known.tolist()])
+def wished(question: Question, degraded: Degraded) -> tuple[Recommendation, bytes]:
+    """From the model, and as it is cached; blocks. Raises BundleBroken."""
+    listing = work_out(question, OfModel(question.model, question.history_rows))
+    value = listing.encoded(question.model.version, question.history.version)
+    return _recommendation(question, Source.MODEL, listing, degraded), value
 
-    async def _cached(self, question: Question, key: bytes) -> Listing | None:
-        value = await self._cache.get(key)
-        model = question.model
-        listing = None if value is None else Listing.decoded(model.version, model.index.num_items, value)
-        self._recorder.cache_lookup(hit=listing is not None)
-        return listing
+
+def wished_popular(question: Question, degraded: Degraded, counted_there: Counted | None) -> Recommendation:
+    """From what is popular on a surface now, or was when the model was trained; blocks."""
+    model = question.model
+    if counted_there is None:
+        return _recommendation(question, Source.POPULAR, work_out(question, OfTraining(model)), degraded)
+    sums = dict(counted_there)
+    rows = model.known_rows(sums)
+    found = OfCounters(model, rows, [sums[model.vocabulary.item_ids[row - 1]] for row in rows.tolist()])
+    return _recommendation(question, Source.COUNTERS, work_out(question, found), degraded)
+
+
+def wished_before(question: Question, value: bytes) -> Recommendation | None:
+    """From the cache; None when the value is no answer to the question."""
+    model = question.model
+    listing = Listing.decoded(model.version, question.history.version, model.index.num_items, value)
+    if listing is None:
+        return None
+    return _recommendation(question, Source.MODEL, listing, Degraded.NONE, cache_hit=True)
+
+
+def no_page(question: Question, degraded: Degraded) -> Recommendation:
+    """A page that the model cannot make now: without items, and the next one is the same again."""
+    page = question.page if question.offset else None
+    if page is None:
+        return replace(wished_popular(question, degraded, None), next_page=None)
+    return replace(_recommendation(question, Source.MODEL, Listing.empty(), degraded), next_page=page)
 
 
 def _recommendation(
@@ -81,14 +81,15 @@ def _recommendation(
 ) -> Recommendation:
     scored = question.model.scored_items(listing.rows, listing.scores)
     origins = (ORIGINS[number] for number in listing.origins.tolist())
-    is_degraded = degraded or (Degraded.NONE if question.is_catalog_known else Degraded.CATALOG_DOWN)
+    items = tuple(ScoredItem(each.item_id, each.score, origin) for each, origin in zip(scored, origins, strict=True))
+    ended(Stage.REPLY)
     return Recommendation(
-        items=tuple(ScoredItem(each.item_id, each.score, origin) for each, origin in zip(scored, origins, strict=True)),
+        items=items,
         model_version=question.model.version,
         history_version=question.history.version,
         catalog_version=question.catalog_version,
         source=source,
-        degraded=is_degraded,
+        degraded=degraded or (Degraded.NONE if question.is_catalog_known else Degraded.CATALOG_DOWN),
         cache_hit=cache_hit,
         left_out=question.required().left_out,
         next_page=question.next_page() if question.wishes.is_paged and listing.has_more else None,

@@ -54,7 +54,7 @@ class WishedShop:
         write_bundle(folder, "v1", vectors=item_vectors(5, num_items), kind=kind)
         self.model = load_serving_model(folder)
         self.clock, self.cache, self.counters = FakeClock(), FakeResultCache(), FakeItemCounters()
-        self.histories, self.background = FakeHistoryReader(), BackgroundTasks(limit=64)
+        self.histories, self.background = FakeHistoryReader(self.cache), BackgroundTasks(limit=64)
         self.availability, self.facts, self.known = AvailabilitySlot(self.clock), FactsSlot(), facts_of()
         self.hide(HIDDEN)
         self.tell(self.known)

@@ -20,6 +20,7 @@ from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.models import Verdict
 from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
+from services.inference.facts import CatalogFacts, FactsSlot
 from services.inference.follower import Follower
 from services.inference.live_bundle import LiveBundleFile
 from services.inference.loading import load_bundle
@@ -89,8 +90,8 @@ class ServingBench:
         self.registry = FakeModelRegistry()
         self.trials = FakeTrials(self.registry)
         self.notices = LocalNotices()
-        self.histories = FakeHistoryReader()
         self.cache = FakeResultCache()
+        self.histories = FakeHistoryReader(self.cache)
         self.counters = FakeItemCounters()
         self.recorder = Recorder()
         self.health = Health()
@@ -110,6 +111,9 @@ class ServingBench:
         self.availability.replace(EMPTY, None)
         self.background = BackgroundTasks(limit=64)
         self.on_trial = TrialSlot(self.availability, clock)
+        self.facts = FactsSlot()
+        self.facts.replace(CatalogFacts.empty(), ())
+        self.popular = PopularNow(self.counters, self.slot.model, self.availability, clock, self.facts)
         self.recommender = Recommender(
             self.slot.model,
             self.availability,
@@ -118,6 +122,8 @@ class ServingBench:
             self.background,
             self.recorder,
             self.on_trial,
+            facts=self.facts,
+            popular=self.popular,
         )
         self.recommendations: RecommenderServiceAsyncStub
         self.models: ModelServiceAsyncStub
@@ -153,8 +159,7 @@ async def serving(folder: Path) -> AsyncIterator[ServingBench]:
             newest=lambda limit: newest_trials(bench.trials, bench.fleet, START, limit),
         ),
     )
-    popular = PopularNow(bench.counters, bench.slot.model, bench.availability, FakeClock())
-    recommender = RecommenderServicer(bench.recommender, popular, DEFAULT_EVENT_TYPES, FakeClock())
+    recommender = RecommenderServicer(bench.recommender, bench.popular, DEFAULT_EVENT_TYPES, FakeClock())
     server = build_server(recommender, servicer, bench.health, bench.recorder)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

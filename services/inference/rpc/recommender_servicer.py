@@ -52,6 +52,7 @@ _DEGRADED_REASONS: Final[Mapping[Degraded, wire.DegradedReason.ValueType]] = {
     Degraded.FEATURE_STORE_DOWN: wire.DEGRADED_REASON_FEATURE_STORE_DOWN,
     Degraded.MODEL_FAILED: wire.DEGRADED_REASON_MODEL_FAILED,
     Degraded.CATALOG_DOWN: wire.DEGRADED_REASON_CATALOG_DOWN,
+    Degraded.LATE: wire.DEGRADED_REASON_LATE,
 }
 
 

@@ -95,12 +95,16 @@ class _DegradedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Degrad
     DEGRADED_REASON_UNSPECIFIED: _DegradedReason.ValueType  # 0
     """Nothing was missing."""
     DEGRADED_REASON_FEATURE_STORE_DOWN: _DegradedReason.ValueType  # 1
-    """The user's history could not be read, so the list is not personal."""
+    """The user's history could not be read, so the list is of before, of the request's recent_events, or not personal."""
     DEGRADED_REASON_MODEL_FAILED: _DegradedReason.ValueType  # 2
     """The model could not compute an answer from the user's history, so the list is not personal."""
     DEGRADED_REASON_CATALOG_DOWN: _DegradedReason.ValueType  # 3
     """The catalog has not answered since the worker started, so items that were hidden meanwhile, or all hidden ones where
     nothing is remembered, may be in the list; and what was asked of categories, attributes and prices cannot be told.
+    """
+    DEGRADED_REASON_LATE: _DegradedReason.ValueType  # 4
+    """Half of the time until the caller's deadline was gone before the model could be asked, or before it was known what
+    the user did last, so the list is of before that, or not personal.
     """
 
 class DegradedReason(_DegradedReason, metaclass=_DegradedReasonEnumTypeWrapper):
@@ -109,12 +113,16 @@ class DegradedReason(_DegradedReason, metaclass=_DegradedReasonEnumTypeWrapper):
 DEGRADED_REASON_UNSPECIFIED: DegradedReason.ValueType  # 0
 """Nothing was missing."""
 DEGRADED_REASON_FEATURE_STORE_DOWN: DegradedReason.ValueType  # 1
-"""The user's history could not be read, so the list is not personal."""
+"""The user's history could not be read, so the list is of before, of the request's recent_events, or not personal."""
 DEGRADED_REASON_MODEL_FAILED: DegradedReason.ValueType  # 2
 """The model could not compute an answer from the user's history, so the list is not personal."""
 DEGRADED_REASON_CATALOG_DOWN: DegradedReason.ValueType  # 3
 """The catalog has not answered since the worker started, so items that were hidden meanwhile, or all hidden ones where
 nothing is remembered, may be in the list; and what was asked of categories, attributes and prices cannot be told.
+"""
+DEGRADED_REASON_LATE: DegradedReason.ValueType  # 4
+"""Half of the time until the caller's deadline was gone before the model could be asked, or before it was known what
+the user did last, so the list is of before that, or not personal.
 """
 Global___DegradedReason: _TypeAlias = DegradedReason  # noqa: Y015
 
@@ -188,6 +196,7 @@ class RecommendRequest(_message.Message):
     SURFACE_FIELD_NUMBER: _builtins.int
     CONTEXT_ITEM_IDS_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
+    REPORT_TIMING_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """For whom. 1 to 256 bytes of UTF-8 without control characters. Required unless recent_events or context_item_ids are
     given.
@@ -217,6 +226,10 @@ class RecommendRequest(_message.Message):
     explain: _builtins.bool
     """True: each item says why it is there. It costs as many runs of the model as the user has events, at most 20. Unset:
     false.
+    """
+    report_timing: _builtins.bool
+    """Whether the reply's trailing metadata says where the time went: `server-timing`, as W3C's Server-Timing has it, a
+    stage and its milliseconds each, such as `store;dur=0.41, encode;dur=0.13`. Unset: no.
     """
     @_builtins.property
     def recent_events(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecentEvent]:
@@ -280,10 +293,11 @@ class RecommendRequest(_message.Message):
         surface: _builtins.str = ...,
         context_item_ids: _abc.Iterable[_builtins.str] | None = ...,
         explain: _builtins.bool = ...,
+        report_timing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "filter", b"filter", "k", b"k", "shown_within", b"shown_within"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "boosts", b"boosts", "context_item_ids", b"context_item_ids", "diversity", b"diversity", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "filter", b"filter", "k", b"k", "must_include", b"must_include", "page_token", b"page_token", "paged", b"paged", "quotas", b"quotas", "recent_events", b"recent_events", "seen_policy", b"seen_policy", "shown_within", b"shown_within", "surface", b"surface", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "boosts", b"boosts", "context_item_ids", b"context_item_ids", "diversity", b"diversity", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "filter", b"filter", "k", b"k", "must_include", b"must_include", "page_token", b"page_token", "paged", b"paged", "quotas", b"quotas", "recent_events", b"recent_events", "report_timing", b"report_timing", "seen_policy", b"seen_policy", "shown_within", b"shown_within", "surface", b"surface", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
