@@ -23,7 +23,7 @@ from services.inference.stages import Stage, ended
 
 DEEPER: Final = 8  # times, where quotas use a pool up. Larger: too deep at once; smaller: more goes
 FORMAT: Final = 1
-_HEADER: Final = struct.Struct("<B?I")
+_HEADER: Final = struct.Struct("<BI")
 _ITEM_BYTES: Final = 9
 
 
@@ -41,25 +41,26 @@ class Listing:
         return cls(NO_ROWS, np.empty(0, np.float32), np.empty(0, np.uint8), has_more=False)
 
     def encoded(self, version: ModelVersion, history_version: str) -> bytes:
-        """As it is cached: format, has_more, CRC-32 of both versions and the body: rows, scores and origins."""
-        body = self.rows.astype("<u4").tobytes() + self.scores.astype("<f4").tobytes() + self.origins.tobytes()
-        return _HEADER.pack(FORMAT, self.has_more, _checksum(version, history_version, body)) + body
+        """As it is cached: format, CRC-32 of both versions and the body: has_more, rows, scores, origins."""
+        arrays = (self.rows.astype("<u4"), self.scores.astype("<f4"), self.origins)
+        body = bytes([self.has_more]) + b"".join(each.tobytes() for each in arrays)
+        return _HEADER.pack(FORMAT, _checksum(version, history_version, body)) + body
 
     @classmethod
     def decoded(cls, version: ModelVersion, history_version: str, num_items: int, value: bytes) -> "Listing | None":
         """None when the value is broken, of another format, of another model, or of another history."""
         body = value[_HEADER.size :]
-        num, odd = divmod(len(body), _ITEM_BYTES)
-        if len(value) < _HEADER.size or odd:
+        num, odd = divmod(len(body) - 1, _ITEM_BYTES)
+        if len(value) <= _HEADER.size or odd:
             return None
-        number, has_more, checksum = _HEADER.unpack_from(value)
-        if (number, checksum) != (FORMAT, _checksum(version, history_version, body)):
+        if _HEADER.unpack_from(value) != (FORMAT, _checksum(version, history_version, body)):
             return None
-        rows = np.frombuffer(body, "<u4", num).astype(np.int64)
-        origins = np.frombuffer(body, np.uint8, num, offset=8 * num)
+        rows = np.frombuffer(body, "<u4", num, offset=1).astype(np.int64)
+        scores = np.frombuffer(body, "<f4", num, offset=1 + 4 * num).astype(np.float32)
+        origins = np.frombuffer(body, np.uint8, num, offset=1 + 8 * num)
         if not ((rows >= 1) & (rows <= num_items)).all() or not (origins < len(ORIGINS)).all():
             return None
-        return cls(rows, np.frombuffer(body, "<f4", num, offset=4 * num).astype(np.float32), origins, has_more)
+        return cls(rows, scores, origins, bool(body[0]))
 
 
 def _checksum(version: ModelVersion, history_version: str, body: bytes) -> int:

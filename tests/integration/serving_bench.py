@@ -7,11 +7,15 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
 import numpy.typing as npt
+import pytest
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]
+from grpc import StatusCode
+from grpc_status import rpc_status
 
 from nightjar.v1.model_service_pb2_grpc import ModelServiceStub
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
@@ -172,3 +176,17 @@ async def serving(folder: Path) -> AsyncIterator[ServingBench]:
     finally:
         await server.stop(grace=1)
         await bench.background.drain(timeout_s=1)
+
+
+async def failure(call: Any) -> tuple[StatusCode, str, dict[str, Any]]:
+    """Code, sentence and details by type name of a call that must fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    error: Any = raised.value  # has what the stubs of from_call ask for, and awaits nothing
+    rich = rpc_status.from_call(error)
+    details = {}
+    for packed in rich.details:
+        detail = getattr(error_details_pb2, packed.TypeName().rpartition(".")[2])()
+        packed.Unpack(detail)
+        details[detail.DESCRIPTOR.name] = detail
+    return raised.value.code(), raised.value.details() or "", details
