@@ -38,6 +38,8 @@ class KnownFacts:
     rows_by_code: npt.NDArray[np.int32]
     """Row after row of each word, the words in order."""
     codes_in_order: Codes
+    are_categories: npt.NDArray[np.bool_]
+    """By the number of a word."""
     flags: FilterFlags = field(default_factory=FilterFlags)
     """What filters said, kept as long as this is."""
 
@@ -46,7 +48,7 @@ class KnownFacts:
         """Costs a sort of the words."""
         order = np.argsort(table.codes, kind="stable")
         rows = np.repeat(np.arange(len(table), dtype=np.int32), np.diff(table.starts))
-        return cls(table, words, version, is_known, rows[order], table.codes[order])
+        return cls(table, words, version, is_known, rows[order], table.codes[order], words.are_categories())
 
     def knows(self, word: Word) -> bool:
         """Whether any item was heard of that has the word."""
@@ -63,7 +65,7 @@ class KnownFacts:
     def categories_of(self, row: int) -> frozenset[int]:
         """The numbers of the item's categories."""
         codes = self.table.codes[self.table.starts[row] : self.table.starts[row + 1]]
-        return frozenset(codes[self.words.are_categories(codes)].tolist())
+        return frozenset(codes[self.are_categories[codes]].tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,23 +126,22 @@ class FactsSlot:
     """
 
     def __init__(self) -> None:
-        self._catalog = CatalogFacts.empty(is_known=False)
-        self._known: dict[ModelVersion, KnownFacts] = {}
+        # In one, so that whoever asks never has the facts of one state and the rows of another.
+        self._state: tuple[CatalogFacts, dict[ModelVersion, KnownFacts]] = CatalogFacts.empty(is_known=False), {}
 
     @property
     def catalog(self) -> CatalogFacts | None:
         """None before the first."""
-        return self._catalog if self._catalog.is_known else None
+        return self.known if self.known.is_known else None
 
     @property
     def known(self) -> CatalogFacts:
         """The same, or what stands in before the first, and says so."""
-        return self._catalog
+        return self._state[0]
 
     def replace(self, catalog: CatalogFacts, models: Iterable[ServingModel]) -> None:
         """Makes the facts count from the next request on, worked out for these models; blocks."""
-        self._known = {model.version: catalog.of_model(model) for model in models}
-        self._catalog = catalog
+        self._state = catalog, {model.version: catalog.of_model(model) for model in models}
 
     def prepare(self, model: ServingModel) -> None:
         """Works out what the facts are for a model that is about to serve; blocks, in any thread."""
@@ -148,9 +149,9 @@ class FactsSlot:
 
     def of(self, model: ServingModel) -> KnownFacts:
         """What is known of the model's items now."""
-        catalog, known = self._catalog, self._known
+        catalog, known = self._state
         found = known.get(model.version)
-        if found is None or (found.version, found.is_known) != (catalog.fingerprint, catalog.is_known):
+        if found is None:
             found = catalog.of_model(model)
             known[model.version] = found
             for version in list(known)[:-MODELS_KEPT]:

@@ -55,8 +55,9 @@ class Words:
         """The word's number; None for one that nobody used. For any thread."""
         return self._codes.get(word)
 
-    def are_categories(self, codes: Codes) -> npt.NDArray[np.bool_]:
-        return np.frombuffer(bytes(self._are_categories), dtype=np.bool_)[codes]
+    def are_categories(self) -> npt.NDArray[np.bool_]:
+        """Which words are, by number; those that are added later are none of them."""
+        return np.frombuffer(bytes(self._are_categories), dtype=np.bool_)
 
     def only(self, are_kept: npt.NDArray[np.bool_]) -> "Words":
         """Those that are kept, in their order, with numbers from 0 on."""

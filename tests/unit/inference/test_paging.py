@@ -9,12 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.domain.errors import InvalidRequest, PageExpired
+from services.domain.errors import BundleBroken, InvalidRequest, PageExpired
+from services.domain.history_input import HistoryRows
 from services.domain.ids import ItemId, UserId
 from services.domain.items import Facts
 from services.domain.pages import MAX_DEPTH, Page
-from services.domain.recommendations import Query, Recommendation, Seen
+from services.domain.recommendations import Degraded, Query, Recommendation, Seen
 from services.domain.wishes import Boost, Filter, MustInclude, Quota, Wishes
+from services.inference.excluded import Excluded, Rows, Vector
+from services.inference.patience import Patience
+from services.inference.scorers import Scorer, VectorScorer
 from tests.fakes.history_reader import history_of
 from tests.fakes.tiny_bundle import KINDS
 from tests.fakes.wished_shop import ANN, CATEGORIES, WishedShop, ids, item_id
@@ -195,3 +199,42 @@ def test_a_token_of_another_version_of_the_service_is_expired(monkeypatch: pytes
     monkeypatch.undo()
     with pytest.raises(PageExpired):
         Page.of(newer)
+
+
+class Fails(VectorScorer):
+    """Knows everybody, and no answer."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._whole = scorer
+
+    def knows(self, history: HistoryRows) -> bool:
+        return self._whole.knows(history)
+
+    def best(self, history: HistoryRows, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
+        raise BundleBroken("the encoder failed; the test said so")
+
+
+async def test_a_page_that_the_model_cannot_make_is_empty_and_goes_on_where_it_began(plain_shop: WishedShop) -> None:
+    """What is popular would repeat and skip; so law 6 is kept by a page that may be asked for again."""
+    query = Query(ANN, 5, wishes=PAGED)
+    whole = ids(await plain_shop.ask(replace(query, k=10)))
+    first = await plain_shop.ask(query)
+    scorer = plain_shop.model.scorer
+    plain_shop.model = replace(plain_shop.model, scorer=Fails(scorer))
+    failed = await page_after(plain_shop, query, first, 5)
+    assert (ids(failed), failed.degraded, failed.next_page) == ([], Degraded.MODEL_FAILED, first.next_page)
+    simpler = await plain_shop.ask(replace(query, k=6))
+    assert (ids(simpler)[0], simpler.degraded, simpler.next_page) == (item_id(1), Degraded.MODEL_FAILED, None)
+    plain_shop.model = replace(plain_shop.model, scorer=scorer)
+    assert ids(first) + ids(await page_after(plain_shop, query, failed, 5)) == whole
+
+
+async def test_a_page_that_comes_too_late_likewise(plain_shop: WishedShop) -> None:
+    query = Query(ANN, 5, wishes=PAGED)
+    first = await plain_shop.ask(query)
+    assert first.next_page is not None
+    seconds = iter([0.0, 0.6, 0.6, 0.6, 0.6])
+    late = await plain_shop.recommender.recommend(
+        replace(query, page=Page.of(first.next_page.token)), Patience(1.0, lambda: next(seconds))
+    )
+    assert (ids(late), late.degraded, late.next_page) == ([], Degraded.LATE, first.next_page)
