@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nightjar.aio_client import AsyncRecommenderClient
-    from nightjar.answers import PopularItems, RankedItem, Ranking, Recommendation, ScoredItem, SimilarItems
+    from nightjar.answers import (
+        Explanation,
+        Influence,
+        LeftOutItem,
+        PopularItems,
+        RankedItem,
+        Ranking,
+        Recommendation,
+        ScoredItem,
+        SimilarItems,
+    )
     from nightjar.asking import RecentEvent
     from nightjar.catalog import Item, Price, User
     from nightjar.client import RecommenderClient
@@ -29,9 +39,11 @@ if TYPE_CHECKING:
     from nightjar.events_client import EventsClient
     from nightjar.producer import EventProducer
     from nightjar.publishing import PublishResult
+    from nightjar.wishes import Boost, Filter, MustInclude, Quota, Wishes
 
 __all__ = [
     "AsyncRecommenderClient",
+    "Boost",
     "BrokerUnreachable",
     "BufferFull",
     "CallFailed",
@@ -43,13 +55,19 @@ __all__ = [
     "EventsClient",
     "EventsError",
     "EventsNotStored",
+    "Explanation",
+    "Filter",
     "FlushTimedOut",
+    "Influence",
     "InvalidField",
     "Item",
+    "LeftOutItem",
+    "MustInclude",
     "NightjarClientError",
     "PopularItems",
     "Price",
     "PublishResult",
+    "Quota",
     "RankedItem",
     "Ranking",
     "RecentEvent",
@@ -59,11 +77,22 @@ __all__ = [
     "ScoredItem",
     "SimilarItems",
     "User",
+    "Wishes",
 ]
 
 _HOMES = {
     "aio_client": ("AsyncRecommenderClient",),
-    "answers": ("PopularItems", "RankedItem", "Ranking", "Recommendation", "ScoredItem", "SimilarItems"),
+    "answers": (
+        "Explanation",
+        "Influence",
+        "LeftOutItem",
+        "PopularItems",
+        "RankedItem",
+        "Ranking",
+        "Recommendation",
+        "ScoredItem",
+        "SimilarItems",
+    ),
     "asking": ("RecentEvent",),
     "catalog": ("Item", "Price", "User"),
     "client": ("RecommenderClient",),
@@ -84,6 +113,7 @@ _HOMES = {
     "events_client": ("EventsClient",),
     "producer": ("EventProducer",),
     "publishing": ("PublishResult",),
+    "wishes": ("Boost", "Filter", "MustInclude", "Quota", "Wishes"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
