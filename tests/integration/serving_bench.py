@@ -27,6 +27,7 @@ from services.inference.model_slot import ModelSlot
 from services.inference.popular import PopularNow
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
+from services.inference.rpc.engines import Engine
 from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.inference.rpc.server import Health, build_server
@@ -139,7 +140,7 @@ class ServingBench:
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[ServingBench]:
+async def serving(folder: Path, engine: Engine = "grpcio") -> AsyncIterator[ServingBench]:
     """A bench whose server listens on a free port, with a channel to it."""
     bench = ServingBench(folder)
     await bench.health.starting()
@@ -155,7 +156,7 @@ async def serving(folder: Path) -> AsyncIterator[ServingBench]:
     )
     popular = PopularNow(bench.counters, bench.slot.model, bench.availability, FakeClock())
     recommender = RecommenderServicer(bench.recommender, popular, DEFAULT_EVENT_TYPES, FakeClock())
-    server = build_server(recommender, servicer, bench.health, bench.recorder)
+    server = build_server(recommender, servicer, bench.health, bench.recorder, engine)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import grpc
@@ -34,6 +34,10 @@ from tests.fakes.tiny_bundle import write_draft
 from tests.waiting import wait_until
 
 NUM_WORKERS = 2
+
+
+ENGINE: Final = os.environ.get("NIGHTJAR_TEST_ENGINE", "grpcio")
+"""On which engine processes serve where a test names none; see `make test-native`."""
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
@@ -145,7 +149,8 @@ def start(home: Path, redis_url: str, *, replica: str = "", **settings: str) -> 
             [sys.executable, "-m", "services.inference", "--ready-file", str(ready_file)],
             env=environment(
                 home,
-                **{"REDIS__URL": redis_url, "SERVE__PORT": "0", "SERVE__NUM_WORKERS": str(NUM_WORKERS), **settings},
+                **{"REDIS__URL": redis_url, "SERVE__PORT": "0", "SERVE__NUM_WORKERS": str(NUM_WORKERS)},
+                **{"SERVE__ENGINE": ENGINE, **settings},
             ),
             cwd=home,
             stderr=out,
