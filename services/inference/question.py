@@ -15,6 +15,7 @@ from services.inference.availability import Unavailable
 from services.inference.cache_key import cache_key
 from services.inference.cached_answer import decode_answer, encode_answer
 from services.inference.excluded import NO_ROWS, Excluded, Rows, Vector
+from services.inference.scorers import Asked
 from services.inference.serving_model import ServingModel
 
 
@@ -72,9 +73,14 @@ class Question:
             exclusions=self.exclusions,
         )
 
+    @property
+    def asked(self) -> Asked:
+        """The question as the scorer takes it."""
+        return Asked(self.history_rows, self.k, self.excluded)
+
     def worked_out(self) -> tuple[Rows, Vector]:
         """The rows of the k best items, and their scores; blocks. Raises BundleBroken when the model fails on this."""
-        return self.model.scorer.best(self.history_rows, self.k, self.excluded)
+        return self.model.scorer.best(*self.asked)
 
     def popular(self) -> tuple[Rows, Vector]:
         """The same for a user of whom the model knows nothing."""

@@ -5,8 +5,9 @@ swapped or ended meanwhile. Nothing here learns; a click changes the next answer
 is read anew for each request.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import structlog
 
@@ -38,6 +39,10 @@ from services.inference.trial_slot import TrialSlot
 from services.inference.trial_tally import counted
 
 log = structlog.get_logger(__name__)
+
+
+Answer: TypeAlias = tuple[Rows, Vector]
+Side: TypeAlias = tuple[ServingModel, Unavailable, VitalsCounter | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +84,21 @@ class Recommender:
         self._recent = recent
         self._failed_version: ModelVersion | None = None
 
-    async def recommend(self, query: Query) -> Recommendation:
+    async def recommend(
+        self, query: Query, *, side: Side | None = None, work: Callable[[Question], Awaitable[Answer]] | None = None
+    ) -> Recommendation:
         """The k best items for a user, or for what a visitor did; popular ones when the model knows nothing of either.
 
+        side: who answers, where that is decided already. work: what works the answer out, instead of the model at once.
         Raises ModelNotReady before the first model. A store that is down, or a model that fails on this history, makes
         the answer simpler, never fails it.
         """
-        model, unavailable, counter = self._side(query.user_id)
+        model, unavailable, counter = side or self.side(query.user_id)
         with counted(counter):
             known = await self._known(query)
             unwanted, may_repeat = query.excluded | known.shown, query.seen is Seen.INCLUDE
             question = Question(model, unavailable, query.user_id, known.history, query.k, unwanted, may_repeat)
-            answer = await self._answer(question, known.degraded)
+            answer = await self._answer(question, known.degraded, work)
         self._note(answer.degraded, counter)
         if known.is_whole and query.user_id and self._shadowing is not None:
             self._shadowing.ask(question, answer)
@@ -98,7 +106,7 @@ class Recommender:
 
     async def rank(self, query: Query, item_ids: Sequence[ItemId]) -> Ranking:
         """How much each of these items, which differ, may be wanted; in their order. As `recommend` for the rest."""
-        model, unavailable, counter = self._side(query.user_id)
+        model, unavailable, counter = self.side(query.user_id)
         with counted(counter):
             known = await self._known(query)
             question = Question(model, unavailable, query.user_id, known.history, len(item_ids))
@@ -106,7 +114,7 @@ class Recommender:
         self._note(ranking.degraded, counter)
         return ranking
 
-    def _side(self, user_id: UserId) -> tuple[ServingModel, Unavailable, VitalsCounter | None]:
+    def side(self, user_id: UserId) -> Side:
         """Who answers this request to its end, what that may not show, and where it is counted during a canary."""
         canary = None if self._trials is None else self._trials.canary
         if canary is not None and user_id != ANYBODY and canary.includes(user_id):
@@ -136,7 +144,9 @@ class Recommender:
             if counter is not None:
                 counter.degraded()
 
-    async def _answer(self, question: Question, degraded: Degraded) -> Recommendation:
+    async def _answer(
+        self, question: Question, degraded: Degraded, work: Callable[[Question], Awaitable[Answer]] | None
+    ) -> Recommendation:
         if not question.is_personal:  # cheaper than a look-up, so not cached
             return _recommendation(question, Source.POPULAR, *question.popular(), degraded=degraded)
         if self._recent is not None and question.is_plain:
@@ -147,7 +157,7 @@ class Recommender:
             return _recommendation(question, Source.MODEL, *cached, degraded=degraded, cache_hit=True)
         # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput.
         try:
-            rows, scores = question.worked_out()
+            rows, scores = question.worked_out() if work is None else await work(question)
         except BundleBroken as error:
             self._model_failed(question.model.version, error)
             return _recommendation(question, Source.POPULAR, *question.popular(), degraded=Degraded.MODEL_FAILED)

@@ -3,10 +3,10 @@
 What a kind computes is told by `domain.bundles`; the way from scores to a list is told here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,6 +16,14 @@ from services.domain.scoring import FoldIn, Neighbours, Tables
 from services.inference.encoder import Encoder
 from services.inference.excluded import Excluded, Rows, Vector
 from services.inference.retrieval import ItemIndex, in_order, top_k
+
+
+class Asked(NamedTuple):
+    """A list that is asked for, as `Scorer.best` takes it."""
+
+    history: HistoryRows
+    k: int
+    excluded: Excluded
 
 
 class Scorer(Protocol):
@@ -83,6 +91,15 @@ class VectorScorer:
     def best(self, history: HistoryRows, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         return self._index.best(self._encoder.encode(history), k, excluded)
 
+    def best_of_each(self, asked: Sequence[Asked]) -> list[tuple[Rows, Vector]]:
+        histories = [each.history for each in asked]
+        vectors = (
+            self._encoder.encode_each(histories)
+            if isinstance(self._encoder, Encoder)
+            else map(self._encoder.encode, histories)
+        )
+        return [self._index.best(vector, each.k, each.excluded) for vector, each in zip(vectors, asked, strict=True)]
+
     def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:
         return self._index.ranked(self._encoder.encode(history), rows)
 
@@ -134,6 +151,16 @@ class Parts:
     manifest: Manifest
     tables: Tables
     index: ItemIndex
+
+
+def best_of_each(scorer: Scorer, asked: Sequence[Asked]) -> list[tuple[Rows, Vector]]:
+    """What `best` answers to one after another, to the bit, for less of a core where an encoder works for several.
+
+    Blocks; raises BundleBroken when the model fails on any of them.
+    """
+    if isinstance(scorer, VectorScorer):
+        return scorer.best_of_each(asked)
+    return [scorer.best(*each) for each in asked]
 
 
 def make_scorer(parts: Parts) -> Scorer:

@@ -36,7 +36,7 @@ from tests.waiting import wait_until
 NUM_WORKERS = 2
 
 
-ENGINE: Final = os.environ.get("NIGHTJAR_TEST_ENGINE", "grpcio")
+ENGINE: Final = os.environ.get("TEST_ENGINE", "grpcio")
 """On which engine processes serve where a test names none; see `make test-native`."""
 
 

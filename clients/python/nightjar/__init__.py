@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nightjar.aio_client import AsyncRecommenderClient
     from nightjar.answers import PopularItems, RankedItem, Ranking, Recommendation, ScoredItem, SimilarItems
     from nightjar.asking import RecentEvent
+    from nightjar.batches import Ask, RecommendationBatch
     from nightjar.catalog import Item, Price, User
     from nightjar.client import RecommenderClient
     from nightjar.delivery import Delivery, DeliveryReport
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nightjar.publishing import PublishResult
 
 __all__ = [
+    "Ask",
     "AsyncRecommenderClient",
     "BrokerUnreachable",
     "BufferFull",
@@ -54,6 +56,7 @@ __all__ = [
     "Ranking",
     "RecentEvent",
     "Recommendation",
+    "RecommendationBatch",
     "RecommenderClient",
     "RecommenderError",
     "ScoredItem",
@@ -65,6 +68,7 @@ _HOMES = {
     "aio_client": ("AsyncRecommenderClient",),
     "answers": ("PopularItems", "RankedItem", "Ranking", "Recommendation", "ScoredItem", "SimilarItems"),
     "asking": ("RecentEvent",),
+    "batches": ("Ask", "RecommendationBatch"),
     "catalog": ("Item", "Price", "User"),
     "client": ("RecommenderClient",),
     "delivery": ("Delivery", "DeliveryReport"),

@@ -28,7 +28,7 @@ from services.domain.recommendations import (
 )
 from services.inference.popular import PopularNow
 from services.inference.recommend import Recommender
-from services.inference.rpc import validation
+from services.inference.rpc import batch, validation
 from services.inference.rpc.request_history import history_of
 
 T = TypeVar("T")
@@ -85,8 +85,21 @@ class RecommenderServicer(RecommenderServiceServicer):
     ) -> wire.RecommendResponse:
         """See proto/nightjar/v1/recommender_service.proto."""
         del context
+        reply = _recommend_response(await self._recommender.recommend(self._query(request)))
+        log.debug("recommended", request_id=reply.request_id, model_version=reply.model_version)
+        return reply
+
+    async def RecommendBatch(  # noqa: N802 - the contract's name
+        self, request: wire.RecommendBatchRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> wire.RecommendBatchResponse:
+        """See proto/nightjar/v1/recommender_service.proto."""
+        del context
+        return await batch.answered(request, self._query, self._recommender, _recommend_response)
+
+    def _query(self, request: wire.RecommendRequest) -> Query:
+        """Raises InvalidRequest."""
         seen = _known(_SEEN, "seen_policy", request.seen_policy)
-        query = Query(
+        return Query(
             user_id=self._user_id(request),
             k=validation.k(request.k if request.HasField("k") else None),
             brought=history_of(request.recent_events, self._event_types),
@@ -94,9 +107,6 @@ class RecommenderServicer(RecommenderServiceServicer):
             seen=seen,
             shown_since_us=self._shown_since_us(request, seen) if request.HasField("shown_within") else 0,
         )
-        reply = _recommend_response(await self._recommender.recommend(query))
-        log.debug("recommended", request_id=reply.request_id, model_version=reply.model_version)
-        return reply
 
     async def RankItems(  # noqa: N802 - the contract's name
         self, request: wire.RankItemsRequest, context: grpc.aio.ServicerContext[Any, Any]
