@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from services.adapters.redis_store import CounterLimits, RedisCounterWriter, RedisItemCounters
+from services.adapters.redis_store import CounterLimits, RedisCounterWriter, RedisItemCounters, RedisStore
 from services.domain.clock import SystemClock
 from services.domain.counters import CounterBatch, CounterKind, CounterRules, Shard
 from services.domain.event_types import EventType, EventTypes, Role
@@ -45,7 +45,7 @@ class RealStore:
         self._url = url
         self.writer = RedisCounterWriter(url, RULES, LIMITS, CLOCK)
         self.rebuilder = self.another_rebuilder()
-        self.reader = RedisItemCounters(url, timeout_s=5)
+        self.reader = RedisItemCounters(RedisStore(url, timeout_s=5))
 
     def another_rebuilder(self) -> RedisCounterWriter:
         return RedisCounterWriter(self._url, RULES, LIMITS, CLOCK, staged=True)

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     CATALOG_DOWN = "CATALOG_DOWN"
     BROKER_DOWN = "BROKER_DOWN"
     OVERLOADED = "OVERLOADED"
+    OUT_OF_TIME = "OUT_OF_TIME"
     STREAM_IDLE = "STREAM_IDLE"
     EVENT_LOG_CONFLICT = "EVENT_LOG_CONFLICT"
     EVENT_LOG_MOVED = "EVENT_LOG_MOVED"
@@ -180,6 +181,12 @@ class Overloaded(NightjarError):
 
     reason = Reason.OVERLOADED
     retryable = True
+
+
+class OutOfTime(NightjarError):
+    """The caller's deadline passed before there was an answer; what was left to do was dropped."""
+
+    reason = Reason.OUT_OF_TIME
 
 
 class StreamIdle(NightjarError):

@@ -52,6 +52,8 @@ class Degraded(StrEnum):
     FEATURE_STORE_DOWN = "feature_store_down"
     MODEL_FAILED = "model_failed"
     CATALOG_DOWN = "catalog_down"
+    LATE = "late"
+    """Half of the time that the caller gives was gone before the model was asked."""
 
 
 @dataclass(frozen=True, slots=True)

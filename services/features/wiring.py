@@ -12,6 +12,7 @@ from services.adapters.redis_store import (
     RedisCounterWriter,
     RedisHistoryWriter,
     RedisItemCounters,
+    RedisStore,
 )
 from services.domain.clock import SystemClock
 from services.domain.counters import CounterRules
@@ -48,7 +49,7 @@ def open_counters(settings: Settings, *, staged: bool = False) -> RedisCounterWr
 
 
 def open_item_counters(settings: Settings, timeout_s: float = 5.0) -> RedisItemCounters:
-    return RedisItemCounters(redis_url(settings), timeout_s)
+    return RedisItemCounters(RedisStore(redis_url(settings), timeout_s))
 
 
 def open_catalog(settings: Settings) -> ItemCatalog:

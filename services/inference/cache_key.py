@@ -4,7 +4,7 @@ from typing import Final
 
 from services.domain.ids import ModelVersion, UserId
 
-SCHEMA_VERSION: Final = 3  # counts up when the meaning of a cached value changes
+SCHEMA_VERSION: Final = 4  # counts up when the meaning of a cached value changes
 
 
 def cache_key(
@@ -13,17 +13,18 @@ def cache_key(
     method: str,
     user_id: UserId,
     k: int,
-    history_version: str,
+    visitor: str,
     catalog_version: str,
     exclusions: str,
 ) -> bytes:
-    """The key of an answer: every field that decides it, each behind its length, so no two requests share one.
+    """The key of an answer: every field that decides it but the history, each behind its length: no two share one.
 
-    The model version is a field, so a swap needs no flush; the history version is one, so an event is a new key, and
-    the catalog version, so a hidden item is. `exclusions` says what else is left out; empty: only what is consumed. The
-    request id is none, because it decides nothing.
+    The model version is a field, so a swap needs no flush, and the catalog version, so a hidden item needs none. The
+    version of the history lies in the value, see `cached_answer`: it is not known before it is read, in the same trip.
+    `visitor`: that of who has no name, and brings it along; they share the user id "".
+    `exclusions` says what else is left out; empty: only what is consumed. The request id decides nothing.
     """
-    fields = (str(SCHEMA_VERSION), model_version, method, user_id, str(k), history_version, catalog_version, exclusions)
+    fields = (str(SCHEMA_VERSION), model_version, method, user_id, str(k), visitor, catalog_version, exclusions)
     return b"".join(_length_prefixed(field) for field in fields)
 
 

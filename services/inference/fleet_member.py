@@ -5,6 +5,7 @@ This is the first phase of a swap; the second, the flip, is the follower's.
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -18,7 +19,6 @@ from services.domain.ports import Clock, Fleet, ModelRegistry, Notices
 from services.inference.catalog_follower import CatalogFollower
 from services.inference.freed_memory import give_back
 from services.inference.model_slot import ModelSlot
-from services.inference.recent_requests import RecentRequests
 from services.inference.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,10 @@ class Identity:
 
 
 class FleetMember(CatalogFollower):
-    """Follows the open preparation. A load that fails is said once, and not tried again for the same preparation."""
+    """Follows the open preparation. A load that fails is said once, and not tried again for the same preparation.
+
+    forget_old: called at every poll, to let go of what is too old.
+    """
 
     def __init__(
         self,
@@ -44,8 +47,8 @@ class FleetMember(CatalogFollower):
         fleet: Fleet,
         notices: Notices,
         clock: Clock,
-        recent: RecentRequests,
         recorder: Recorder,
+        forget_old: Sequence[Callable[[], None]] = (),
     ) -> None:
         super().__init__(notices)
         self._identity = identity
@@ -53,7 +56,7 @@ class FleetMember(CatalogFollower):
         self._registry = registry
         self._fleet = fleet
         self._clock = clock
-        self._recent = recent
+        self._forget_old = forget_old
         self._recorder = recorder
         self._answered: Preparation | None = None
         self._problem = ""
@@ -63,7 +66,8 @@ class FleetMember(CatalogFollower):
 
     async def catch_up(self) -> None:
         """Reports what is new or due, and begins to prepare what it is asked for; lets go of what is held too long."""
-        self._recent.forget_old()
+        for forget_old in self._forget_old:
+            forget_old()
         self._slot.let_go()
         held = set(self._slot.held)
         gone, self._held = self._held - held, held

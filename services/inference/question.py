@@ -1,7 +1,7 @@
 """A list that is asked for: of one model, for one user, knowing what the user did and what may not be shown."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 
@@ -47,6 +47,10 @@ class Question:
         """Whether user and length say all about it, so that it can be asked again of another model."""
         return bool(self.user_id) and not self.unwanted and not self.may_repeat
 
+    def knowing(self, history: UserHistory, shown: frozenset[ItemId] = frozenset()) -> "Question":
+        """The same, now that it has been read what the user did, and which of what they were shown is not wanted."""
+        return replace(self, history=history, unwanted=self.unwanted | shown)
+
     @property
     def excluded(self) -> Excluded:
         """What may not be in the answer."""
@@ -61,14 +65,15 @@ class Question:
             return ""
         return f"{self.may_repeat:d}{blake2b(rows.tobytes(), digest_size=16).hexdigest()}"
 
+    @cached_property
     def key(self) -> bytes:
-        """Where the answer is cached."""
+        """Where the answer is cached, whatever the history of a user whose name is known."""
         return cache_key(
             model_version=self.model.version,
             method="Recommend",
             user_id=self.user_id,
             k=self.k,
-            history_version=self.history.version,
+            visitor="" if self.user_id else self.history.version,
             catalog_version=self.unavailable.version,
             exclusions=self.exclusions,
         )
@@ -102,8 +107,8 @@ class Question:
 
     def encoded(self, rows: Rows, scores: Vector) -> bytes:
         """An answer as it is cached."""
-        return encode_answer(self.model.version, rows, scores)
+        return encode_answer(self.model.version, self.history.version, rows, scores)
 
     def decoded(self, value: bytes) -> tuple[Rows, Vector] | None:
         """A cached answer; None when it is none to this question."""
-        return decode_answer(self.model.version, self.model.index.num_items, value)
+        return decode_answer(self.model.version, self.history.version, self.model.index.num_items, value)

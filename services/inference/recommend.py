@@ -5,8 +5,9 @@ swapped or ended meanwhile. Nothing here learns; a click changes the next answer
 is read anew for each request.
 """
 
+from asyncio import gather
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import structlog
@@ -26,15 +27,18 @@ from services.domain.recommendations import (
     Source,
 )
 from services.domain.vitals import VitalsCounter
+from services.inference.answer_memory import AnswerMemory
 from services.inference.availability import AvailabilitySlot, Unavailable
 from services.inference.background import BackgroundTasks
 from services.inference.excluded import Rows, Vector
+from services.inference.patience import ENDLESS, Patience
 from services.inference.question import Question
 from services.inference.ranking import in_callers_order
 from services.inference.recent_requests import RecentRequests
 from services.inference.recorder import Recorder
 from services.inference.serving_model import ServingModel
 from services.inference.shadowing import Shadowing
+from services.inference.stages import Stage, ended
 from services.inference.trial_slot import TrialSlot
 from services.inference.trial_tally import counted
 
@@ -42,6 +46,7 @@ log = structlog.get_logger(__name__)
 
 
 Answer: TypeAlias = tuple[Rows, Vector]
+Work: TypeAlias = Callable[[Question], Awaitable[Answer]]
 Side: TypeAlias = tuple[ServingModel, Unavailable, VitalsCounter | None]
 
 
@@ -59,6 +64,7 @@ class Recommender:
 
     live_model: returns the model to answer with, or raises ModelNotReady. trials: what answers the users of a canary
     instead. shadowing: given every answer that has a history, to try it on a shadow. recent: told who asked for what.
+    memory: what this worker answered lately.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class Recommender:
         trials: TrialSlot | None = None,
         shadowing: Shadowing | None = None,
         recent: RecentRequests | None = None,
+        memory: AnswerMemory | None = None,
     ) -> None:
         self._live_model = live_model
         self._availability = availability
@@ -82,33 +89,31 @@ class Recommender:
         self._trials = trials
         self._shadowing = shadowing
         self._recent = recent
+        self._memory = memory
         self._failed_version: ModelVersion | None = None
 
     async def recommend(
-        self, query: Query, *, side: Side | None = None, work: Callable[[Question], Awaitable[Answer]] | None = None
+        self, query: Query, patience: Patience = ENDLESS, *, side: Side | None = None, work: Work | None = None
     ) -> Recommendation:
         """The k best items for a user, or for what a visitor did; popular ones when the model knows nothing of either.
 
         side: who answers, where that is decided already. work: what works the answer out, instead of the model at once.
-        Raises ModelNotReady before the first model. A store that is down, or a model that fails on this history, makes
-        the answer simpler, never fails it.
+        Raises ModelNotReady before the first model, and OutOfTime when the answer would come too late. A store that is
+        down or late, or a model that fails on this history, makes the answer simpler, never fails it.
         """
         model, unavailable, counter = side or self.side(query.user_id)
         with counted(counter):
-            known = await self._known(query)
-            unwanted, may_repeat = query.excluded | known.shown, query.seen is Seen.INCLUDE
-            question = Question(model, unavailable, query.user_id, known.history, query.k, unwanted, may_repeat)
-            answer = await self._answer(question, known.degraded, work)
+            may_repeat = query.seen is Seen.INCLUDE
+            asked = Question(model, unavailable, query.user_id, query.brought, query.k, query.excluded, may_repeat)
+            answer = await self._remembered(asked, query, patience) or await self._answer(asked, query, patience, work)
         self._note(answer.degraded, counter)
-        if known.is_whole and query.user_id and self._shadowing is not None:
-            self._shadowing.ask(question, answer)
         return answer
 
-    async def rank(self, query: Query, item_ids: Sequence[ItemId]) -> Ranking:
+    async def rank(self, query: Query, item_ids: Sequence[ItemId], patience: Patience = ENDLESS) -> Ranking:
         """How much each of these items, which differ, may be wanted; in their order. As `recommend` for the rest."""
         model, unavailable, counter = self.side(query.user_id)
         with counted(counter):
-            known = await self._known(query)
+            known = await self._known(query, patience)
             question = Question(model, unavailable, query.user_id, known.history, len(item_ids))
             ranking = self._ranking(question, item_ids, known.degraded)
         self._note(ranking.degraded, counter)
@@ -123,15 +128,52 @@ class Recommender:
         model = self._live_model()
         return model, self._availability.of(model), None if canary is None else canary.tally.live
 
-    async def _known(self, query: Query) -> "_Known":
-        if query.user_id == ANYBODY:
-            return _Known(query.brought)
+    async def _remembered(self, asked: Question, query: Query, patience: Patience) -> Recommendation | None:
+        """What this worker answered to the same question, if the user did nothing since, or that cannot be known."""
+        if self._memory is None or self._is_shadowed or not (_is_kept(query) and asked.unavailable.is_known):
+            return None
+        answer = self._memory.get(asked.key)
+        if answer is None:
+            return None
         try:
-            history = await self._histories.read(query.user_id)
-            shown = await self._shown(query) if query.seen is Seen.EXCLUDE_SHOWN else frozenset[ItemId]()
+            if asked.user_id:
+                async with patience.half():
+                    present = await self._histories.read_version(asked.user_id)
+            else:
+                present = asked.history.version
+        except (FeatureStoreDown, TimeoutError) as error:  # nobody knows what the user did since
+            reason = Degraded.LATE if isinstance(error, TimeoutError) else Degraded.FEATURE_STORE_DOWN
+            return replace(answer, degraded=reason)
+        ended(Stage.STORE)
+        if present != answer.history_version:
+            return None
+        self._recorder.cache_lookup(hit=True)
+        self._note_recent(asked)
+        return answer
+
+    async def _known(self, query: Query, patience: Patience, key: bytes | None = None) -> "_Known":
+        """In one trip; a store that is late counts as one that is down. key: where an answer may be cached."""
+        try:
+            async with patience.half():
+                known = await self._read(query, key)
         except FeatureStoreDown:
-            return _Known(query.brought, degraded=Degraded.FEATURE_STORE_DOWN)
-        return _Known(history, shown)
+            known = _Known(query.brought, degraded=Degraded.FEATURE_STORE_DOWN)
+        except TimeoutError:
+            known = _Known(query.brought, degraded=Degraded.LATE)
+        ended(Stage.STORE)
+        return known
+
+    async def _read(self, query: Query, key: bytes | None) -> "_Known":
+        """Raises FeatureStoreDown."""
+        if query.user_id == ANYBODY:
+            return _Known(query.brought, cached=None if key is None else await self._cache.get(ANYBODY, key))
+        if query.seen is Seen.EXCLUDE_SHOWN:
+            history, shown = await gather(self._histories.read(query.user_id), self._shown(query))
+            return _Known(history, shown)
+        if key is None:
+            return _Known(await self._histories.read(query.user_id))
+        history, cached = await self._histories.read_with_answer(query.user_id, key)
+        return _Known(history, cached=cached)
 
     async def _shown(self, query: Query) -> frozenset[ItemId]:
         """What was shown to the user lately; raises FeatureStoreDown."""
@@ -144,25 +186,66 @@ class Recommender:
             if counter is not None:
                 counter.degraded()
 
-    async def _answer(
-        self, question: Question, degraded: Degraded, work: Callable[[Question], Awaitable[Answer]] | None
-    ) -> Recommendation:
-        if not question.is_personal:  # cheaper than a look-up, so not cached
-            return _recommendation(question, Source.POPULAR, *question.popular(), degraded=degraded)
+    def _note_recent(self, question: Question) -> None:
         if self._recent is not None and question.is_plain:
             self._recent.note(question.user_id, question.k)
-        key = question.key()
-        cached = await self._cached(question, key)
-        if cached is not None:
-            return _recommendation(question, Source.MODEL, *cached, degraded=degraded, cache_hit=True)
-        # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput.
+
+    async def _answer(self, asked: Question, query: Query, patience: Patience, work: Work | None) -> Recommendation:
+        is_kept = _is_kept(query)
+        known = await self._known(query, patience, asked.key if is_kept else None)
+        question = asked.knowing(known.history, known.shown)
+        answer = await self._worked_out(question, known, patience, work, is_kept=is_kept)
+        if known.is_whole and query.user_id and self._shadowing is not None:
+            self._shadowing.ask(question, answer)
+        return answer
+
+    async def _worked_out(
+        self, question: Question, known: "_Known", patience: Patience, work: Work | None, *, is_kept: bool
+    ) -> Recommendation:
+        # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput. So whoever
+        # asks the same at the same time finds the answer in the memory.
+        if not question.is_personal:  # cheaper than a look-up, so not cached
+            return _recommendation(question, Source.POPULAR, *question.popular(), degraded=known.degraded)
+        self._note_recent(question)
+        if is_kept and (found := self._found(question, known)) is not None:
+            return found
+        patience.check()
+        if patience.is_half_gone:
+            return _recommendation(question, Source.POPULAR, *question.popular(), degraded=Degraded.LATE)
         try:
             rows, scores = question.worked_out() if work is None else await work(question)
         except BundleBroken as error:
             self._model_failed(question.model.version, error)
             return _recommendation(question, Source.POPULAR, *question.popular(), degraded=Degraded.MODEL_FAILED)
-        self._background.start(self._cache.put(key, question.encoded(rows, scores)))
-        return _recommendation(question, Source.MODEL, rows, scores, degraded=degraded)
+        answer = _recommendation(question, Source.MODEL, rows, scores, degraded=known.degraded)
+        if is_kept and known.is_whole:
+            self._keep(question, answer, rows, scores)
+        return answer
+
+    def _found(self, question: Question, known: "_Known") -> Recommendation | None:
+        """The cached answer, or that of somebody who asked the same a moment ago."""
+        answer = None if self._memory is None else self._memory.get(question.key)
+        if answer is None or answer.history_version != question.history.version:
+            cached = None if known.cached is None else question.decoded(known.cached)
+            answer = None if cached is None else _recommendation(question, Source.MODEL, *cached, cache_hit=True)
+            if answer is not None:
+                self._remember(question, answer)
+        self._recorder.cache_lookup(hit=answer is not None)
+        return answer
+
+    def _keep(self, question: Question, answer: Recommendation, rows: Rows, scores: Vector) -> None:
+        """For whoever asks again; what goes to Redis goes after the reply."""
+        self._remember(question, replace(answer, cache_hit=True))
+        value = question.encoded(rows, scores)
+        self._background.start(self._cache.put(question.user_id, question.key, value))
+
+    def _remember(self, question: Question, answer: Recommendation) -> None:
+        if self._memory is not None and answer.degraded is Degraded.NONE:
+            self._memory.put(question.key, answer)
+
+    @property
+    def _is_shadowed(self) -> bool:
+        return self._shadowing is not None and self._shadowing.is_asking
 
     def _ranking(self, question: Question, item_ids: Sequence[ItemId], degraded: Degraded) -> Ranking:
         try:
@@ -201,12 +284,6 @@ class Recommender:
             log.error("model_failed", model_version=version, error=str(error))
         self._failed_version = version
 
-    async def _cached(self, question: Question, key: bytes) -> tuple[Rows, Vector] | None:
-        value = await self._cache.get(key)
-        answer = None if value is None else question.decoded(value)
-        self._recorder.cache_lookup(hit=answer is not None)
-        return answer
-
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -214,6 +291,8 @@ class _Known:
 
     history: UserHistory
     shown: frozenset[ItemId] = frozenset()
+    cached: bytes | None = None
+    """An answer to the same question, if it is of this history."""
     degraded: Degraded = Degraded.NONE
 
     @property
@@ -227,11 +306,13 @@ def _recommendation(
     rows: Rows,
     scores: Vector,
     *,
-    degraded: Degraded,
+    degraded: Degraded = Degraded.NONE,
     cache_hit: bool = False,
 ) -> Recommendation:
+    items = question.model.scored_items(rows, scores)
+    ended(Stage.REPLY)
     return Recommendation(
-        items=question.model.scored_items(rows, scores),
+        items=items,
         model_version=question.model.version,
         history_version=question.history.version,
         catalog_version=question.unavailable.version,
@@ -243,3 +324,8 @@ def _recommendation(
 
 def _catalog_degraded(unavailable: Unavailable) -> Degraded:
     return Degraded.NONE if unavailable.is_known else Degraded.CATALOG_DOWN
+
+
+def _is_kept(query: Query) -> bool:
+    """Whether its answer may be found again: what was shown changes with every list, and is not known ahead."""
+    return query.seen is not Seen.EXCLUDE_SHOWN

@@ -16,6 +16,7 @@ from services.domain.scoring import FoldIn, Neighbours, Tables
 from services.inference.encoder import Encoder
 from services.inference.excluded import Excluded, Rows, Vector
 from services.inference.retrieval import ItemIndex, in_order, top_k
+from services.inference.stages import Stage, ended
 
 
 class Asked(NamedTuple):
@@ -89,7 +90,11 @@ class VectorScorer:
         return self._encoder.knows(history)
 
     def best(self, history: HistoryRows, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
-        return self._index.best(self._encoder.encode(history), k, excluded)
+        user_vector = self._encoder.encode(history)
+        ended(Stage.ENCODE)
+        found = self._index.best(user_vector, k, excluded)
+        ended(Stage.CANDIDATES)
+        return found
 
     def best_of_each(self, asked: Sequence[Asked]) -> list[tuple[Rows, Vector]]:
         histories = [each.history for each in asked]
@@ -120,6 +125,7 @@ class NeighbourScorer:
     def best(self, history: HistoryRows, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         """See Scorer. Items of which nothing is said score 0, the popular ones first: ahead of those spoken against."""
         scores = self._neighbours.scores(history)  # (num_items,)
+        ended(Stage.ENCODE)
         positions = top_k(scores, k, excluded)
         found = scores[positions]
         num_unsaid = int((found == 0).sum())
@@ -128,6 +134,7 @@ class NeighbourScorer:
             others = np.union1d(excluded.rows, spoken_of)
             fill, _ = self._index.popular(num_unsaid, Excluded.of(others, excluded.flags, excluded.num_flagged))
             positions[found == 0] = fill - 1
+        ended(Stage.CANDIDATES)
         return positions + 1, found
 
     def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:

@@ -39,6 +39,11 @@ class Shadowing:
         self._rests_until = float("-inf")
         self._failed_trial = 0
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether there is a shadow, which is to see as much as the live model does."""
+        return self._trials.shadow is not None
+
     def ask(self, question: Question, answer: Recommendation) -> None:
         """Has the shadow, if there is one for this user, answer what `answer` answered; returns at once."""
         shadow = self._trials.shadow

@@ -12,6 +12,7 @@ from services.domain.errors import BundleBroken, NightjarError
 from services.domain.ids import ModelVersion
 from services.domain.recommendations import ANYBODY, Query, Recommendation
 from services.inference.encoder import MAX_TOGETHER
+from services.inference.patience import ENDLESS, Patience
 from services.inference.question import Question
 from services.inference.recommend import Answer, Recommender
 from services.inference.scorers import best_of_each
@@ -77,7 +78,7 @@ def _answer(question: Question) -> Answer | BundleBroken:
 
 
 async def recommend_each(
-    recommender: Recommender, queries: Sequence[Query | NightjarError]
+    recommender: Recommender, queries: Sequence[Query | NightjarError], patience: Patience = ENDLESS
 ) -> tuple[ModelVersion, list[Recommendation | NightjarError]]:
     """What `recommend` answers to each, from the model that is live now; an error stays in its place.
 
@@ -93,7 +94,7 @@ async def recommend_each(
 
     async def answer(query: Query) -> Recommendation | NightjarError:
         try:
-            return await recommender.recommend(query, side=side, work=together.worked_out)
+            return await recommender.recommend(query, patience, side=side, work=together.worked_out)
         except NightjarError as error:
             return error
 

@@ -78,11 +78,11 @@ class TryingOut:
         """Whether an answer was worked out, and cached. is_spared: not when another worker did so already."""
         if not question.is_personal:
             return False
-        key = question.key()
-        if is_spared and await self._cache.get(key) is not None:
+        user_id, key = question.user_id, question.key
+        if is_spared and (value := await self._cache.get(user_id, key)) and question.decoded(value):
             return False
         answer = await asyncio.get_running_loop().run_in_executor(self._threads, question.worked_out)
-        await self._cache.put(key, question.encoded(*answer))
+        await self._cache.put(user_id, key, question.encoded(*answer))
         return True
 
     async def _availability(self, model: ServingModel) -> AvailabilitySlot:

@@ -19,6 +19,7 @@ from services.adapters.redis_store import (
     RedisPreparationNotice,
     RedisPreparationNotices,
     RedisResultCache,
+    RedisStore,
 )
 from services.adapters.sql.engine import connect
 from services.adapters.sql.fleet import SqlFleet
@@ -28,6 +29,7 @@ from services.adapters.sql.trials import SqlTrials
 from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
 from services.inference.addresses import redis_url
+from services.inference.answer_memory import AnswerMemory
 from services.inference.availability import AvailabilitySlot
 from services.inference.availability_file import AvailabilityFile
 from services.inference.availability_follower import AvailabilityFollower
@@ -74,12 +76,7 @@ class Parts:
     recorder: Recorder
     background: BackgroundTasks
     connections: tuple[
-        RedisHistoryReader
-        | RedisItemCounters
-        | RedisResultCache
-        | RedisLiveModelNotices
-        | RedisPreparationNotices
-        | RedisAvailabilityNotices,
+        RedisStore | RedisItemCounters | RedisLiveModelNotices | RedisPreparationNotices | RedisAvailabilityNotices,
         ...,
     ]
     notices: tuple[RedisLiveModelNotice | RedisPreparationNotice, ...]
@@ -113,7 +110,8 @@ def build(settings: Settings) -> Parts:
     database without them counts as one without a live model.
     """
     url, timeout_s = redis_url(settings), settings.redis.timeout_s
-    cache = RedisResultCache(url, timeout_s, settings.redis.cache_ttl_s)
+    store, memory = RedisStore(url, timeout_s), AnswerMemory(settings.redis.cache_ttl_s)
+    cache = RedisResultCache(store, settings.redis.cache_ttl_s)
     notices, notice = RedisLiveModelNotices(url), RedisLiveModelNotice(url, timeout_s)
     preparations, preparation = RedisPreparationNotices(url), RedisPreparationNotice(url, timeout_s)
     availability_notices = RedisAvailabilityNotices(url)
@@ -121,8 +119,8 @@ def build(settings: Settings) -> Parts:
     registry, fleet = SqlModelRegistry(engine, clock), SqlFleet(engine, clock)
     recorder, background, health = Recorder(), BackgroundTasks(MAX_CACHE_WRITES), Health()
     availability, availability_file = AvailabilitySlot(clock), AvailabilityFile(settings.availability_file)
-    histories, recent = RedisHistoryReader(url, timeout_s), RecentRequests(clock)
-    threads, counters = gentle_threads(), RedisItemCounters(url, timeout_s)
+    histories, recent = RedisHistoryReader(store), RecentRequests(clock)
+    threads, counters = gentle_threads(), RedisItemCounters(RedisStore(url, timeout_s))
     try_out = TryingOut(recent, histories, cache, lambda: availability.snapshot, clock, threads)
     on_trial, bundles = TrialSlot(availability, clock), open_bundles(settings)
     load = Loading(bundles, recent, try_out, threads, settings.loading_lock)
@@ -132,7 +130,7 @@ def build(settings: Settings) -> Parts:
         timedelta(seconds=settings.swap.rollback_window_s),
         availability.prepare,  # no request may wait for what is unavailable to be worked out
     )
-    identity, swap = _identity(), settings.swap
+    identity, swap, forget_old = _identity(), settings.swap, (recent.forget_old, memory.forget_old)
     timeout = timedelta(seconds=swap.prepare_timeout_s)
     trials = SqlTrials(engine, clock)
     rollout = Rollout(fleet, preparation, clock, stopping.wait, timeout, swap.min_ready, partial(end_those_of, trials))
@@ -141,10 +139,12 @@ def build(settings: Settings) -> Parts:
     )
     shadowing = Shadowing(on_trial, recorder)
     standing = Standing(fleet, identity.worker_id, clock, swap.min_ready, health.tell)
-    member = FleetMember(identity, slot, registry, fleet, preparations, clock, recent, recorder)
+    member = FleetMember(identity, slot, registry, fleet, preparations, clock, recorder, forget_old)
     return Parts(
         recommender=RecommenderServicer(
-            Recommender(slot.model, availability, histories, cache, background, recorder, on_trial, shadowing, recent),
+            Recommender(
+                slot.model, availability, histories, cache, background, recorder, on_trial, shadowing, recent, memory
+            ),
             PopularNow(counters, slot.model, availability, clock),
             settings.declared_event_types(),
             clock,
@@ -176,7 +176,7 @@ def build(settings: Settings) -> Parts:
         ),
         recorder=recorder,
         background=background,
-        connections=(histories, counters, cache, notices, preparations, availability_notices),
+        connections=(store, counters, notices, preparations, availability_notices),
         notices=(notice, preparation),
         member=member,
         trials=trial_follower,

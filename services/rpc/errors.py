@@ -38,6 +38,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.CATALOG_DOWN: StatusCode.UNAVAILABLE,
         Reason.BROKER_DOWN: StatusCode.UNAVAILABLE,
         Reason.OVERLOADED: StatusCode.RESOURCE_EXHAUSTED,
+        Reason.OUT_OF_TIME: StatusCode.DEADLINE_EXCEEDED,
         Reason.STREAM_IDLE: StatusCode.DEADLINE_EXCEEDED,
         Reason.EVENT_LOG_DOWN: StatusCode.UNAVAILABLE,
         Reason.EVENT_LOG_CONFLICT: StatusCode.ABORTED,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from services.adapters.redis_store import RedisCounterWriter, RedisItemCounters
+from services.adapters.redis_store import RedisCounterWriter, RedisItemCounters, RedisStore
 from services.domain.counters import ERA_HALF_LIVES, CounterBatch, CounterKind
 from services.domain.errors import FeatureStoreDown, RebuildConflict
 from services.domain.ids import ItemId
@@ -210,4 +210,4 @@ async def test_a_store_that_is_gone_is_a_typed_retryable_error() -> None:
     with pytest.raises(FeatureStoreDown):
         RedisCounterWriter(url, RULES, LIMITS, CLOCK, timeout_s=0.2).apply([batch(new_shard(), [event("1")])])
     with pytest.raises(FeatureStoreDown):
-        await RedisItemCounters(url, timeout_s=0.2).top(CounterKind.POPULAR, 5, NOW_US)
+        await RedisItemCounters(RedisStore(url, timeout_s=0.2)).top(CounterKind.POPULAR, 5, NOW_US)

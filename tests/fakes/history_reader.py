@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from services.domain.errors import FeatureStoreDown
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import HistoryEntry, UserHistory
+from tests.fakes.result_cache import FakeResultCache
 
 
 class FakeHistoryReader:
-    def __init__(self) -> None:
+    """cache: where answers are read from beside a history."""
+
+    def __init__(self, cache: FakeResultCache | None = None) -> None:
+        self.cache = FakeResultCache() if cache is None else cache
         self.histories: dict[UserId, UserHistory] = {}
         self.shown: dict[UserId, Mapping[ItemId, int]] = {}
         self.is_down = False
@@ -17,6 +21,12 @@ class FakeHistoryReader:
         if self.is_down:
             raise FeatureStoreDown("The store is down; the test said so.")
         return self.histories.get(user_id, UserHistory())
+
+    async def read_with_answer(self, user_id: UserId, key: bytes) -> tuple[UserHistory, bytes | None]:
+        return await self.read(user_id), await self.cache.get(user_id, key)
+
+    async def read_version(self, user_id: UserId) -> str:
+        return (await self.read(user_id)).version
 
     async def read_shown(self, user_id: UserId) -> Mapping[ItemId, int]:
         if self.is_down:

@@ -16,7 +16,7 @@ from deploy.embedded.ports import LOOPBACK, any_free
 from deploy.embedded.processes import running
 from nightjar.v1 import event_pb2
 from services.adapters.delta_log import DeltaEventLog
-from services.adapters.redis_store import RedisItemCounters
+from services.adapters.redis_store import RedisItemCounters, RedisStore
 from services.domain.counters import CounterKind
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import ItemId, UserId
@@ -156,7 +156,7 @@ def sums(stream: Stream, kind: CounterKind, now_us: int) -> dict[str, float]:
 async def sums_in_redis(
     redis_url: str, kind: CounterKind, now_us: int, items: set[ItemId]
 ) -> Sequence[tuple[ItemId, float]]:
-    counters = RedisItemCounters(redis_url, timeout_s=5)
+    counters = RedisItemCounters(RedisStore(redis_url, timeout_s=5))
     try:
         return await counters.top(kind, len(items), now_us, among=items)
     finally:

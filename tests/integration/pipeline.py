@@ -15,7 +15,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from nightjar.v1 import event_pb2
 from services.adapters.delta_log import DeltaEventLog
 from services.adapters.kafka_admin import ensure_topics, topic_specs
-from services.adapters.redis_store import RedisHistoryReader
+from services.adapters.redis_store import RedisHistoryReader, RedisStore
 from services.adapters.sql.migrate import upgrade
 from services.domain.ids import UserId
 from services.domain.interactions import UserHistory
@@ -79,7 +79,7 @@ def user_event(number: int, user: str, item: str) -> bytes:
 
 
 async def history_of(redis_url: str, user: UserId) -> UserHistory:
-    reader = RedisHistoryReader(redis_url, timeout_s=5)
+    reader = RedisHistoryReader(RedisStore(redis_url, timeout_s=5))
     try:
         return await reader.read(user)
     finally:

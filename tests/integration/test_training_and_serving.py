@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.adapters.delta_log import DeltaEventLog
-from services.adapters.redis_store import HistoryLimits, RedisHistoryReader, RedisHistoryWriter
+from services.adapters.redis_store import HistoryLimits, RedisHistoryReader, RedisHistoryWriter, RedisStore
 from services.domain.bundles import Manifest
 from services.domain.event_types import EventType, EventTypes, Role
 from services.domain.ids import EventId, ItemId, ModelVersion, UserId
@@ -86,7 +86,7 @@ async def served_history(url: str, user_id: UserId, events: Sequence[Interaction
     alias = UserId(f"{user_id}-{uuid.uuid4()}")
     mine = [event._replace(user_id=alias) for event in reversed(events) if event.user_id == user_id]
     writer = RedisHistoryWriter(url, EVENT_TYPES, HistoryLimits(max_history, max_consumed=100, ttl_s=60))
-    reader = RedisHistoryReader(url, timeout_s=5)
+    reader = RedisHistoryReader(RedisStore(url, timeout_s=5))
     try:
         writer.apply(mine)
         writer.apply(mine[: len(mine) // 2])

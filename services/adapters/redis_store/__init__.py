@@ -1,6 +1,7 @@
 """Redis (or Valkey): users' histories, counters, cached answers, and the notices that wake serving."""
 
 from services.adapters.redis_store.cache import RedisResultCache
+from services.adapters.redis_store.connecting import RedisStore
 from services.adapters.redis_store.counter_reader import RedisItemCounters
 from services.adapters.redis_store.counter_writer import CounterLimits, RedisCounterWriter
 from services.adapters.redis_store.history_reader import RedisHistoryReader
@@ -28,4 +29,5 @@ __all__ = [
     "RedisPreparationNotice",
     "RedisPreparationNotices",
     "RedisResultCache",
+    "RedisStore",
 ]

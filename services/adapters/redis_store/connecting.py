@@ -1,86 +1,69 @@
 """How serving reaches Redis: asyncio, failing fast, one server or a Cluster alike."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
-import redis.asyncio
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
-from redis.exceptions import AskError, ClusterDownError, RedisError
+from redis.exceptions import AskError, ClusterDownError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-MAX_CONNECTIONS: Final = (
-    64  # larger: more sockets a worker; smaller: bursts wait for one another. Beyond it calls wait.
-)
-FAILURES: Final = (RedisError, OSError, TimeoutError)
-"""What a call may raise that means: Redis did not answer."""
+from services.adapters.redis_store.link import FAILURES, Address, Link
+from services.adapters.redis_store.pipelined import Command, Word
+
 _MOVES: Final = (AskError, ClusterDownError, RedisConnectionError)  # MovedError is an AskError
 
-T = TypeVar("T")
 
-
-def connect(url: str, timeout_s: float, **address: Any) -> "redis.asyncio.Redis":
-    """A client that fails fast: a slow store must degrade an answer, not delay it. One retry mends a stale socket.
-
-    address: host and port, where they are not those of the url.
-    """
-    pool = redis.asyncio.BlockingConnectionPool(
-        **{
-            **parse_url(url),
-            **address,
-            "max_connections": MAX_CONNECTIONS,
-            "timeout": timeout_s,
-            "socket_timeout": timeout_s,
-            "socket_connect_timeout": timeout_s,
-            "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),  # a timeout is not tried again
-        }
-    )
-    return redis.asyncio.Redis.from_pool(pool)
-
-
-class Store:
+class RedisStore:
     """One Redis, or the Redis Cluster that the address is a node of: which one is asked with the first call.
 
-    A Cluster is read through one plain client a node: redis-py's own (8.1) starts a thread for each command of a
-    transaction. While an operator moves a slot, users that are at its new node already are not read: FAILURES.
+    For one event loop, and for commands that may be sent twice: one whose connection was lost is. While an operator
+    moves a slot of a Cluster, users that are at its new node already are not read: FAILURES.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        self._url = url
+        self._address = Address.of(url)
         self._timeout_s = timeout_s
-        self._named = connect(url, timeout_s)
+        self._named = Link(self._address, timeout_s)
         self._is_cluster: bool | None = None
-        self._owners: list[redis.asyncio.Redis] = []
-        """The client of each slot's node; empty without a Cluster."""
-        self._clients: dict[tuple[str, int], redis.asyncio.Redis] = {}
+        self._owners: list[Link] = []
+        """The node of each slot; empty without a Cluster."""
+        self._links: dict[tuple[str, int], Link] = {}
         self._learning = asyncio.Lock()
 
-    async def ask(self, key: bytes, question: Callable[["redis.asyncio.Redis"], Awaitable[T]]) -> T:
-        """Asks the node that has the key; once more when the Cluster has changed. Raises one of FAILURES."""
-        if self._is_cluster is None:
-            await self._learn(self._owners)
-        if not self._is_cluster:
-            return await question(self._named)
-        owners = self._owners
-        try:
-            return await question(owners[key_slot(key)])
-        except _MOVES:
-            await self._learn(owners)
-            return await question(self._owners[key_slot(key)])
+    async def ask(self, key: bytes, *command: Word) -> Any:
+        """Asks the node that has the key; once more when that went, or the Cluster changed. Raises one of FAILURES."""
+        return await self._ask(key, lambda link: link.ask(*command))
+
+    async def ask_at_once(self, key: bytes, commands: Sequence[Command]) -> list[Any]:
+        """The same of several commands, whose keys share a slot, all of one moment."""
+        answers: list[Any] = await self._ask(key, lambda link: link.ask_at_once(commands))
+        return answers
 
     async def aclose(self) -> None:
-        for client in (self._named, *self._clients.values()):
-            await client.aclose()
+        for link in (self._named, *self._links.values()):
+            await link.aclose()
 
-    async def _learn(self, known: "list[redis.asyncio.Redis]") -> None:
+    async def _ask(self, key: bytes, question: Callable[[Link], Awaitable[Any]]) -> Any:
+        if self._is_cluster is None:
+            await self._learn(self._owners)
+        owners = self._owners
+        try:
+            return await question(self._owner(key))
+        except _MOVES:
+            if self._is_cluster:
+                await self._learn(owners)
+            return await question(self._owner(key))
+
+    def _owner(self, key: bytes) -> Link:
+        return self._owners[key_slot(key)] if self._owners else self._named
+
+    async def _learn(self, known: list[Link]) -> None:
         """Asks who owns which slot, unless another call has done so since `known`."""
         async with self._learning:
             if self._is_cluster is False or self._owners is not known:
                 return
-            if self._is_cluster is None and not (await self._named.info("cluster"))["cluster_enabled"]:
+            if self._is_cluster is None and b"cluster_enabled:1" not in await self._named.ask("INFO", "cluster"):
                 self._is_cluster = False
             else:
                 self._owners = self._by_slot(await self._slots())
@@ -92,20 +75,19 @@ class Store:
         Whichever node answers first is asked; the one that was named may be gone.
         """
         failure: Exception | None = None
-        for client in (self._named, *self._clients.values()):
+        for link in (self._named, *self._links.values()):
             try:
-                slots: Any = client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-                return list(await slots)
+                return list(await link.ask("CLUSTER", "SLOTS"))
             except FAILURES as error:
                 failure = error
         raise RedisConnectionError("no node of the Cluster answers") from failure
 
-    def _by_slot(self, ranges: list[Any]) -> "list[redis.asyncio.Redis]":
+    def _by_slot(self, ranges: list[Any]) -> list[Link]:
         owners = [self._named] * REDIS_CLUSTER_HASH_SLOTS
         for first, last, (host, port, *_), *_ in ranges:
             # A node that does not know its own name is the one that was asked.
-            address = (host.decode() if host else parse_url(self._url).get("host", "localhost"), port)
-            if address not in self._clients:
-                self._clients[address] = connect(self._url, self._timeout_s, host=address[0], port=port)
-            owners[first : last + 1] = [self._clients[address]] * (last + 1 - first)
+            place = (host.decode() if host else self._address.host, port)
+            if place not in self._links:
+                self._links[place] = Link(self._address.on(*place), self._timeout_s)
+            owners[first : last + 1] = [self._links[place]] * (last + 1 - first)
         return owners

@@ -2,23 +2,20 @@
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import redis.asyncio
-
-from services.adapters.redis_store.connecting import FAILURES, Store
+from services.adapters.redis_store.connecting import RedisStore
 from services.adapters.redis_store.keys import SHARDS, directory_key, shard_prefix
+from services.adapters.redis_store.link import FAILURES
+from services.adapters.redis_store.pipelined import Command, Word
 from services.domain.counters import CounterKind, Era, Shard
 from services.domain.errors import FeatureStoreDown
 from services.domain.ids import ItemId
 
 _FIRST_DEPTH: Final = 128  # larger: more bytes for a short list; smaller: more rounds for a long one
 _ITEMS_A_TRIP: Final = 1_000  # larger: Redis answers nobody else meanwhile; smaller: more round trips
-_SHARDS_AT_ONCE: Final = 16  # larger: bursts wait for connections; smaller: many partitions take longer
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +27,8 @@ class _SortedSet:
 class RedisItemCounters:
     """Implements the ItemCounters port."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        self._store = Store(url, timeout_s)
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
 
     async def top(
         self,
@@ -51,14 +48,15 @@ class RedisItemCounters:
             raise FeatureStoreDown(f"Redis did not answer for what is {kind}: {error}") from error
 
     async def aclose(self) -> None:
+        """Closes the store, for all who share it."""
         await self._store.aclose()
 
     async def _sorted_sets(self, kind: CounterKind, now_us: int, surface: str | None) -> list[list[_SortedSet]]:
         """Those that hold what is asked for and have not expired, by shard."""
-        names: Any = await self._store.ask(SHARDS, lambda client: client.zrange(SHARDS, 0, -1))
+        names = await self._store.ask(SHARDS, "ZRANGE", SHARDS, 0, -1)
         shards = [Shard(name.decode()) for name in names]
         directories = [directory_key(shard) for shard in shards]
-        listed: Any = await self._of_each(directories, lambda client, number: client.hkeys(directories[number]))
+        listed = await self._answers([(key, ("HKEYS", key)) for key in directories])
         found = []
         for shard, fields in zip(shards, listed, strict=True):
             named = [(field, _parsed(field)) for field in fields]
@@ -78,16 +76,11 @@ class RedisItemCounters:
         """
         depth = max(_FIRST_DEPTH, 2 * num_items)
         while True:
-            prefixes = await self._pipelined(
-                shards,
-                lambda pipeline, each, depth=depth: pipeline.zrange(  # type: ignore[misc]
-                    each.key, 0, depth - 1, desc=True, withscores=True
-                ),
-            )
+            prefixes = await self._of_each(shards, "ZREVRANGE", 0, depth - 1, "WITHSCORES")
             threshold = sum(
-                max(float(prefix[-1][1]), 0.0) * each.decay for each, prefix in prefixes if len(prefix) == depth
+                max(float(prefix[-1]), 0.0) * each.decay for each, prefix in prefixes if len(prefix) == 2 * depth
             )
-            seen = {item for _, prefix in prefixes for item, _ in prefix}
+            seen = {item for _, prefix in prefixes for item in prefix[::2]}  # then its score, and so on
             found = _largest(await self._sums(shards, seen), num_items)
             if threshold <= 0 or (len(found) == num_items and found[-1][1] > threshold):
                 return found
@@ -99,40 +92,24 @@ class RedisItemCounters:
         sums = dict.fromkeys(asked, 0.0)
         for start in range(0, len(asked), _ITEMS_A_TRIP):
             piece = asked[start : start + _ITEMS_A_TRIP]
-            for each, scores in await self._pipelined(
-                shards,
-                lambda pipeline, each, piece=piece: pipeline.zmscore(each.key, piece),  # type: ignore[misc]
-            ):
+            for each, scores in await self._of_each(shards, "ZMSCORE", *piece):
                 for item, score in zip(piece, scores, strict=True):
                     if score is not None:
                         sums[item] += float(score) * each.decay
         return sums
 
-    async def _pipelined(
-        self, shards: Sequence[Sequence[_SortedSet]], queue: Callable[[Any, _SortedSet], object]
-    ) -> list[tuple[_SortedSet, Any]]:
-        """One command a set, one trip a shard; the sets with their answers."""
-
-        async def ask(client: "redis.asyncio.Redis", number: int) -> list[Any]:
-            pipeline = client.pipeline(transaction=False)
-            for each in shards[number]:
-                queue(pipeline, each)
-            return await pipeline.execute()
-
-        answers = await self._of_each([sets[0].key for sets in shards], ask)
-        return [pair for sets, found in zip(shards, answers, strict=True) for pair in zip(sets, found, strict=True)]
-
     async def _of_each(
-        self, keys: Sequence[bytes], question: Callable[["redis.asyncio.Redis", int], Awaitable[T]]
-    ) -> list[T]:
-        """Asks the node of each key; the question is told the key's number."""
-        at_once = asyncio.Semaphore(_SHARDS_AT_ONCE)
+        self, shards: Sequence[Sequence[_SortedSet]], verb: str, *words: Word
+    ) -> list[tuple[_SortedSet, Any]]:
+        """Asks the same of every set; the sets with their answers."""
+        sets = [each for shard in shards for each in shard]
+        return list(
+            zip(sets, await self._answers([(each.key, (verb, each.key, *words)) for each in sets]), strict=True)
+        )
 
-        async def ask(number: int) -> T:
-            async with at_once:
-                return await self._store.ask(keys[number], lambda client: question(client, number))
-
-        return list(await asyncio.gather(*map(ask, range(len(keys)))))
+    async def _answers(self, commands: Sequence[tuple[bytes, Command]]) -> list[Any]:
+        """In one trip: all of them go out in one turn of the event loop."""
+        return await asyncio.gather(*(self._store.ask(key, *command) for key, command in commands))
 
 
 def _parsed(field: bytes) -> tuple[Era, str] | None:

@@ -4,7 +4,7 @@
 `nj:{user}:c`  sorted set, score = newest event_time in µs, member = item id  at most max_consumed members
 `nj:{user}:s`  sorted set, score = newest event_time in µs, member = item id  at most max_shown members
 `nj:{user}:v`  16 hexadecimal digits, the fingerprint of the first two sets
-`nj:cache:…`   one cached answer
+`nj:{user}:a:…`  one cached answer, for ten minutes
 
 `nj:ctr:shards`     sorted set of the shards below, score = when each is forgotten, in s
 `nj:ctr:{shard}:d`  hash, the shard's directory: its fence, when each of its sorted sets expires, the rebuild it is of
@@ -25,7 +25,6 @@ from services.domain.interactions import HistoryEntry
 LIVE_MODEL_CHANNEL: Final = "nj:live-model"
 PREPARATION_CHANNEL: Final = "nj:preparation"
 AVAILABILITY_CHANNEL: Final = "nj:availability"
-CACHE_PREFIX: Final = b"nj:cache:"
 SHARDS: Final = b"nj:ctr:shards"
 
 # Ids hold no control characters, so NUL never occurs in one. It is also the smallest byte: members that share a score
@@ -42,9 +41,21 @@ class UserKeys(NamedTuple):
 
 def user_keys(user_id: UserId) -> UserKeys:
     """The keys of one user; two users never share one."""
+    prefix = _prefix(user_id)
+    return UserKeys(prefix + b"h", prefix + b"c", prefix + b"v", prefix + b"s")
+
+
+def answer_key(user_id: UserId, key: bytes) -> bytes:
+    """Where an answer to a user is kept: beside their history, so that one node is asked for both.
+
+    Nobody is called "", so answers to visitors without a name are nobody's; they have no hash tag, and spread.
+    """
+    return _prefix(user_id) + b"a:" + key
+
+
+def _prefix(user_id: UserId) -> bytes:
     # A closing brace would end the hash tag early; the percent sign is escaped so that no two users escape alike.
-    tag = user_id.replace("%", "%25").replace("}", "%7D").encode()
-    return UserKeys(b"nj:{" + tag + b"}:h", b"nj:{" + tag + b"}:c", b"nj:{" + tag + b"}:v", b"nj:{" + tag + b"}:s")
+    return b"nj:{" + user_id.replace("%", "%25").replace("}", "%7D").encode() + b"}:"
 
 
 def shard_prefix(shard: Shard, *, staged: bool = False) -> bytes:

@@ -4,13 +4,15 @@ import asyncio
 from typing import ClassVar
 
 import redis
+import redis.asyncio
 import structlog
 from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from services.adapters.redis_store.connecting import connect
 from services.adapters.redis_store.keys import AVAILABILITY_CHANNEL, LIVE_MODEL_CHANNEL, PREPARATION_CHANNEL
 
 log = structlog.get_logger()
@@ -54,7 +56,12 @@ class _Notices:
     channel: ClassVar[str]
 
     def __init__(self, url: str, timeout_s: float = 1.0) -> None:
-        self._client = connect(url, timeout_s)
+        self._client = redis.asyncio.Redis.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=AsyncRetry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),  # a timeout is not tried again
+        )
         self._subscription: PubSub | None = None
 
     async def wait(self, timeout_s: float) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from services.adapters.redis_store import RedisHistoryReader
+from services.adapters.redis_store import RedisHistoryReader, RedisStore
 from services.domain.ids import ItemId, ModelVersion, UserId
 from services.domain.interactions import UserHistory
 from services.inference.excluded import Excluded
@@ -15,7 +15,7 @@ Answers: TypeAlias = Mapping[tuple[ModelVersion, UserId], tuple[ItemId, ...]]
 
 async def read_histories(redis_url: str, user_ids: Sequence[UserId]) -> Mapping[UserId, UserHistory]:
     """The online histories as serving reads them."""
-    reader = RedisHistoryReader(redis_url, timeout_s=5.0)
+    reader = RedisHistoryReader(RedisStore(redis_url, timeout_s=5.0))
     try:
         return {user_id: await reader.read(user_id) for user_id in user_ids}
     finally:

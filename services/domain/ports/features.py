@@ -33,6 +33,14 @@ class HistoryReader(Protocol):
         """The user's history; an empty one for an unknown user. Raises FeatureStoreDown."""
         ...
 
+    async def read_with_answer(self, user_id: UserId, key: bytes) -> tuple[UserHistory, bytes | None]:
+        """The same, and what a ResultCache keeps for the user and the key, in one trip. Raises FeatureStoreDown."""
+        ...
+
+    async def read_version(self, user_id: UserId) -> str:
+        """The version of the user's history alone. Raises FeatureStoreDown."""
+        ...
+
     async def read_shown(self, user_id: UserId) -> Mapping[ItemId, int]:
         """The items shown to the user, and when each was last, in µs; bounded. Raises FeatureStoreDown."""
         ...
@@ -96,8 +104,8 @@ class ItemCounters(Protocol):
 
 
 class ResultCache(Protocol):
-    """Best effort: a failing cache is a miss, never an error."""
+    """Best effort: a failing cache is a miss, never an error. An answer is kept for a user and a key; "" is nobody."""
 
-    async def get(self, key: bytes) -> bytes | None: ...
+    async def get(self, user_id: UserId, key: bytes) -> bytes | None: ...
 
-    async def put(self, key: bytes, value: bytes) -> None: ...
+    async def put(self, user_id: UserId, key: bytes, value: bytes) -> None: ...

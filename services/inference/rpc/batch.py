@@ -7,6 +7,7 @@ from typing import Final
 from nightjar.v1 import recommender_service_pb2 as wire
 from services.domain.errors import InvalidRequest, NightjarError
 from services.domain.recommendations import Query, Recommendation
+from services.inference.patience import Patience
 from services.inference.recommend import Recommender
 from services.inference.rpc import validation
 from services.inference.together import recommend_each
@@ -21,6 +22,7 @@ async def answered(
     query_of: Callable[[wire.RecommendRequest], Query],
     recommender: Recommender,
     response_of: Callable[[Recommendation], wire.RecommendResponse],
+    patience: Patience,
 ) -> wire.RecommendBatchResponse:
     """The reply. Between two requests the event loop turns: a batch is long, and others wait for microseconds.
 
@@ -34,7 +36,7 @@ async def answered(
         except InvalidRequest as error:
             queries.append(error)
         await asyncio.sleep(0)
-    version, answers = await recommend_each(recommender, queries)
+    version, answers = await recommend_each(recommender, queries, patience)
     reply = wire.RecommendBatchResponse(model_version=version)
     for answer in answers:
         if isinstance(answer, NightjarError):

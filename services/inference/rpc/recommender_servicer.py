@@ -26,6 +26,7 @@ from services.domain.recommendations import (
     Seen,
     Source,
 )
+from services.inference.patience import Patience
 from services.inference.popular import PopularNow
 from services.inference.recommend import Recommender
 from services.inference.rpc import batch, validation
@@ -47,6 +48,7 @@ _DEGRADED_REASONS: Final[Mapping[Degraded, wire.DegradedReason.ValueType]] = {
     Degraded.FEATURE_STORE_DOWN: wire.DEGRADED_REASON_FEATURE_STORE_DOWN,
     Degraded.MODEL_FAILED: wire.DEGRADED_REASON_MODEL_FAILED,
     Degraded.CATALOG_DOWN: wire.DEGRADED_REASON_CATALOG_DOWN,
+    Degraded.LATE: wire.DEGRADED_REASON_LATE,
 }
 
 
@@ -93,8 +95,8 @@ class RecommenderServicer(RecommenderServiceServicer):
         self, request: wire.RecommendBatchRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> wire.RecommendBatchResponse:
         """See proto/nightjar/v1/recommender_service.proto."""
-        del context
-        return await batch.answered(request, self._query, self._recommender, _recommend_response)
+        patience = Patience(context.time_remaining())
+        return await batch.answered(request, self._query, self._recommender, _recommend_response, patience)
 
     def _query(self, request: wire.RecommendRequest) -> Query:
         """Raises InvalidRequest."""

@@ -12,13 +12,13 @@ requests = st.tuples(words, words, words, st.integers(1, 500), words, words, wor
 
 
 def key_of(request: tuple[str, str, str, int, str, str, str]) -> bytes:
-    version, method, user_id, k, history_version, catalog_version, exclusions = request
+    version, method, user_id, k, visitor, catalog_version, exclusions = request
     return cache_key(
         model_version=ModelVersion(version),
         method=method,
         user_id=UserId(user_id),
         k=k,
-        history_version=history_version,
+        visitor=visitor,
         catalog_version=catalog_version,
         exclusions=exclusions,
     )

@@ -40,7 +40,8 @@ class Bench:
         self.availability.replace(EMPTY, None)
         self.trials = TrialSlot(self.availability, clock)
         self.trials.hold(self.trials.ready(CANARY, other, "digest"))
-        self.histories, self.cache, self.recorder = FakeHistoryReader(), FakeResultCache(), Recorder()
+        self.cache, self.recorder = FakeResultCache(), Recorder()
+        self.histories = FakeHistoryReader(self.cache)
         for user in USERS:
             self.histories.histories[user] = history_of("item-5")
         self.background = BackgroundTasks(64)

@@ -16,7 +16,6 @@ from services.inference import fleet_member
 from services.inference.fleet_member import FleetMember, Identity
 from services.inference.live_bundle import BundleAddress
 from services.inference.model_slot import ModelSlot
-from services.inference.recent_requests import RecentRequests
 from services.inference.recorder import Recorder
 from tests.fakes import model_registry
 from tests.fakes.clock import START, FakeClock
@@ -72,11 +71,9 @@ class Bench:
         self.tried: list[str] = []
         self.recorder = Recorder()
         self.slot = ModelSlot(in_thread(self._load), self.clock, timedelta(0))
-        recent = RecentRequests(self.clock)
         self.member = FleetMember(
-            Identity("me", "host/1", 11), self.slot, self.registry, self.fleet, NoNotices(), self.clock, recent,
-            self.recorder,
-        )  # fmt: skip
+            Identity("me", "host/1", 11), self.slot, self.registry, self.fleet, NoNotices(), self.clock, self.recorder
+        )
 
     def _load(self, bundle: BundleAddress) -> Any:
         self.tried.append(bundle.version)

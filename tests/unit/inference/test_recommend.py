@@ -39,8 +39,8 @@ class Bench:
 
     def __init__(self, live: ServingModel) -> None:
         self.live = live
-        self.histories = FakeHistoryReader()
         self.cache = FakeResultCache()
+        self.histories = FakeHistoryReader(self.cache)
         self.background = BackgroundTasks(limit=8)
         self.recorder = Recorder()
         self.clock = FakeClock()
@@ -281,9 +281,9 @@ async def test_the_reply_does_not_wait_for_the_cache_to_be_written(bench: Bench)
     release = asyncio.Event()
 
     class SlowCache(FakeResultCache):
-        async def put(self, key: bytes, value: bytes) -> None:
+        async def put(self, user_id: UserId, key: bytes, value: bytes) -> None:
             await release.wait()
-            await super().put(key, value)
+            await super().put(user_id, key, value)
 
     cache = SlowCache()
     recommender = bench.with_stores(bench.histories, cache)

@@ -73,7 +73,8 @@ class Bench:
         self.scorer = SlowScorer(other.scorer)
         self.trials.hold(self.trials.ready(SHADOW, replace(other, scorer=self.scorer), "digest"))
         self.shadowing = Shadowing(self.trials, self.recorder, lambda: self.now)
-        self.histories, self.cache = FakeHistoryReader(), FakeResultCache()
+        self.cache = FakeResultCache()
+        self.histories = FakeHistoryReader(self.cache)
         self.histories.histories[ANN] = history_of("item-1", "item-1", "item-3")
         self.background = BackgroundTasks(64)
         self.recommender = Recommender(

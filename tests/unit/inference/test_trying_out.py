@@ -31,9 +31,9 @@ class CountingCache(FakeResultCache):
 
     num_puts = 0
 
-    async def put(self, key: bytes, value: bytes) -> None:
+    async def put(self, user_id: UserId, key: bytes, value: bytes) -> None:
         self.num_puts += 1
-        await super().put(key, value)
+        await super().put(user_id, key, value)
 
 
 class Timer:
@@ -60,6 +60,7 @@ class Bench:
     timer: Timer = field(default_factory=Timer)
 
     def __post_init__(self) -> None:
+        self.histories.cache = self.cache
         self.recent = RecentRequests(self.clock)
         self.availability = AvailabilitySlot(self.clock)
         self.background = BackgroundTasks(limit=8)

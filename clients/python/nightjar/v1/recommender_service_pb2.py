@@ -27,53 +27,53 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nightjar/v1/recommender_service.proto\x12\x0bnightjar.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x01\n\x10RecommendRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12/\n\rrecent_events\x18\x03 \x03(\x0b\x32\x18.nightjar.v1.RecentEvent\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\t\x12,\n\x0bseen_policy\x18\x05 \x01(\x0e\x32\x17.nightjar.v1.SeenPolicy\x12/\n\x0cshown_within\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\n\x02_k\"\x80\x01\n\x0bRecentEvent\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05value\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_value\"\x98\x02\n\x11RecommendResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12&\n\x05items\x18\x04 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x07 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\x12\x11\n\tcache_hit\x18\x08 \x01(\x08\x12\x17\n\x0f\x63\x61talog_version\x18\t \x01(\t\":\n\nScoredItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0c\n\x04rank\x18\x03 \x01(\r\"<\n\x13SimilarItemsRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x04\n\x02_k\"n\n\x14SimilarItemsResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12\x17\n\x0f\x63\x61talog_version\x18\x03 \x01(\t\"f\n\x10RankItemsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12/\n\rrecent_events\x18\x02 \x03(\x0b\x32\x18.nightjar.v1.RecentEvent\x12\x10\n\x08item_ids\x18\x03 \x03(\t\"\x85\x02\n\x11RankItemsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12&\n\x05items\x18\x04 \x03(\x0b\x32\x17.nightjar.v1.RankedItem\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x07 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\x12\x17\n\x0f\x63\x61talog_version\x18\x08 \x01(\t\"\x82\x01\n\nRankedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x0c\n\x04rank\x18\x03 \x01(\r\x12\x37\n\x11not_ranked_reason\x18\x04 \x01(\x0e\x32\x1c.nightjar.v1.NotRankedReasonB\x08\n\x06_score\"\x82\x01\n\x13PopularItemsRequest\x12*\n\x06window\x18\x01 \x01(\x0e\x32\x1a.nightjar.v1.PopularWindow\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07surface\x18\x03 \x01(\t\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\tB\x04\n\x02_k\"\xbf\x01\n\x14PopularItemsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12#\n\x06source\x18\x03 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x04 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x05 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\"H\n\x15RecommendBatchRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.nightjar.v1.RecommendRequest\"c\n\x16RecommendBatchResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x32\n\x07results\x18\x02 \x03(\x0b\x32!.nightjar.v1.RecommendBatchResult\"\x87\x01\n\x14RecommendBatchResult\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32\x1e.nightjar.v1.RecommendResponseH\x00\x12\x31\n\x05\x65rror\x18\x02 \x01(\x0b\x32 .nightjar.v1.RecommendBatchErrorH\x00\x42\x08\n\x06result\"[\n\x13RecommendBatchError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any*\x83\x01\n\nSeenPolicy\x12\x1b\n\x17SEEN_POLICY_UNSPECIFIED\x10\x00\x12 \n\x1cSEEN_POLICY_EXCLUDE_CONSUMED\x10\x01\x12\x1d\n\x19SEEN_POLICY_EXCLUDE_SHOWN\x10\x02\x12\x17\n\x13SEEN_POLICY_INCLUDE\x10\x03*[\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSOURCE_MODEL\x10\x01\x12\x12\n\x0eSOURCE_POPULAR\x10\x02\x12\x13\n\x0fSOURCE_COUNTERS\x10\x03*\x9d\x01\n\x0e\x44\x65gradedReason\x12\x1f\n\x1b\x44\x45GRADED_REASON_UNSPECIFIED\x10\x00\x12&\n\"DEGRADED_REASON_FEATURE_STORE_DOWN\x10\x01\x12 \n\x1c\x44\x45GRADED_REASON_MODEL_FAILED\x10\x02\x12 \n\x1c\x44\x45GRADED_REASON_CATALOG_DOWN\x10\x03*{\n\x0fNotRankedReason\x12!\n\x1dNOT_RANKED_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1eNOT_RANKED_REASON_UNKNOWN_ITEM\x10\x01\x12!\n\x1dNOT_RANKED_REASON_UNAVAILABLE\x10\x02*b\n\rPopularWindow\x12\x1e\n\x1aPOPULAR_WINDOW_UNSPECIFIED\x10\x00\x12\x17\n\x13POPULAR_WINDOW_LONG\x10\x01\x12\x18\n\x14POPULAR_WINDOW_SHORT\x10\x02\x32\xb1\x03\n\x12RecommenderService\x12J\n\tRecommend\x12\x1d.nightjar.v1.RecommendRequest\x1a\x1e.nightjar.v1.RecommendResponse\x12S\n\x0cSimilarItems\x12 .nightjar.v1.SimilarItemsRequest\x1a!.nightjar.v1.SimilarItemsResponse\x12J\n\tRankItems\x12\x1d.nightjar.v1.RankItemsRequest\x1a\x1e.nightjar.v1.RankItemsResponse\x12S\n\x0cPopularItems\x12 .nightjar.v1.PopularItemsRequest\x1a!.nightjar.v1.PopularItemsResponse\x12Y\n\x0eRecommendBatch\x12\".nightjar.v1.RecommendBatchRequest\x1a#.nightjar.v1.RecommendBatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nightjar/v1/recommender_service.proto\x12\x0bnightjar.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x01\n\x10RecommendRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12/\n\rrecent_events\x18\x03 \x03(\x0b\x32\x18.nightjar.v1.RecentEvent\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\t\x12,\n\x0bseen_policy\x18\x05 \x01(\x0e\x32\x17.nightjar.v1.SeenPolicy\x12/\n\x0cshown_within\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rreport_timing\x18\x1e \x01(\x08\x42\x04\n\x02_k\"\x80\x01\n\x0bRecentEvent\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05value\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_value\"\x98\x02\n\x11RecommendResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12&\n\x05items\x18\x04 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x07 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\x12\x11\n\tcache_hit\x18\x08 \x01(\x08\x12\x17\n\x0f\x63\x61talog_version\x18\t \x01(\t\":\n\nScoredItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0c\n\x04rank\x18\x03 \x01(\r\"<\n\x13SimilarItemsRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x04\n\x02_k\"n\n\x14SimilarItemsResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12\x17\n\x0f\x63\x61talog_version\x18\x03 \x01(\t\"f\n\x10RankItemsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12/\n\rrecent_events\x18\x02 \x03(\x0b\x32\x18.nightjar.v1.RecentEvent\x12\x10\n\x08item_ids\x18\x03 \x03(\t\"\x85\x02\n\x11RankItemsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12&\n\x05items\x18\x04 \x03(\x0b\x32\x17.nightjar.v1.RankedItem\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x07 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\x12\x17\n\x0f\x63\x61talog_version\x18\x08 \x01(\t\"\x82\x01\n\nRankedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x0c\n\x04rank\x18\x03 \x01(\r\x12\x37\n\x11not_ranked_reason\x18\x04 \x01(\x0e\x32\x1c.nightjar.v1.NotRankedReasonB\x08\n\x06_score\"\x82\x01\n\x13PopularItemsRequest\x12*\n\x06window\x18\x01 \x01(\x0e\x32\x1a.nightjar.v1.PopularWindow\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07surface\x18\x03 \x01(\t\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\tB\x04\n\x02_k\"\xbf\x01\n\x14PopularItemsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12#\n\x06source\x18\x03 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x04 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x05 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\"H\n\x15RecommendBatchRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.nightjar.v1.RecommendRequest\"c\n\x16RecommendBatchResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x32\n\x07results\x18\x02 \x03(\x0b\x32!.nightjar.v1.RecommendBatchResult\"\x87\x01\n\x14RecommendBatchResult\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32\x1e.nightjar.v1.RecommendResponseH\x00\x12\x31\n\x05\x65rror\x18\x02 \x01(\x0b\x32 .nightjar.v1.RecommendBatchErrorH\x00\x42\x08\n\x06result\"[\n\x13RecommendBatchError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any*\x83\x01\n\nSeenPolicy\x12\x1b\n\x17SEEN_POLICY_UNSPECIFIED\x10\x00\x12 \n\x1cSEEN_POLICY_EXCLUDE_CONSUMED\x10\x01\x12\x1d\n\x19SEEN_POLICY_EXCLUDE_SHOWN\x10\x02\x12\x17\n\x13SEEN_POLICY_INCLUDE\x10\x03*[\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSOURCE_MODEL\x10\x01\x12\x12\n\x0eSOURCE_POPULAR\x10\x02\x12\x13\n\x0fSOURCE_COUNTERS\x10\x03*\xb7\x01\n\x0e\x44\x65gradedReason\x12\x1f\n\x1b\x44\x45GRADED_REASON_UNSPECIFIED\x10\x00\x12&\n\"DEGRADED_REASON_FEATURE_STORE_DOWN\x10\x01\x12 \n\x1c\x44\x45GRADED_REASON_MODEL_FAILED\x10\x02\x12 \n\x1c\x44\x45GRADED_REASON_CATALOG_DOWN\x10\x03\x12\x18\n\x14\x44\x45GRADED_REASON_LATE\x10\x04*{\n\x0fNotRankedReason\x12!\n\x1dNOT_RANKED_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1eNOT_RANKED_REASON_UNKNOWN_ITEM\x10\x01\x12!\n\x1dNOT_RANKED_REASON_UNAVAILABLE\x10\x02*b\n\rPopularWindow\x12\x1e\n\x1aPOPULAR_WINDOW_UNSPECIFIED\x10\x00\x12\x17\n\x13POPULAR_WINDOW_LONG\x10\x01\x12\x18\n\x14POPULAR_WINDOW_SHORT\x10\x02\x32\xb1\x03\n\x12RecommenderService\x12J\n\tRecommend\x12\x1d.nightjar.v1.RecommendRequest\x1a\x1e.nightjar.v1.RecommendResponse\x12S\n\x0cSimilarItems\x12 .nightjar.v1.SimilarItemsRequest\x1a!.nightjar.v1.SimilarItemsResponse\x12J\n\tRankItems\x12\x1d.nightjar.v1.RankItemsRequest\x1a\x1e.nightjar.v1.RankItemsResponse\x12S\n\x0cPopularItems\x12 .nightjar.v1.PopularItemsRequest\x1a!.nightjar.v1.PopularItemsResponse\x12Y\n\x0eRecommendBatch\x12\".nightjar.v1.RecommendBatchRequest\x1a#.nightjar.v1.RecommendBatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nightjar.v1.recommender_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEENPOLICY']._serialized_start=2259
-  _globals['_SEENPOLICY']._serialized_end=2390
-  _globals['_SOURCE']._serialized_start=2392
-  _globals['_SOURCE']._serialized_end=2483
-  _globals['_DEGRADEDREASON']._serialized_start=2486
-  _globals['_DEGRADEDREASON']._serialized_end=2643
-  _globals['_NOTRANKEDREASON']._serialized_start=2645
-  _globals['_NOTRANKEDREASON']._serialized_end=2768
-  _globals['_POPULARWINDOW']._serialized_start=2770
-  _globals['_POPULARWINDOW']._serialized_end=2868
+  _globals['_SEENPOLICY']._serialized_start=2282
+  _globals['_SEENPOLICY']._serialized_end=2413
+  _globals['_SOURCE']._serialized_start=2415
+  _globals['_SOURCE']._serialized_end=2506
+  _globals['_DEGRADEDREASON']._serialized_start=2509
+  _globals['_DEGRADEDREASON']._serialized_end=2692
+  _globals['_NOTRANKEDREASON']._serialized_start=2694
+  _globals['_NOTRANKEDREASON']._serialized_end=2817
+  _globals['_POPULARWINDOW']._serialized_start=2819
+  _globals['_POPULARWINDOW']._serialized_end=2917
   _globals['_RECOMMENDREQUEST']._serialized_start=147
-  _globals['_RECOMMENDREQUEST']._serialized_end=374
-  _globals['_RECENTEVENT']._serialized_start=377
-  _globals['_RECENTEVENT']._serialized_end=505
-  _globals['_RECOMMENDRESPONSE']._serialized_start=508
-  _globals['_RECOMMENDRESPONSE']._serialized_end=788
-  _globals['_SCOREDITEM']._serialized_start=790
-  _globals['_SCOREDITEM']._serialized_end=848
-  _globals['_SIMILARITEMSREQUEST']._serialized_start=850
-  _globals['_SIMILARITEMSREQUEST']._serialized_end=910
-  _globals['_SIMILARITEMSRESPONSE']._serialized_start=912
-  _globals['_SIMILARITEMSRESPONSE']._serialized_end=1022
-  _globals['_RANKITEMSREQUEST']._serialized_start=1024
-  _globals['_RANKITEMSREQUEST']._serialized_end=1126
-  _globals['_RANKITEMSRESPONSE']._serialized_start=1129
-  _globals['_RANKITEMSRESPONSE']._serialized_end=1390
-  _globals['_RANKEDITEM']._serialized_start=1393
-  _globals['_RANKEDITEM']._serialized_end=1523
-  _globals['_POPULARITEMSREQUEST']._serialized_start=1526
-  _globals['_POPULARITEMSREQUEST']._serialized_end=1656
-  _globals['_POPULARITEMSRESPONSE']._serialized_start=1659
-  _globals['_POPULARITEMSRESPONSE']._serialized_end=1850
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=1852
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=1924
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=1926
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=2025
-  _globals['_RECOMMENDBATCHRESULT']._serialized_start=2028
-  _globals['_RECOMMENDBATCHRESULT']._serialized_end=2163
-  _globals['_RECOMMENDBATCHERROR']._serialized_start=2165
-  _globals['_RECOMMENDBATCHERROR']._serialized_end=2256
-  _globals['_RECOMMENDERSERVICE']._serialized_start=2871
-  _globals['_RECOMMENDERSERVICE']._serialized_end=3304
+  _globals['_RECOMMENDREQUEST']._serialized_end=397
+  _globals['_RECENTEVENT']._serialized_start=400
+  _globals['_RECENTEVENT']._serialized_end=528
+  _globals['_RECOMMENDRESPONSE']._serialized_start=531
+  _globals['_RECOMMENDRESPONSE']._serialized_end=811
+  _globals['_SCOREDITEM']._serialized_start=813
+  _globals['_SCOREDITEM']._serialized_end=871
+  _globals['_SIMILARITEMSREQUEST']._serialized_start=873
+  _globals['_SIMILARITEMSREQUEST']._serialized_end=933
+  _globals['_SIMILARITEMSRESPONSE']._serialized_start=935
+  _globals['_SIMILARITEMSRESPONSE']._serialized_end=1045
+  _globals['_RANKITEMSREQUEST']._serialized_start=1047
+  _globals['_RANKITEMSREQUEST']._serialized_end=1149
+  _globals['_RANKITEMSRESPONSE']._serialized_start=1152
+  _globals['_RANKITEMSRESPONSE']._serialized_end=1413
+  _globals['_RANKEDITEM']._serialized_start=1416
+  _globals['_RANKEDITEM']._serialized_end=1546
+  _globals['_POPULARITEMSREQUEST']._serialized_start=1549
+  _globals['_POPULARITEMSREQUEST']._serialized_end=1679
+  _globals['_POPULARITEMSRESPONSE']._serialized_start=1682
+  _globals['_POPULARITEMSRESPONSE']._serialized_end=1873
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=1875
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=1947
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=1949
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=2048
+  _globals['_RECOMMENDBATCHRESULT']._serialized_start=2051
+  _globals['_RECOMMENDBATCHRESULT']._serialized_end=2186
+  _globals['_RECOMMENDBATCHERROR']._serialized_start=2188
+  _globals['_RECOMMENDBATCHERROR']._serialized_end=2279
+  _globals['_RECOMMENDERSERVICE']._serialized_start=2920
+  _globals['_RECOMMENDERSERVICE']._serialized_end=3353
 # @@protoc_insertion_point(module_scope)
