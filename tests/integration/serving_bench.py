@@ -123,6 +123,7 @@ class ServingBench:
         self.recommendations: RecommenderServiceAsyncStub
         self.models: ModelServiceAsyncStub
         self.channel: grpc.aio.Channel
+        self.address = ""
 
     def publish(
         self, version: str, vectors: npt.NDArray[np.float32], *, verdict: Verdict | None = PASSED, age_s: float = 0.0
@@ -161,7 +162,7 @@ async def serving(folder: Path, engine: Engine = "grpcio") -> AsyncIterator[Serv
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            bench.channel = channel
+            bench.channel, bench.address = channel, f"127.0.0.1:{port}"
             bench.recommendations = RecommenderServiceStub(channel)
             bench.models = ModelServiceStub(channel)
             yield bench
