@@ -128,8 +128,11 @@ class Serving:
 
     def recommend(self, user_id: str) -> wire.RecommendResponse:
         """One call on a connection of its own."""
+        return self.answer(wire.RecommendRequest(user_id=user_id, k=3))
+
+    def answer(self, request: wire.RecommendRequest) -> wire.RecommendResponse:
+        """Likewise."""
         with self.channel() as channel:
-            request = wire.RecommendRequest(user_id=user_id, k=3)
             return RecommenderServiceStub(channel).Recommend(request, timeout=10)
 
     def versions(self) -> set[str]:
@@ -149,8 +152,13 @@ def start(home: Path, redis_url: str, *, replica: str = "", **settings: str) -> 
             [sys.executable, "-m", "services.inference", "--ready-file", str(ready_file)],
             env=environment(
                 home,
-                **{"REDIS__URL": redis_url, "SERVE__PORT": "0", "SERVE__NUM_WORKERS": str(NUM_WORKERS)},
-                **{"SERVE__ENGINE": ENGINE, **settings},
+                **{
+                    "REDIS__URL": redis_url,
+                    "SERVE__PORT": "0",
+                    "SERVE__NUM_WORKERS": str(NUM_WORKERS),
+                    "SERVE__ENGINE": ENGINE,
+                    **settings,
+                },
             ),
             cwd=home,
             stderr=out,
