@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
         wider = _frame(_WINDOW, 0, 0, _FRAME.pack(_WIDE - _FIRST_WINDOW))
         self._transport.write(_PREFACE + _frame(_SETTINGS, 0, 0, settings) + wider)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - calls that fail are counted alike
         self.is_open = False
         for stream in list(self._due):
             self._end(stream, answered=False)
@@ -160,6 +160,9 @@ class Load:
         self.latencies_ms: list[float] = []
         self.num_failed = 0
         self._is_closed_loop = True
+        self._is_over = False
+        self._num_under_way = 0
+        self._drained = asyncio.Event()
 
     async def run(self, host: str, port: int, headers: bytes, connections: int, streams: int, rate: float) -> None:
         """rate: calls a second of an open loop; 0: a closed one, of so many streams a connection."""
@@ -177,11 +180,12 @@ class Load:
                     self._begin(connection, time.perf_counter())
         else:
             await self._beat(made, rate)
-        end_s = self._until_s + DRAIN_S
-        while (now := time.perf_counter()) < end_s and (
-            now < self._until_s or any(each.num_under_way for each in made)
-        ):
-            await asyncio.sleep(0.02)
+        await asyncio.sleep(max(0.0, self._until_s - time.perf_counter()))
+        self._is_over = True
+        if any(each.num_under_way for each in made):
+            await asyncio.wait([asyncio.ensure_future(self._drained.wait())], timeout=DRAIN_S)
+        for each in made:
+            self.num_failed += each.num_under_way
 
     async def _beat(self, made: Sequence[Connection], rate: float) -> None:
         start, number = time.perf_counter(), 0
@@ -195,10 +199,14 @@ class Load:
     def _begin(self, connection: Connection, due_time: float) -> None:
         message = self._messages[self._number % len(self._messages)]
         self._number += 1
+        self._num_under_way += 1
         connection.call(message, due_time)
 
     def _answered(self, connection: Connection, due_time: float, answered: bool) -> None:
         now = time.perf_counter()
+        self._num_under_way -= 1
+        if self._is_over and not self._num_under_way:
+            self._drained.set()
         if self._from_s <= due_time < self._until_s:
             if answered:
                 self.latencies_ms.append((now - due_time) * 1_000)
@@ -216,6 +224,7 @@ class Load:
             "p50_ms": round(float(np.percentile(found, 50)), 3),
             "p99_ms": round(float(np.percentile(found, 99)), 3),
             "max_ms": round(float(found.max()), 3),
+            "cpu_us": round(1e6 * time.process_time() / max(1, self._number), 1),
         }
 
 

@@ -1,9 +1,10 @@
-"""`nightjar recommend`: asks the running service, and shows titles from the catalog."""
+"""`nightjar recommend`: asks the running service, and shows titles from the catalog; or all lists into files."""
 
 import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,8 +28,8 @@ from services.settings import load
 
 
 def recommend(
-    user: Annotated[str, typer.Argument(metavar="USER", help="The user's id, as the events name it.")],
-    k: Annotated[int, typer.Option("-k", min=1, max=500, help="How many items.")] = 10,
+    user: Annotated[str | None, typer.Argument(metavar="USER", help="The user's id, as the events name it.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, max=500, help="How many items.")] = 10,
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", metavar="ITEM", help="An item that is not wanted; may be repeated.")
     ] = None,
@@ -81,10 +82,21 @@ def recommend(
     explain: Annotated[bool, typer.Option("--explain", help="Say why each item is there.")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.01, help="Longest wait, seconds.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Instead of one user: the lists of all who have a history, into --out.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="With --all: a file that ends in .parquet, or a folder for several.")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(help="With --all: the model that answers. Unset: the one that is live.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="With --all: replace what --out names.")] = False,
 ) -> None:
     """Recommends items to a user; popular ones to a user nobody knows.
 
     Example: nightjar recommend 42 -k 5 --category Comedy --diversity 0.3 --explain
+    For all: nightjar recommend --all --out lists.parquet -k 20
     """
     wishes = Wishes(
         filter=filter_of(category or (), without or (), attribute or (), min_price, max_price),
@@ -98,6 +110,15 @@ def recommend(
     )
     settings = load()
     logs.configure(settings.log_level, "nightjar")
+    if everybody:
+        if user is not None or exclude or seen is not Seen.EXCLUDE_CONSUMED or out is None:
+            raise typer.BadParameter("needs --out, and takes no USER, --exclude or --seen", param_hint="--all")
+        from services.cli.recommend_all import recommend_all  # a second of imports that one answer spares
+
+        recommend_all(settings, out, k, version, force=force)
+        return
+    if user is None or out is not None or version is not None or force:
+        raise typer.BadParameter("is missing, or --all: --out, --version and --force go with it", param_hint="USER")
     settings = connected(settings, needs=("serve",))
     with as_domain_errors(), RecommenderClient(target_of(settings.serve)) as client:
         started = time.perf_counter()

@@ -14,6 +14,7 @@ import structlog
 from services import logs
 from services.domain.errors import InvalidSettings, NightjarError
 from services.inference.addresses import redis_url
+from services.inference.rpc import engines
 from services.inference.supervisor import Supervisor, worker_command
 from services.ready_file import ReadyFile
 from services.rpc.listening import reserve_port
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> int:
         settings = load()
         logs.configure(settings.log_level, "inference")
         redis_url(settings)  # a missing store is a wrong setting, better said before any worker starts
+        engines.check(settings.serve.engine)
         asyncio.run(_supervise(settings, ReadyFile(options.ready_file)))
     except NightjarError as error:
         sys.stderr.write(f"nightjar: {error}\n")

@@ -21,6 +21,7 @@ from services.inference.excluded import NO_ROWS, Excluded, Rows, Vector
 from services.inference.facts import NOT_ASKED, KnownFacts
 from services.inference.filters import flagged
 from services.inference.rules import Required
+from services.inference.scorers import Asked
 from services.inference.serving_model import ServingModel
 
 
@@ -146,9 +147,14 @@ class Question:
     def _state_digest(self) -> bytes:
         return _digest((self.model.version, self.history.version, self.catalog_version, self.exclusions))
 
+    @property
+    def asked(self) -> Asked:
+        """The question as the scorer takes it."""
+        return Asked(self.history_rows, self.k, self.excluded)
+
     def worked_out(self) -> tuple[Rows, Vector]:
         """The rows of the k best items, and their scores; blocks. Raises BundleBroken when the model fails on this."""
-        return self.model.scorer.best(self.history_rows, self.k, self.excluded)
+        return self.model.scorer.best(*self.asked)
 
     def popular(self) -> tuple[Rows, Vector]:
         """The same for a user of whom the model knows nothing."""

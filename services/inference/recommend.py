@@ -6,8 +6,9 @@ is read anew for each request.
 """
 
 from asyncio import gather
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import structlog
 
@@ -58,6 +59,11 @@ from services.inference.wished import (
 log = structlog.get_logger(__name__)
 
 
+Answer: TypeAlias = tuple[Rows, Vector]
+Work: TypeAlias = Callable[[Question], Awaitable[Answer]]
+Side: TypeAlias = tuple[ServingModel, Unavailable, VitalsCounter | None]
+
+
 @dataclass(frozen=True, slots=True)
 class SimilarItems:
     """An item's neighbours, nearest first, from one model version."""
@@ -104,26 +110,29 @@ class Recommender:
         self._popular = popular
         self._failed_version: ModelVersion | None = None
 
-    async def recommend(self, query: Query, patience: Patience = ENDLESS) -> Recommendation:
+    async def recommend(
+        self, query: Query, patience: Patience = ENDLESS, *, side: Side | None = None, work: Work | None = None
+    ) -> Recommendation:
         """The k best items for a user, or for what a visitor did; popular ones when the model knows nothing of either.
 
-        Raises ModelNotReady before the first model, OutOfTime when the answer would come too late, InvalidRequest for
-        wishes that name what nobody knows, and PageExpired. A store that is down or late, or a model that fails on this
-        history, makes the answer simpler, never fails it.
+        side: who answers, where that is decided already. work: what works a plain answer out, instead of the model at
+        once. Raises ModelNotReady before the first model, OutOfTime when the answer would come too late, InvalidRequest
+        for wishes that name what nobody knows, and PageExpired. A store that is down or late, or a model that fails on
+        this history, makes the answer simpler, never fails it.
         """
-        model, unavailable, counter = self._side(query.user_id)
+        model, unavailable, counter = side or self.side(query.user_id)
         with counted(counter):
             may_repeat = query.seen is Seen.INCLUDE
             asked = Question(model, unavailable, query.user_id, query.brought, query.k, query.excluded, may_repeat)
             if query.wishes is not NO_WISHES:
                 asked = with_wishes(asked, query.wishes, query.page, self._facts.of(model))
-            answer = await self._remembered(asked, query, patience) or await self._answer(asked, query, patience)
+            answer = await self._remembered(asked, query, patience) or await self._answer(asked, query, patience, work)
         self._note(answer.degraded, counter)
         return answer
 
     async def rank(self, query: Query, item_ids: Sequence[ItemId], patience: Patience = ENDLESS) -> Ranking:
         """How much each of these items, which differ, may be wanted; in their order. As `recommend` for the rest."""
-        model, unavailable, counter = self._side(query.user_id)
+        model, unavailable, counter = self.side(query.user_id)
         with counted(counter):
             known = await self._known(query, patience)
             question = Question(model, unavailable, query.user_id, known.history, len(item_ids))
@@ -131,7 +140,7 @@ class Recommender:
         self._note(ranking.degraded, counter)
         return ranking
 
-    def _side(self, user_id: UserId) -> tuple[ServingModel, Unavailable, VitalsCounter | None]:
+    def side(self, user_id: UserId) -> Side:
         """Who answers this request to its end, what that may not show, and where it is counted during a canary."""
         canary = None if self._trials is None else self._trials.canary
         if canary is not None and user_id != ANYBODY and canary.includes(user_id):
@@ -209,19 +218,26 @@ class Recommender:
         if self._recent is not None and question.is_plain:
             self._recent.note(question.user_id, question.k)
 
-    async def _answer(self, asked: Question, query: Query, patience: Patience) -> Recommendation:
+    async def _answer(self, asked: Question, query: Query, patience: Patience, work: Work | None) -> Recommendation:
         is_kept = _is_kept(query)
         known = await self._known(query, patience, asked.key if is_kept else None)
         question = asked.knowing(known.history, known.shown)
         question.check_page()
         counted_there = await on_surface(question, self._popular)
-        answer = self._worked_out(question, known, patience, counted_there, is_kept=is_kept)
+        answer = await self._worked_out(question, known, patience, counted_there, work, is_kept=is_kept)
         if known.is_whole and query.user_id and self._shadowing is not None and query.wishes is NO_WISHES:
             self._shadowing.ask(question, answer)
         return replace(answer, explanations=explained(question, answer)) if query.explain else answer
 
-    def _worked_out(
-        self, question: Question, known: "_Known", patience: Patience, counted_there: Counted | None, *, is_kept: bool
+    async def _worked_out(
+        self,
+        question: Question,
+        known: "_Known",
+        patience: Patience,
+        counted_there: Counted | None,
+        work: Work | None,
+        *,
+        is_kept: bool,
     ) -> Recommendation:
         # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput. So whoever
         # asks the same at the same time finds the answer in the memory.
@@ -234,7 +250,7 @@ class Recommender:
         if patience.is_half_gone:
             return _simpler(question, Degraded.LATE)
         try:
-            answer, value = _of_model(question, known.degraded)
+            answer, value = await _of_model(question, known.degraded, work)
         except BundleBroken as error:
             self._model_failed(question.model.version, error)
             return _simpler(question, Degraded.MODEL_FAILED)
@@ -336,11 +352,11 @@ def _simpler(question: Question, degraded: Degraded) -> Recommendation:
     return no_page(question, degraded) if question.wishes.is_paged else _popular(question, degraded)
 
 
-def _of_model(question: Question, degraded: Degraded) -> tuple[Recommendation, bytes]:
+async def _of_model(question: Question, degraded: Degraded, work: Work | None) -> tuple[Recommendation, bytes]:
     """The answer, and how it is cached. Raises BundleBroken."""
     if question.wishes is not NO_WISHES:
         return wished(question, degraded)
-    rows, scores = question.worked_out()
+    rows, scores = question.worked_out() if work is None else await work(question)
     answer = _recommendation(question, Source.MODEL, rows, scores, degraded=degraded)
     return answer, question.encoded(rows, scores)
 

@@ -3,7 +3,7 @@
 What a kind computes is told by `domain.bundles`; the way from scores to a list is told here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -24,6 +24,14 @@ class AllScores(NamedTuple):
 
     values: Vector
     ties: Vector | None = None
+
+
+class Asked(NamedTuple):
+    """A list that is asked for, as `Scorer.best` takes it."""
+
+    history: HistoryRows
+    k: int
+    excluded: Excluded
 
 
 class Scorer(Protocol):
@@ -102,6 +110,15 @@ class VectorScorer:
         ended(Stage.CANDIDATES)
         return found
 
+    def best_of_each(self, asked: Sequence[Asked]) -> list[tuple[Rows, Vector]]:
+        histories = [each.history for each in asked]
+        vectors = (
+            self._encoder.encode_each(histories)
+            if isinstance(self._encoder, Encoder)
+            else map(self._encoder.encode, histories)
+        )
+        return [self._index.best(vector, each.k, each.excluded) for vector, each in zip(vectors, asked, strict=True)]
+
     def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:
         return self._index.ranked(self._encoder.encode(history), rows)
 
@@ -162,6 +179,16 @@ class Parts:
     manifest: Manifest
     tables: Tables
     index: ItemIndex
+
+
+def best_of_each(scorer: Scorer, asked: Sequence[Asked]) -> list[tuple[Rows, Vector]]:
+    """What `best` answers to one after another, to the bit, for less of a core where an encoder works for several.
+
+    Blocks; raises BundleBroken when the model fails on any of them.
+    """
+    if isinstance(scorer, VectorScorer):
+        return scorer.best_of_each(asked)
+    return [scorer.best(*each) for each in asked]
 
 
 def make_scorer(parts: Parts) -> Scorer:

@@ -22,7 +22,10 @@ CLOSE_GRACE_S: Final = 2.0  # beyond the drain; a database call that hangs in a 
 
 
 async def serve(settings: Settings, address: str, channel: socket.socket) -> None:
-    """Serves until SIGTERM, or until the supervisor's end of the channel is gone. Raises StartFailed."""
+    """Serves until SIGTERM, or until the supervisor's end of the channel is gone.
+
+    Raises StartFailed, and MissingDependency for an engine that is not installed.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -31,7 +34,7 @@ async def serve(settings: Settings, address: str, channel: socket.socket) -> Non
     await parts.health.starting()
     following = [asyncio.create_task(each.run(settings.serve.poll_interval_s)) for each in parts.followers]
     await _first_try(parts.followers, stop)
-    server = build_server(parts.recommender, parts.models, parts.health, parts.recorder)
+    server = build_server(parts.recommender, parts.models, parts.health, parts.recorder, settings.serve.engine)
     try:
         server.add_insecure_port(address)
     except RuntimeError as error:
@@ -39,7 +42,7 @@ async def serve(settings: Settings, address: str, channel: socket.socket) -> Non
     await server.start()
     set_aside()
     await _tell_and_watch(channel, stop)
-    log.info("worker_listening", address=address)
+    log.info("worker_listening", address=address, engine=settings.serve.engine)
     await stop.wait()
     # The default action of SIGALRM ends the process, should anything below hang.
     signal.setitimer(signal.ITIMER_REAL, settings.serve.drain_s + CLOSE_GRACE_S)

@@ -58,12 +58,17 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
 
 
 def domain_status(error: NightjarError) -> grpc.Status:
-    """The status of an error raised on purpose: its sentence, an ErrorInfo, and for a bad field a BadRequest."""
+    """The status of an error raised on purpose, for the end of a call."""
+    return rpc_status.to_status(domain_message(error))
+
+
+def domain_message(error: NightjarError) -> status_pb2.Status:
+    """The same as a message: its sentence, an ErrorInfo, and for a bad field a BadRequest."""
     status = _status(STATUS_CODES[error.reason], str(error), str(error.reason), {})
     if isinstance(error, InvalidRequest):
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.problem)
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
-    return rpc_status.to_status(status)
+    return status
 
 
 def unknown_status(correlation_id: str) -> grpc.Status:

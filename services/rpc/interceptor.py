@@ -12,7 +12,7 @@ import grpc
 import structlog
 from grpc import StatusCode
 
-from services.domain.errors import NightjarError
+from services.domain.errors import NightjarError, Overloaded
 from services.rpc.errors import domain_status, unknown_status
 from services.rpc.recorder import CallRecorder
 
@@ -26,8 +26,13 @@ _WORDS = {code.value[0]: code.name for code in StatusCode}
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Put it first, so that nothing is raised outside of it."""
 
-    def __init__(self, recorder: CallRecorder) -> None:
+    def __init__(self, recorder: CallRecorder, max_calls: int | None = None) -> None:
+        """max_calls: at once, streams among them; one more is refused as Overloaded. None: any number."""
         self._recorder = recorder
+        self._max_calls = max_calls
+        self._num_running = 0
+        self._wrapped: dict[str, tuple[Any, _Handler]] = {}
+        """By method: its handler, and that wrapped. As many as there are methods, and made once each."""
 
     async def intercept_service(
         self,
@@ -36,10 +41,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> _Handler:
         """Wraps the method's handler in one of the same kind; an unknown method stays without one."""
         handler = await continuation(handler_call_details)
-        # None for a method nobody serves: then its name, chosen by the caller, must not become a label either.
-        return None if handler is None else self._wrapped(handler, str(handler_call_details.method))
+        if handler is None:  # a method nobody serves: its name, chosen by the caller, must not become a label either
+            return None
+        method = str(handler_call_details.method)
+        known = self._wrapped.get(method)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[method] = handler, self._wrap(handler, method)
+        return known[1]
 
-    def _wrapped(self, handler: Any, method: str) -> _Handler:
+    def _wrap(self, handler: Any, method: str) -> _Handler:
         if handler.request_streaming:
             make = (grpc.stream_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler)
             behaviour = handler.stream_stream if handler.response_streaming else handler.stream_unary
@@ -74,7 +84,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _guard(self, method: str, context: _Context) -> AsyncIterator[None]:
         start = time.perf_counter()
         word = StatusCode.OK.name
+        self._num_running += 1
         try:
+            if self._max_calls is not None and self._num_running > self._max_calls:
+                raise Overloaded(f"More than {self._max_calls} calls are being answered; try again in a moment.")
             yield
         except grpc.aio.AbortError:
             word = _word(context.code())
@@ -87,6 +100,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             word = status.code.name
             await context.abort_with_status(status)
         finally:
+            self._num_running -= 1
             self._recorder.request(method, word, time.perf_counter() - start)
 
 

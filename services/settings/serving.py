@@ -1,5 +1,7 @@
 """The way out: where the gRPC service listens and how it behaves."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from services.settings.section import Section
@@ -30,6 +32,11 @@ class ServeSettings(Section):
     """Port of the gRPC service; 0 picks a free one."""
     num_workers: int = Field(default=2, ge=1, le=256)
     """Worker processes that share the port."""
+    engine: Literal["grpcio", "native"] = "grpcio"
+    """What speaks HTTP/2: grpcio, or native, which takes less of a core a call and needs nightjar-server[native].
+
+    See docs/guide/ask-for-recommendations.md for what native lacks.
+    """
     poll_interval_s: float = Field(default=0.5, gt=0, le=60)
     """How often a worker asks the database for the live model and for hidden items when no notice came, seconds.
 

@@ -11,7 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.adapters.redis_store import HistoryLimits, RedisHistoryReader, RedisHistoryWriter, RedisStore
+from services.adapters.redis_store import (
+    HistoryLimits,
+    RedisHistoryReader,
+    RedisHistoryWriter,
+    RedisStore,
+    RedisUserLister,
+)
 from services.adapters.redis_store.forgetting import RedisForgetter
 from services.adapters.redis_store.keys import user_keys
 from services.adapters.redis_store.looking import num_held
@@ -19,7 +25,7 @@ from services.domain.errors import FeatureStoreDown
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.ids import EventId, ItemId, UserId
 from services.domain.interactions import Interaction, UserHistory
-from services.domain.ports import HistoryReader, HistoryWriter
+from services.domain.ports import HistoryReader, HistoryWriter, UserLister
 from services.domain.users import Erasure
 from tests.fakes.histories import FakeHistories
 from tests.redis_state import client_of, state_of
@@ -30,7 +36,7 @@ LIMITS = HistoryLimits(MAX_HISTORY, MAX_CONSUMED, ttl_s=60, max_shown=MAX_SHOWN)
 
 
 class Store(Protocol):
-    """A writer and a reader of one store."""
+    """A writer, a reader and a lister of one store."""
 
     @property
     def writer(self) -> HistoryWriter: ...
@@ -38,16 +44,20 @@ class Store(Protocol):
     @property
     def reader(self) -> HistoryReader: ...
 
+    @property
+    def lister(self) -> UserLister: ...
+
 
 class RealStore:
     def __init__(self, url: str) -> None:
         self.writer = RedisHistoryWriter(url, DEFAULT_EVENT_TYPES, LIMITS)
         self.reader = RedisHistoryReader(RedisStore(url, timeout_s=5))
+        self.lister = RedisUserLister(url)
 
 
 class FakeStore:
     def __init__(self) -> None:
-        self.writer = self.reader = FakeHistories(DEFAULT_EVENT_TYPES, LIMITS)
+        self.writer = self.reader = self.lister = FakeHistories(DEFAULT_EVENT_TYPES, LIMITS)
 
 
 @pytest.fixture(params=["fake", *(pytest.param(name, marks=pytest.mark.redis) for name in REDIS)])
@@ -68,6 +78,18 @@ def event(user: UserId, name: str, time_us: int, item: str = "book", kind: str =
 
 async def test_an_unknown_user_has_an_empty_history(open_store: Callable[[], Store]) -> None:
     assert await open_store().reader.read(new_user()) == UserHistory()
+
+
+async def test_every_user_with_a_history_is_listed_once(open_store: Callable[[], Store]) -> None:
+    """More than one step's worth, whatever they are called; not those who were only shown something, or are erased."""
+    store, prefix = open_store(), uuid.uuid4().hex
+    users = {UserId(f"{prefix}{number}}}%7D{{ü:h") for number in range(2_500)}
+    store.writer.apply([event(user, "e", 100) for user in users])
+    store.writer.apply([event(UserId(f"{prefix}shown"), "e", 100, kind="impression")])
+    gone = set(sorted(users)[:7])
+    store.writer.forget([Erasure(user, 1_000) for user in gone])
+    listed = [user for some in store.lister.users() for user in some if user.startswith(prefix)]
+    assert sorted(listed) == sorted(users - gone)
 
 
 async def test_the_history_holds_the_newest_events_oldest_first(open_store: Callable[[], Store]) -> None:

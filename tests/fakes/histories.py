@@ -1,7 +1,7 @@
 """The histories in memory: the plain statement of what the Redis script must do, used as its reference."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from services.adapters.redis_store import HistoryLimits
 from services.domain.event_types import EventTypes, Role
@@ -11,7 +11,7 @@ from services.domain.users import Erasure
 
 
 class FakeHistories:
-    """Implements HistoryWriter and HistoryReader."""
+    """Implements HistoryWriter, HistoryReader and UserLister."""
 
     def __init__(self, types: EventTypes, limits: HistoryLimits) -> None:
         self._types = types
@@ -36,6 +36,9 @@ class FakeHistories:
         """All is lost, as after a flush."""
         for kept in (self._entries, self._consumed, self._shown):
             kept.clear()
+
+    def users(self) -> Iterator[Sequence[UserId]]:
+        yield [user_id for user_id, entries in self._entries.items() if entries]
 
     def forget(self, wishes: Sequence[Erasure]) -> None:
         for wish in wishes:

@@ -32,6 +32,7 @@ from services.inference.model_slot import ModelSlot
 from services.inference.popular import PopularNow
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
+from services.inference.rpc.engines import Engine
 from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.inference.rpc.server import Health, build_server
@@ -132,6 +133,7 @@ class ServingBench:
         self.recommendations: RecommenderServiceAsyncStub
         self.models: ModelServiceAsyncStub
         self.channel: grpc.aio.Channel
+        self.address = ""
 
     def publish(
         self, version: str, vectors: npt.NDArray[np.float32], *, verdict: Verdict | None = PASSED, age_s: float = 0.0
@@ -149,7 +151,7 @@ class ServingBench:
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[ServingBench]:
+async def serving(folder: Path, engine: Engine = "grpcio") -> AsyncIterator[ServingBench]:
     """A bench whose server listens on a free port, with a channel to it."""
     bench = ServingBench(folder)
     await bench.health.starting()
@@ -164,12 +166,12 @@ async def serving(folder: Path) -> AsyncIterator[ServingBench]:
         ),
     )
     recommender = RecommenderServicer(bench.recommender, bench.popular, DEFAULT_EVENT_TYPES, FakeClock())
-    server = build_server(recommender, servicer, bench.health, bench.recorder)
+    server = build_server(recommender, servicer, bench.health, bench.recorder, engine)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            bench.channel = channel
+            bench.channel, bench.address = channel, f"127.0.0.1:{port}"
             bench.recommendations = RecommenderServiceStub(channel)
             bench.models = ModelServiceStub(channel)
             yield bench

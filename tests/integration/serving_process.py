@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import grpc
@@ -34,6 +34,10 @@ from tests.fakes.tiny_bundle import write_draft
 from tests.waiting import wait_until
 
 NUM_WORKERS = 2
+
+
+ENGINE: Final = os.environ.get("TEST_ENGINE", "grpcio")
+"""On which engine processes serve where a test names none; see `make test-native`."""
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
@@ -124,8 +128,11 @@ class Serving:
 
     def recommend(self, user_id: str) -> wire.RecommendResponse:
         """One call on a connection of its own."""
+        return self.answer(wire.RecommendRequest(user_id=user_id, k=3))
+
+    def answer(self, request: wire.RecommendRequest) -> wire.RecommendResponse:
+        """Likewise."""
         with self.channel() as channel:
-            request = wire.RecommendRequest(user_id=user_id, k=3)
             return RecommenderServiceStub(channel).Recommend(request, timeout=10)
 
     def versions(self) -> set[str]:
@@ -145,7 +152,13 @@ def start(home: Path, redis_url: str, *, replica: str = "", **settings: str) -> 
             [sys.executable, "-m", "services.inference", "--ready-file", str(ready_file)],
             env=environment(
                 home,
-                **{"REDIS__URL": redis_url, "SERVE__PORT": "0", "SERVE__NUM_WORKERS": str(NUM_WORKERS), **settings},
+                **{
+                    "REDIS__URL": redis_url,
+                    "SERVE__PORT": "0",
+                    "SERVE__NUM_WORKERS": str(NUM_WORKERS),
+                    "SERVE__ENGINE": ENGINE,
+                    **settings,
+                },
             ),
             cwd=home,
             stderr=out,

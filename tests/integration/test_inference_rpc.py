@@ -15,6 +15,7 @@ from nightjar.v1 import model_service_pb2 as model_wire
 from nightjar.v1 import recommender_service_pb2 as wire
 from services.domain.counters import CounterKind
 from services.domain.ids import ItemId, UserId
+from services.inference.rpc.engines import Engine
 from tests.fakes.clock import START
 from tests.fakes.history_reader import history_of
 from tests.fakes.model_registry import PASSED, REFUSED
@@ -26,9 +27,9 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[ServingBench]:
+async def bench(tmp_path: Path, engine: Engine) -> AsyncIterator[ServingBench]:
     """A server without a model yet; versions v1, v2 (passed) and v3 (refused) are registered."""
-    async with serving(tmp_path) as bench:
+    async with serving(tmp_path, engine) as bench:
         bench.publish("v1", item_vectors(1), age_s=3)
         bench.publish("v2", item_vectors(2), age_s=2)
         bench.publish("v3", item_vectors(3), verdict=REFUSED, age_s=1)

@@ -14,6 +14,7 @@ from grpc import StatusCode
 from nightjar.v1 import model_service_pb2 as wire
 from services.domain.ids import ModelVersion
 from services.domain.models import Provenance, StageCost
+from services.inference.rpc.engines import Engine
 from tests.fakes.clock import START
 from tests.fakes.model_registry import PASSED, model
 from tests.fakes.tiny_bundle import item_vectors
@@ -23,9 +24,9 @@ CONFIGURATION = {"train": {"dim": 16, "options": {"l2": 0.5}}, "until_us": None,
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[ServingBench]:
+async def bench(tmp_path: Path, engine: Engine) -> AsyncIterator[ServingBench]:
     """Version v1 is published, `told` says all there is to say, and `old` is of an older release."""
-    async with serving(tmp_path) as bench:
+    async with serving(tmp_path, engine) as bench:
         bench.publish("v1", item_vectors(1), age_s=30)
         told = replace(
             model("told", verdict=PASSED, age_s=20, ndcg_at_10=0.25), origin="night-1/warm", parent=ModelVersion("v1"),

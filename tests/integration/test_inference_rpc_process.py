@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from deploy.embedded.ports import any_free
 from nightjar.v1 import recommender_service_pb2 as wire
 from tests.fakes.tiny_bundle import item_vectors
-from tests.integration.serving_process import NUM_WORKERS, Serving, environment, start, write_events
+from tests.integration.serving_process import ENGINE, NUM_WORKERS, Serving, environment, start, write_events
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.redis
@@ -28,8 +28,8 @@ ALL_SERVICES = ("", "nightjar.v1.RecommenderService", "nightjar.v1.ModelService"
 
 
 @pytest.fixture
-def serving(tmp_path: Path, redis_url: str) -> Iterator[Serving]:
-    serving = start(tmp_path / "home", redis_url)
+def serving(request: pytest.FixtureRequest, tmp_path: Path, redis_url: str) -> Iterator[Serving]:
+    serving = start(tmp_path / "home", redis_url, SERVE__ENGINE=getattr(request, "param", ENGINE))
     yield serving
     if serving.process.poll() is None:
         serving.process.terminate()
@@ -45,6 +45,7 @@ def run_to_its_end(home: Path, **settings: str) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.mark.parametrize("serving", ["grpcio", "native"], indirect=True)
 def test_it_serves_swaps_and_stops(serving: Serving, tmp_path: Path, redis_url: str) -> None:
     """The whole life of a process: listening, a first model, an event, a swap, and an end that leaves nothing."""
     with pytest.raises(grpc.RpcError) as raised:

@@ -10,9 +10,11 @@ from grpc import StatusCode
 from structlog.testing import capture_logs
 
 from services.domain.errors import ModelNotReady
+from services.inference.rpc.engines import Engine, new_server
 from services.rpc.interceptor import CallInterceptor
 from services.rpc.recorder import CallRecorder
 
+MAX_CALLS = 3
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 FAULTS: dict[bytes, Exception] = {
     b"domain": ModelNotReady("No model is loaded yet."),
@@ -27,8 +29,21 @@ def answer(request: bytes) -> bytes:
     return request
 
 
-async def unary_unary(request: bytes, context: Any) -> bytes:
-    return answer(request)
+class Gate:
+    """Where calls that ask to wait do so until it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self._arrived = asyncio.Semaphore(0)
+
+    async def wait(self) -> None:
+        self._arrived.release()
+        await self.opened.wait()
+
+    async def are_waiting(self, num_calls: int) -> None:
+        async with asyncio.timeout(10):
+            for _ in range(num_calls):
+                await self._arrived.acquire()
 
 
 async def unary_stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
@@ -46,7 +61,6 @@ async def stream_stream(requests: AsyncIterator[bytes], context: Any) -> AsyncIt
 
 
 HANDLERS: dict[str, Callable[..., Any]] = {
-    "unary_unary": unary_unary,
     "unary_stream": unary_stream,
     "stream_unary": stream_unary,
     "stream_stream": stream_stream,
@@ -66,9 +80,10 @@ class Recorder(CallRecorder):
 class Bench:
     """Calls a method of one kind with one request and returns the last reply."""
 
-    def __init__(self, channel: grpc.aio.Channel, recorder: Recorder) -> None:
+    def __init__(self, channel: grpc.aio.Channel, recorder: Recorder, gate: Gate) -> None:
         self._channel = channel
         self.recorder = recorder
+        self.gate = gate
 
     async def call(self, kind: str, request: bytes) -> bytes:
         argument = iter([request]) if kind.startswith("stream") else request
@@ -85,15 +100,24 @@ class Bench:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
+async def bench(engine: Engine) -> AsyncIterator[Bench]:
     recorder = Recorder()
-    server = grpc.aio.server(interceptors=[CallInterceptor(recorder)])
-    handlers = {kind: getattr(grpc, f"{kind}_rpc_method_handler")(HANDLERS[kind]) for kind in KINDS}
+    server = new_server(engine, [CallInterceptor(recorder, MAX_CALLS)])
+    gate = Gate()
+
+    async def unary_unary(request: bytes, context: Any) -> bytes:
+        if request == b"wait":
+            await gate.wait()
+        return answer(request)
+
+    behaviours = {"unary_unary": unary_unary, **HANDLERS}
+    handlers = {kind: getattr(grpc, f"{kind}_rpc_method_handler")(behaviours[kind]) for kind in KINDS}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Echo", handlers)])
+    server.add_registered_method_handlers("test.Echo", handlers)  # as generated code does; the native engine's own way
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Bench(channel, recorder)
+        yield Bench(channel, recorder, gate)
     await server.stop(grace=1)
 
 
@@ -122,3 +146,24 @@ async def test_an_unforeseen_exception_stays_inside_but_for_a_correlation_id(ben
     assert logged[0]["correlation_id"] in sentence
     assert "secret" not in sentence
     assert await bench.counted(kind, StatusCode.INTERNAL) == 1
+
+
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+async def test_one_call_too_many_is_refused_with_a_reason_and_counted(bench: Bench, kind: str) -> None:
+    """And there is room again when one has ended."""
+    waiting = [asyncio.ensure_future(bench.call("unary_unary", b"wait")) for _ in range(MAX_CALLS)]
+    await bench.gate.are_waiting(MAX_CALLS)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await bench.call(kind, b"hello")
+    assert raised.value.code() is StatusCode.RESOURCE_EXHAUSTED
+    assert await bench.counted(kind, StatusCode.RESOURCE_EXHAUSTED) == 1
+    bench.gate.opened.set()
+    assert await asyncio.gather(*waiting) == [b"wait"] * MAX_CALLS
+    assert await bench.call(kind, b"hello") == b"hello"
+
+
+async def test_a_call_whose_caller_is_gone_is_dropped_and_counted(bench: Bench) -> None:
+    call = asyncio.ensure_future(bench.call("unary_unary", b"wait"))
+    await bench.gate.are_waiting(1)
+    call.cancel()
+    assert await bench.counted("unary_unary", StatusCode.CANCELLED) == 1

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nightjar.v1 import model_service_pb2 as model_wire
 from nightjar.v1 import recommender_service_pb2 as wire
 from services.domain.ids import UserId
+from services.inference.rpc.engines import Engine
 from tests.fakes.history_reader import history_of
 from tests.fakes.tiny_bundle import item_vectors
 from tests.integration.serving_bench import ServingBench, serving
@@ -72,10 +73,10 @@ async def swap_often(bench: ServingBench, versions: list[str], load: Load) -> No
                 await asyncio.sleep(0)  # lets the callers go on
 
 
-async def test_twenty_swaps_under_load_fail_no_call_and_mix_no_versions(tmp_path: Path) -> None:
+async def test_twenty_swaps_under_load_fail_no_call_and_mix_no_versions(tmp_path: Path, engine: Engine) -> None:
     vectors = {f"v{seed}": item_vectors(seed, NUM_ITEMS, dim=8) for seed in range(3)}
     histories = {f"user-{n}": (n + 1, 2 * n + 2, 3 * n + 3) for n in range(NUM_USERS)}
-    async with serving(tmp_path) as bench:
+    async with serving(tmp_path, engine) as bench:
         for version, table in vectors.items():
             bench.publish(version, table)
         for user_id, rows in histories.items():

@@ -12,6 +12,7 @@ from services.domain.fleet import ServingWorker
 from services.domain.ids import ModelVersion, UserId
 from services.domain.trials import Likeness, TrialFigures, TrialKind, TrialReport
 from services.domain.vitals import VitalsCounter
+from services.inference.rpc.engines import Engine
 from services.inference.serving_model import load_serving_model
 from tests.fakes.clock import START
 from tests.fakes.model_registry import PASSED, REFUSED
@@ -23,9 +24,9 @@ CANARY, SHADOW = wire.TRIAL_KIND_CANARY, wire.TRIAL_KIND_SHADOW
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[ServingBench]:
+async def bench(tmp_path: Path, engine: Engine) -> AsyncIterator[ServingBench]:
     """v1 is live, v2 passed the gate and v3 did not."""
-    async with serving(tmp_path) as bench:
+    async with serving(tmp_path, engine) as bench:
         for seed, version in enumerate(("v1", "v2", "v3")):
             bench.publish(version, item_vectors(seed), verdict=REFUSED if version == "v3" else PASSED)
         await bench.promote("v1")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SimilarItems,
     )
     from nightjar.asking import RecentEvent
+    from nightjar.batches import Ask, RecommendationBatch
     from nightjar.catalog import Item, Price, User
     from nightjar.client import RecommenderClient
     from nightjar.delivery import Delivery, DeliveryReport
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from nightjar.wishes import Boost, Filter, MustInclude, Quota, Wishes
 
 __all__ = [
+    "Ask",
     "AsyncRecommenderClient",
     "Boost",
     "BrokerUnreachable",
@@ -72,6 +74,7 @@ __all__ = [
     "Ranking",
     "RecentEvent",
     "Recommendation",
+    "RecommendationBatch",
     "RecommenderClient",
     "RecommenderError",
     "ScoredItem",
@@ -94,6 +97,7 @@ _HOMES = {
         "SimilarItems",
     ),
     "asking": ("RecentEvent",),
+    "batches": ("Ask", "RecommendationBatch"),
     "catalog": ("Item", "Price", "User"),
     "client": ("RecommenderClient",),
     "delivery": ("Delivery", "DeliveryReport"),

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nightjar import calls
 from nightjar.answers import PopularItems, Ranking, Recommendation, SimilarItems
 from nightjar.asking import RecentEvent
+from nightjar.batches import Ask, RecommendationBatch, batch_request
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 from nightjar.wishes import Filter, Wishes
 
@@ -56,6 +57,20 @@ class AsyncRecommenderClient:
         )
         try:
             return Recommendation.from_proto(await self._recommender.Recommend(request, timeout=timeout_s))
+        except grpc.RpcError as error:
+            raise calls.recommender_error(error, self._target) from error
+
+    async def recommend_batch(
+        self, asks: Iterable[Ask | str], *, timeout_s: float = calls.DEFAULT_TIMEOUT_S
+    ) -> RecommendationBatch:
+        """Lists for many users (1 to 256, at most 10,000 items together), all from one model version.
+
+        asks: a bare user id asks for ten items. What is wrong with one of them is in the place of its answer.
+        """
+        request = batch_request(asks)
+        try:
+            reply = await self._recommender.RecommendBatch(request, timeout=timeout_s)
+            return RecommendationBatch.from_proto(reply, self._target)
         except grpc.RpcError as error:
             raise calls.recommender_error(error, self._target) from error
 

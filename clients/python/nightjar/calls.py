@@ -142,7 +142,7 @@ def call_error(kind: type[E], error: Any, target: str) -> E:
     metadata: Iterable[tuple[str, str | bytes]] = error.trailing_metadata() or ()
     for key, value in metadata:
         if key == _DETAILS_KEY and isinstance(value, bytes):
-            reason, field = _details(value)
+            reason, field = reason_and_field(value)
     return kind(code.name, error.details() or "no details", target=target, reason=reason, field=field)
 
 
@@ -156,8 +156,8 @@ def not_serving(target: str, timeout_s: float, last: str) -> RecommenderError:
     )
 
 
-def _details(value: bytes) -> tuple[str, str]:
-    """(reason, field); empty words where the server said nothing."""
+def reason_and_field(value: bytes) -> tuple[str, str]:
+    """Of a serialised google.rpc.Status; empty words where the server said nothing."""
     reason = field = ""
     for detail in status_pb2.Status.FromString(value).details:
         info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()

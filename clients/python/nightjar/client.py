@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nightjar import calls
 from nightjar.answers import PopularItems, Ranking, Recommendation, SimilarItems
 from nightjar.asking import RecentEvent
+from nightjar.batches import Ask, RecommendationBatch, batch_request
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 from nightjar.wishes import Filter, Wishes
 
@@ -60,6 +61,20 @@ class RecommenderClient:
         )
         try:
             return Recommendation.from_proto(self._recommender.Recommend(request, timeout=timeout_s))
+        except grpc.RpcError as error:
+            raise calls.recommender_error(error, self._target) from error
+
+    def recommend_batch(
+        self, asks: Iterable[Ask | str], *, timeout_s: float = calls.DEFAULT_TIMEOUT_S
+    ) -> RecommendationBatch:
+        """Lists for many users (1 to 256, at most 10,000 items together), all from one model version.
+
+        asks: a bare user id asks for ten items. What is wrong with one of them is in the place of its answer.
+        """
+        request = batch_request(asks)
+        try:
+            reply = self._recommender.RecommendBatch(request, timeout=timeout_s)
+            return RecommendationBatch.from_proto(reply, self._target)
         except grpc.RpcError as error:
             raise calls.recommender_error(error, self._target) from error
 

@@ -6,6 +6,7 @@ from services.adapters.redis_store.counter_reader import RedisItemCounters
 from services.adapters.redis_store.counter_writer import CounterLimits, RedisCounterWriter
 from services.adapters.redis_store.history_reader import RedisHistoryReader
 from services.adapters.redis_store.history_writer import HistoryLimits, RedisHistoryWriter
+from services.adapters.redis_store.listing import RedisUserLister
 from services.adapters.redis_store.notices import (
     RedisAvailabilityNotice,
     RedisAvailabilityNotices,
@@ -30,4 +31,5 @@ __all__ = [
     "RedisPreparationNotices",
     "RedisResultCache",
     "RedisStore",
+    "RedisUserLister",
 ]

@@ -45,6 +45,18 @@ def user_keys(user_id: UserId) -> UserKeys:
     return UserKeys(prefix + b"h", prefix + b"c", prefix + b"v", prefix + b"s")
 
 
+HISTORIES: Final = b"nj:{*}:h"
+"""What every key of a history matches; some other keys do, too."""
+
+
+def user_of_history(key: bytes) -> UserId | None:
+    """Whose history a key is of; None when it is none."""
+    tag, brace, rest = key.removeprefix(b"nj:{").partition(b"}")
+    if not key.startswith(b"nj:{") or brace + rest != b"}:h":
+        return None
+    return UserId(tag.decode().replace("%7D", "}").replace("%25", "%"))
+
+
 def answer_key(user_id: UserId, key: bytes) -> bytes:
     """Where an answer to a user is kept: beside their history, so that one node is asked for both.
 

@@ -17,6 +17,7 @@ from services.domain.ports.features import (
     ItemCounters,
     ResultCache,
     UserForgetter,
+    UserLister,
 )
 from services.domain.ports.fleet import Fleet
 from services.domain.ports.ingest import (
@@ -68,4 +69,5 @@ __all__ = [
     "TuningTrials",
     "UserDirectory",
     "UserForgetter",
+    "UserLister",
 ]

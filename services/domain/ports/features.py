@@ -1,6 +1,6 @@
 """What serving knows of users at this moment, and the answers it gave lately."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from services.domain.counters import CounterBatch, CounterKind, Shard
@@ -14,6 +14,15 @@ class UserForgetter(Protocol):
         """Deletes what these users did up to the time of their wish, and nothing later; may be repeated.
 
         Blocks until it is gone; raises FeatureStoreDown.
+        """
+        ...
+
+
+class UserLister(Protocol):
+    def users(self) -> Iterator[Sequence[UserId]]:
+        """Every user who has a history, each once, some at a time and in no order; blocks between them.
+
+        Whoever comes or goes meanwhile is among them or not. Raises FeatureStoreDown.
         """
         ...
 

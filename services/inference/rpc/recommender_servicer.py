@@ -27,9 +27,10 @@ from services.domain.recommendations import (
     Seen,
     Source,
 )
+from services.inference.patience import Patience
 from services.inference.popular import PopularNow
 from services.inference.recommend import Recommender
-from services.inference.rpc import validation
+from services.inference.rpc import batch, validation
 from services.inference.rpc.explanations import explained
 from services.inference.rpc.request_history import history_of
 from services.inference.rpc.wishes import filter_of, page_of, wishes_of
@@ -91,11 +92,24 @@ class RecommenderServicer(RecommenderServiceServicer):
     ) -> wire.RecommendResponse:
         """See proto/nightjar/v1/recommender_service.proto."""
         del context
+        reply = _recommend_response(await self._recommender.recommend(self._query(request)))
+        log.debug("recommended", request_id=reply.request_id, model_version=reply.model_version)
+        return reply
+
+    async def RecommendBatch(  # noqa: N802 - the contract's name
+        self, request: wire.RecommendBatchRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> wire.RecommendBatchResponse:
+        """See proto/nightjar/v1/recommender_service.proto."""
+        patience = Patience(context.time_remaining())
+        return await batch.answered(request, self._query, self._recommender, _recommend_response, patience)
+
+    def _query(self, request: wire.RecommendRequest) -> Query:
+        """Raises InvalidRequest."""
         seen = _known(_SEEN, "seen_policy", request.seen_policy)
         excluded = validation.excluded_items(request.exclude_item_ids)
         wishes = wishes_of(request)
         page = self._page(request, seen) if wishes.is_paged else None
-        query = Query(
+        return Query(
             user_id=self._user_id(request),
             k=validation.k(request.k if request.HasField("k") else None),
             brought=history_of(request.recent_events, self._event_types),
@@ -106,9 +120,6 @@ class RecommenderServicer(RecommenderServiceServicer):
             page=page,
             explain=request.explain,
         )
-        reply = _recommend_response(await self._recommender.recommend(query))
-        log.debug("recommended", request_id=reply.request_id, model_version=reply.model_version)
-        return reply
 
     async def RankItems(  # noqa: N802 - the contract's name
         self, request: wire.RankItemsRequest, context: grpc.aio.ServicerContext[Any, Any]

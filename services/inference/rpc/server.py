@@ -9,13 +9,11 @@ from grpc_reflection.v1alpha import reflection
 from nightjar.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
 from nightjar.v1.recommender_service_pb2_grpc import add_RecommenderServiceServicer_to_server
 from services.inference.recorder import Recorder
-from services.inference.rpc import model_servicer, recommender_servicer
+from services.inference.rpc import engines, model_servicer, recommender_servicer
 from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.rpc.interceptor import CallInterceptor
 
-MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
-"""As many as 10,000 unwanted items of the longest names take, and room. Larger: memory for a mistake, or an attack."""
 MAX_CONCURRENT_CALLS: Final = 1_024  # larger: memory grows under overload; smaller: bursts are refused too early
 
 
@@ -46,14 +44,17 @@ class Health:
 
 
 def build_server(
-    recommender: RecommenderServicer, models: ModelServicer, health_of: Health, recorder: Recorder
+    recommender: RecommenderServicer,
+    models: ModelServicer,
+    health_of: Health,
+    recorder: Recorder,
+    engine: engines.Engine = "grpcio",
 ) -> grpc.aio.Server:
-    """A server with everything added and no port yet; build it inside the event loop that runs it."""
-    server = grpc.aio.server(
-        interceptors=[CallInterceptor(recorder)],
-        options=[("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", MAX_REQUEST_BYTES)],
-        maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
-    )
+    """A server with everything added and no port yet; build it inside the event loop that runs it.
+
+    Raises MissingDependency.
+    """
+    server = engines.new_server(engine, [CallInterceptor(recorder, MAX_CONCURRENT_CALLS)])
     add_RecommenderServiceServicer_to_server(recommender, server)
     add_ModelServiceServicer_to_server(models, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)

@@ -71,6 +71,9 @@ class Recommender(RecommenderServiceServicer):
             degraded_reason=pb2.DEGRADED_REASON_FEATURE_STORE_DOWN if degraded else pb2.DEGRADED_REASON_UNSPECIFIED,
         )
 
+    def RecommendBatch(self, request: pb2.RecommendBatchRequest, context: Any) -> pb2.RecommendBatchResponse:  # noqa: N802
+        return pb2.RecommendBatchResponse()
+
     def RankItems(self, request: pb2.RankItemsRequest, context: Any) -> pb2.RankItemsResponse:  # noqa: N802
         return pb2.RankItemsResponse()
 

@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from nightjar import (
+    Ask,
     AsyncRecommenderClient,
     Boost,
     Explanation,
@@ -73,6 +74,12 @@ class Recommender(RecommenderServiceServicer):
         if self.failures:
             context.abort_with_status(rpc_status.to_status(self.failures.pop(0)))
         return ANSWER
+
+    def RecommendBatch(self, request: pb2.RecommendBatchRequest, context: Any) -> pb2.RecommendBatchResponse:  # noqa: N802
+        self.requests.append(request)
+        error = pb2.RecommendBatchError(code=3, message="k is 0")
+        results = [pb2.RecommendBatchResult(response=ANSWER), pb2.RecommendBatchResult(error=error)]
+        return pb2.RecommendBatchResponse(model_version="v7", results=results)
 
     def RankItems(self, request: pb2.RankItemsRequest, context: Any) -> pb2.RankItemsResponse:  # noqa: N802
         self.requests.append(request)
@@ -140,6 +147,20 @@ def test_an_answer_comes_as_plain_words(server: Server, call: Call) -> None:
     assert (answer.source, answer.degraded_reason) == ("model", "feature_store_down")
     assert answer.degraded
     assert answer.cache_hit
+
+
+def test_a_batch_holds_an_answer_or_an_error_for_each_ask(server: Server, call: Call) -> None:
+    batch = call(server.target, "recommend_batch", ["42", Ask("43", 3, seen="include")])
+    (request,) = server.recommender.requests
+    assert list(request.requests) == [
+        pb2.RecommendRequest(user_id="42", k=10),
+        pb2.RecommendRequest(user_id="43", k=3, seen_policy=pb2.SEEN_POLICY_INCLUDE),
+    ]
+    assert batch.model_version == "v7"
+    assert batch.answers[0] == Recommendation.from_proto(ANSWER)
+    assert (batch.answers[1].code, batch.answers[1].detail) == ("INVALID_ARGUMENT", "k is 0")
+    with pytest.raises(InvalidField, match="k is 0"):
+        call(server.target, "recommend_batch", [Ask("42", 0)])
 
 
 def test_what_a_request_brings_and_asks_for_reaches_the_server(server: Server, call: Call) -> None:

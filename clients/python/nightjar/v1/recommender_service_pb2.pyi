@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
@@ -1041,3 +1042,125 @@ class PopularItemsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PopularItemsResponse: _TypeAlias = PopularItemsResponse  # noqa: Y015
+
+@_typing.final
+class RecommendBatchRequest(_message.Message):
+    """RecommendBatchRequest asks for the lists of many users."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecommendRequest]:
+        """1 to 256 requests, which ask for at most 10,000 items together (the sum of their k, 10 where it is unset). Required.
+        A user may come more than once.
+        """
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___RecommendRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecommendBatchRequest: _TypeAlias = RecommendBatchRequest  # noqa: Y015
+
+@_typing.final
+class RecommendBatchResponse(_message.Message):
+    """RecommendBatchResponse is the lists, all made by one model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    model_version: _builtins.str
+    """The version that was live when the call came in, and that made every list. While a canary is on trial its users are
+    answered by the live model here, too.
+    """
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecommendBatchResult]:
+        """One for each request, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        model_version: _builtins.str = ...,
+        results: _abc.Iterable[Global___RecommendBatchResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecommendBatchResponse: _TypeAlias = RecommendBatchResponse  # noqa: Y015
+
+@_typing.final
+class RecommendBatchResult(_message.Message):
+    """RecommendBatchResult is what became of one request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___RecommendResponse:
+        """What Recommend answers."""
+
+    @_builtins.property
+    def error(self) -> Global___RecommendBatchError:
+        """Why there is no answer."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___RecommendResponse | None = ...,
+        error: Global___RecommendBatchError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___RecommendBatchResult: _TypeAlias = RecommendBatchResult  # noqa: Y015
+
+@_typing.final
+class RecommendBatchError(_message.Message):
+    """RecommendBatchError is the status that the request would have had as a call of its own. The bytes of this message are
+    those of a google.rpc.Status.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """A gRPC status code, such as 3 for INVALID_ARGUMENT."""
+    message: _builtins.str
+    """What is wrong, as one sentence for people."""
+    @_builtins.property
+    def details(self) -> _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]:
+        """A google.rpc.ErrorInfo, and for a bad field a google.rpc.BadRequest which names it as in RecommendRequest."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+        details: _abc.Iterable[_any_pb2.Any] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "details", b"details", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecommendBatchError: _TypeAlias = RecommendBatchError  # noqa: Y015

@@ -56,6 +56,11 @@ class RecommenderServiceStub:
                 request_serializer=nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsRequest.SerializeToString,
                 response_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsResponse.FromString,
                 _registered_method=True)
+        self.RecommendBatch = channel.unary_unary(
+                '/nightjar.v1.RecommenderService/RecommendBatch',
+                request_serializer=nightjar_dot_v1_dot_recommender__service__pb2.RecommendBatchRequest.SerializeToString,
+                response_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.RecommendBatchResponse.FromString,
+                _registered_method=True)
 
 
 class RecommenderServiceServicer:
@@ -93,6 +98,14 @@ class RecommenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecommendBatch(self, request, context):
+        """RecommendBatch answers Recommend for many users in one call, all from one model version. A request that is wrong has
+        an error of its own and does not hold up the others; the call itself fails only where its own limits are broken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecommenderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -115,6 +128,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.PopularItems,
                     request_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsRequest.FromString,
                     response_serializer=nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsResponse.SerializeToString,
+            ),
+            'RecommendBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecommendBatch,
+                    request_deserializer=nightjar_dot_v1_dot_recommender__service__pb2.RecommendBatchRequest.FromString,
+                    response_serializer=nightjar_dot_v1_dot_recommender__service__pb2.RecommendBatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -227,6 +245,33 @@ class RecommenderService:
             '/nightjar.v1.RecommenderService/PopularItems',
             nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsRequest.SerializeToString,
             nightjar_dot_v1_dot_recommender__service__pb2.PopularItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecommendBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nightjar.v1.RecommenderService/RecommendBatch',
+            nightjar_dot_v1_dot_recommender__service__pb2.RecommendBatchRequest.SerializeToString,
+            nightjar_dot_v1_dot_recommender__service__pb2.RecommendBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

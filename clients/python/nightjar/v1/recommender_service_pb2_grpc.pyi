@@ -46,6 +46,10 @@ class RecommenderServiceStub:
     """RankItems scores a list that the caller has, such as the results of a search, for a user."""
     PopularItems: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.PopularItemsRequest, _recommender_service_pb2.PopularItemsResponse]
     """PopularItems returns what all users do most with now, within seconds of their events; it needs no model."""
+    RecommendBatch: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.RecommendBatchRequest, _recommender_service_pb2.RecommendBatchResponse]
+    """RecommendBatch answers Recommend for many users in one call, all from one model version. A request that is wrong has
+    an error of its own and does not hold up the others; the call itself fails only where its own limits are broken.
+    """
 
 @_typing.type_check_only
 class RecommenderServiceAsyncStub(RecommenderServiceStub):
@@ -65,6 +69,10 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """RankItems scores a list that the caller has, such as the results of a search, for a user."""
     PopularItems: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.PopularItemsRequest, _recommender_service_pb2.PopularItemsResponse]  # type: ignore[assignment]
     """PopularItems returns what all users do most with now, within seconds of their events; it needs no model."""
+    RecommendBatch: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.RecommendBatchRequest, _recommender_service_pb2.RecommendBatchResponse]  # type: ignore[assignment]
+    """RecommendBatch answers Recommend for many users in one call, all from one model version. A request that is wrong has
+    an error of its own and does not hold up the others; the call itself fails only where its own limits are broken.
+    """
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     """RecommenderService answers, within milliseconds, what a user may want next. Unary calls only; every call may be
@@ -105,5 +113,15 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.PopularItemsResponse, _abc.Awaitable[_recommender_service_pb2.PopularItemsResponse]]:
         """PopularItems returns what all users do most with now, within seconds of their events; it needs no model."""
+
+    @_abc_1.abstractmethod
+    def RecommendBatch(
+        self,
+        request: _recommender_service_pb2.RecommendBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommender_service_pb2.RecommendBatchResponse, _abc.Awaitable[_recommender_service_pb2.RecommendBatchResponse]]:
+        """RecommendBatch answers Recommend for many users in one call, all from one model version. A request that is wrong has
+        an error of its own and does not hold up the others; the call itself fails only where its own limits are broken.
+        """
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
