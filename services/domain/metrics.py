@@ -22,6 +22,7 @@ class Metric:
 
 REQUESTS = Metric("nightjar_requests_total", Kind.COUNTER, "gRPC calls answered", ("method", "code"))
 REQUEST_SECONDS = Metric("nightjar_request_seconds", Kind.HISTOGRAM, "time to answer a gRPC call", ("method",))
+STAGE_SECONDS = Metric("nightjar_stage_seconds", Kind.HISTOGRAM, "time of an answer in each stage", ("stage",))
 CACHE_LOOKUPS = Metric("nightjar_cache_lookups_total", Kind.COUNTER, "result cache look-ups", ("outcome",))
 MODEL_SWAPS = Metric("nightjar_model_swaps_total", Kind.COUNTER, "model swaps tried by a worker", ("outcome",))
 MODEL_PREPARATIONS = Metric(
@@ -40,6 +41,7 @@ CATALOGUE = (
     REQUESTS,
     REQUEST_SECONDS,
     PUBLISHED_EVENTS,
+    STAGE_SECONDS,
     CACHE_LOOKUPS,
     MODEL_SWAPS,
     MODEL_PREPARATIONS,

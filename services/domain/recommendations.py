@@ -108,7 +108,7 @@ class LeftOut:
     reason: NotRanked
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Recommendation:
     """The best items for one user, best first, all from one model version."""
 

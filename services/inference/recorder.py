@@ -6,9 +6,18 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-from services.domain.metrics import CACHE_LOOKUPS, MODEL_GENERATION, MODEL_PREPARATIONS, MODEL_SWAPS, TRIAL_ANSWERS
+from services.domain.metrics import (
+    CACHE_LOOKUPS,
+    MODEL_GENERATION,
+    MODEL_PREPARATIONS,
+    MODEL_SWAPS,
+    STAGE_SECONDS,
+    TRIAL_ANSWERS,
+)
 from services.domain.trials import TrialKind
 from services.domain.vitals import VitalsCounter
+from services.inference.stages import Stages
+from services.rpc.histogram import LoopHistogram
 from services.rpc.recorder import CallRecorder
 
 OF_THE_MODEL: Final = ("/Recommend", "/RankItems")  # how the full names of the methods end
@@ -20,6 +29,9 @@ _SWAP_OUTCOMES: Final[Mapping[bool, str]] = {True: "swapped", False: "failed"}
 FAULTS: Final = frozenset({"UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 """gRPC's words for what the caller did not cause."""
 
+
+# Seconds. A stage takes tens of microseconds; Redis far away, milliseconds.
+_STAGE_BUCKETS: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
 
 _IS_CANARYS: Final[ContextVar[bool]] = ContextVar("is_canarys", default=False)
 """Of the present call; each call has a context of its own, in which it is also counted."""
@@ -33,6 +45,8 @@ class Recorder(CallRecorder):
         self.vitals = VitalsCounter()
         on = self.registry
         self._lookups = Counter(CACHE_LOOKUPS.name, CACHE_LOOKUPS.meaning, CACHE_LOOKUPS.labels, registry=on)
+        self._lookups_by = {hit: self._lookups.labels(word) for hit, word in _CACHE_OUTCOMES.items()}
+        self._stages = LoopHistogram(STAGE_SECONDS, _STAGE_BUCKETS, on)
         self._swaps = Counter(MODEL_SWAPS.name, MODEL_SWAPS.meaning, MODEL_SWAPS.labels, registry=on)
         self._preparations = Counter(
             MODEL_PREPARATIONS.name, MODEL_PREPARATIONS.meaning, MODEL_PREPARATIONS.labels, registry=on
@@ -46,8 +60,13 @@ class Recorder(CallRecorder):
         if method.endswith(OF_THE_MODEL) and not _IS_CANARYS.get():
             self.vitals.call(seconds, failed=code in FAULTS)
 
+    def stages(self, stages: Stages) -> None:
+        """Where the time of one answer went."""
+        for stage, seconds in stages.taken_s.items():
+            self._stages.observe(stage, seconds)
+
     def cache_lookup(self, *, hit: bool) -> None:
-        self._lookups.labels(_CACHE_OUTCOMES[hit]).inc()
+        self._lookups_by[hit].inc()
 
     def model_swap(self, *, succeeded: bool) -> None:
         self._swaps.labels(_SWAP_OUTCOMES[succeeded]).inc()

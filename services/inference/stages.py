@@ -32,6 +32,10 @@ class Stages:
         self.taken_s: dict[Stage, float] = {}
         """By stage, in order; seconds."""
 
+    def told(self) -> str:
+        """As W3C's Server-Timing has it, milliseconds."""
+        return ", ".join(f"{stage};dur={1_000 * seconds:.3f}" for stage, seconds in self.taken_s.items())
+
     def ended(self, stage: Stage) -> None:
         now = time.perf_counter()
         self.taken_s[stage] = self.taken_s.get(stage, 0.0) + now - self._since_s

@@ -164,6 +164,7 @@ def build(settings: Settings) -> Parts:
             popular,
             settings.declared_event_types(),
             clock,
+            recorder,
         ),
         models=ModelServicer(
             registry,

@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from uuid import uuid4
 
@@ -60,48 +59,74 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return make[handler.response_streaming](
             wrap(behaviour, method),
             request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+            response_serializer=_serializer(handler.response_serializer),
         )
 
     def _awaiting(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
         """For unary replies, and for streams that a coroutine writes itself."""
 
         async def call(request: Any, context: _Context) -> Any:
-            async with self._guard(method, context):
+            async with _Guard(self, method, context):
                 return await behaviour(request, context)
 
         return call
 
     def _generating(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
         async def call(request: Any, context: _Context) -> AsyncIterator[Any]:
-            async with self._guard(method, context):
+            async with _Guard(self, method, context):
                 async for reply in behaviour(request, context):
                     yield reply
 
         return call
 
-    @asynccontextmanager
-    async def _guard(self, method: str, context: _Context) -> AsyncIterator[None]:
-        start = time.perf_counter()
-        word = StatusCode.OK.name
+    def begun(self) -> None:
+        """Raises Overloaded: an answer that comes too late helps nobody, and holds up those that could be in time."""
         self._num_running += 1
+        if self._max_calls is not None and self._num_running > self._max_calls:
+            raise Overloaded(f"More than {self._max_calls} calls are being answered; try again in a moment.")
+
+    def ended(self, method: str, word: str, seconds: float) -> None:
+        """word: of the call's status."""
+        self._num_running -= 1
+        self._recorder.request(method, word, seconds)
+
+
+class _Guard:
+    """Around one call; no generator, which would cost each call more than its counting does."""
+
+    __slots__ = ("_calls", "_context", "_method", "_start_s")
+
+    def __init__(self, calls: CallInterceptor, method: str, context: _Context) -> None:
+        self._calls = calls
+        self._method = method
+        self._context = context
+        self._start_s = time.perf_counter()
+
+    async def __aenter__(self) -> None:
         try:
-            if self._max_calls is not None and self._num_running > self._max_calls:
-                raise Overloaded(f"More than {self._max_calls} calls are being answered; try again in a moment.")
-            yield
-        except grpc.aio.AbortError:
-            word = _word(context.code())
-            raise
-        except asyncio.CancelledError:
+            self._calls.begun()
+        except Overloaded as error:
+            await self.__aexit__(Overloaded, error, None)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        status = None
+        if isinstance(error, grpc.aio.AbortError):
+            word = _word(self._context.code())
+        elif isinstance(error, asyncio.CancelledError):
             word = StatusCode.CANCELLED.name
-            raise
-        except Exception as error:  # noqa: BLE001 - the outermost frame of a call
-            status = _status_of(error, method)
+        elif isinstance(error, Exception):
+            status = _status_of(error, self._method)
             word = status.code.name
-            await context.abort_with_status(status)
-        finally:
-            self._num_running -= 1
-            self._recorder.request(method, word, time.perf_counter() - start)
+        else:
+            word = StatusCode.OK.name
+        self._calls.ended(self._method, word, time.perf_counter() - self._start_s)
+        if status is not None:
+            await self._context.abort_with_status(status)
+
+
+def _serializer(serializer: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """A reply may be its bytes already."""
+    return lambda reply: reply if type(reply) is bytes else serializer(reply)
 
 
 def _status_of(error: Exception, method: str) -> grpc.Status:

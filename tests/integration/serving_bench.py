@@ -165,7 +165,9 @@ async def serving(folder: Path, engine: Engine = "grpcio") -> AsyncIterator[Serv
             newest=lambda limit: newest_trials(bench.trials, bench.fleet, START, limit),
         ),
     )
-    recommender = RecommenderServicer(bench.recommender, bench.popular, DEFAULT_EVENT_TYPES, FakeClock())
+    recommender = RecommenderServicer(
+        bench.recommender, bench.popular, DEFAULT_EVENT_TYPES, FakeClock(), bench.recorder
+    )
     server = build_server(recommender, servicer, bench.health, bench.recorder, engine)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
