@@ -127,6 +127,12 @@ class Recommendation:
     explanations: tuple[Explanation, ...] = ()
     """One an item, when asked for."""
 
+    @property
+    def tells_more(self) -> bool:
+        """Whether there is anything but a plain list of one source."""
+        has_sources = bool(self.items) and self.items[0].source is not None  # all of a list or none
+        return has_sources or bool(self.explanations or self.left_out or self.next_page)
+
 
 @dataclass(frozen=True, slots=True)
 class RankedItem:

@@ -72,7 +72,7 @@ class Recommendation:
     @classmethod
     def from_proto(cls, response: pb2.RecommendResponse) -> Self:
         return cls(
-            items=_items(response.items),
+            items=_items(response.items, of_list=response.source),
             request_id=response.request_id,
             model_version=response.model_version,
             history_version=response.history_version,
@@ -177,13 +177,14 @@ class SimilarItems:
         return cls(_items(response.items), response.model_version, response.catalog_version)
 
 
-def _items(items: Iterable[pb2.ScoredItem]) -> tuple[ScoredItem, ...]:
+def _items(items: Iterable[pb2.ScoredItem], *, of_list: int = 0) -> tuple[ScoredItem, ...]:
+    """of_list: the source of those that tell none of their own."""
     return tuple(
         ScoredItem(
             item.item_id,
             item.score,
             item.rank,
-            _word(pb2.Source.Name, item.source, "SOURCE_"),
+            _word(pb2.Source.Name, item.source or of_list, "SOURCE_"),
             _explanation(item.explanation) if item.HasField("explanation") else None,
         )
         for item in items

@@ -76,33 +76,35 @@ def rank_items_response(ranking: Ranking) -> wire.RankItemsResponse:
 
 
 def recommend_response(answer: Recommendation) -> wire.RecommendResponse:
-    items = scored_items(answer.items, answer.source)
-    for item, explanation in zip(items, answer.explanations, strict=False):
-        item.explanation.CopyFrom(explained(explanation))
-    return wire.RecommendResponse(
+    reply = wire.RecommendResponse(
         request_id=uuid4().hex,
         model_version=answer.model_version,
         history_version=answer.history_version,
-        items=items,
+        items=scored_items(answer.items),
         source=SOURCES[answer.source],
         degraded=answer.degraded is not Degraded.NONE,
         degraded_reason=DEGRADED_REASONS[answer.degraded],
         cache_hit=answer.cache_hit,
         catalog_version=answer.catalog_version,
-        next_page_token="" if answer.next_page is None else answer.next_page.token,
-        left_out=[wire.LeftOutItem(item_id=each.item_id, reason=_NOT_RANKED[each.reason]) for each in answer.left_out],
     )
+    if answer.tells_more:  # few do, and the others are to cost nothing here
+        _tell_more(reply, answer)
+    return reply
 
 
-def scored_items(items: Iterable[ScoredItem], source: Source | None = None) -> list[wire.ScoredItem]:
-    """source: of the items that have none of their own; None: it is not told."""
-    of_list = wire.SOURCE_UNSPECIFIED if source is None else SOURCES[source]
+def _tell_more(reply: wire.RecommendResponse, answer: Recommendation) -> None:
+    """What comes of wishes, and why each item is there."""
+    for message, item in zip(reply.items, answer.items, strict=True):
+        message.source = wire.SOURCE_UNSPECIFIED if item.source is None else SOURCES[item.source]
+    for message, explanation in zip(reply.items, answer.explanations, strict=False):
+        message.explanation.CopyFrom(explained(explanation))
+    for each in answer.left_out:
+        reply.left_out.add(item_id=each.item_id, reason=_NOT_RANKED[each.reason])
+    if answer.next_page is not None:
+        reply.next_page_token = answer.next_page.token
+
+
+def scored_items(items: Iterable[ScoredItem]) -> list[wire.ScoredItem]:
     return [
-        wire.ScoredItem(
-            item_id=item.item_id,
-            score=item.score,
-            rank=rank,
-            source=of_list if item.source is None else SOURCES[item.source],
-        )
-        for rank, item in enumerate(items, start=1)
+        wire.ScoredItem(item_id=item.item_id, score=item.score, rank=rank) for rank, item in enumerate(items, start=1)
     ]

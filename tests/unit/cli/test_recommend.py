@@ -153,7 +153,7 @@ def test_a_program_gets_one_json_object(ask: Ask) -> None:
                 "item_id": "50",
                 "score": 2.5,
                 "rank": 1,
-                "source": "",
+                "source": "model",
                 "explanation": None,
                 "title": "Star [bold] Wars",
                 "categories": ["Action", "Sci-Fi"],

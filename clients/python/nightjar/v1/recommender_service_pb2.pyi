@@ -675,7 +675,9 @@ class ScoredItem(_message.Message):
     rank: _builtins.int
     """Place in the list, 1 is the best. On a page it is the place on this page."""
     source: Global___Source.ValueType
-    """In the reply of Recommend: where this item comes from; of an item from several, where it ranks best."""
+    """In the reply of Recommend: where this item comes from; of an item from several, where it ranks best. Unset: from where
+    the list does.
+    """
     @_builtins.property
     def explanation(self) -> Global___Explanation:
         """With explain: why it is there."""
