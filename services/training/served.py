@@ -19,21 +19,30 @@ from services.training.model import Floats, History
 BATCH: Final = 256  # histories that are encoded at once. Larger: more memory; smaller: slower
 
 _Scores: TypeAlias = Callable[[Sequence[History]], Floats]
-"""The scores of all items, (len(histories), num_items)."""
+"""The scores of all items, (len(histories), num_items), or of an encoder the user vectors."""
 
 
 class Served:
     """Scores by the tables and the graph alone, on the CPU. No history may be empty."""
 
-    def __init__(self, folder: Path, kind: str, dim: int, vocabulary: Vocabulary) -> None:
-        """Reads the files but the manifest, no sum compared; raises BundleBroken."""
+    def __init__(
+        self, folder: Path, kind: str, dim: int, vocabulary: Vocabulary, num_threads: int | None = None
+    ) -> None:
+        """Reads the files but the manifest, no sum compared; raises BundleBroken.
+
+        num_threads: of an encoder; None: of the machine's.
+        """
         scoring = scoring_of(kind)
         try:
             self.tables: Tables = load_file(folder / TABLES)
         except (OSError, SafetensorError) as error:
             raise BundleBroken(f"{TABLES} in {folder} cannot be read: {error}") from error
         check_tables(self.tables, scoring, TableSizes(len(vocabulary.item_ids), dim, len(vocabulary.event_type_labels)))
-        self._scores: _Scores = _SCORES[scoring](folder, self.tables)
+        if scoring is Scoring.ENCODED:
+            self.encode = _encoder(folder, dim, num_threads)
+            self._scores: _Scores = lambda histories: self.encode(histories) @ self.tables["item_vectors"].T
+        else:
+            self._scores = _SCORES[scoring](self.tables)
 
     def score(self, histories: Sequence[History], /) -> Floats:
         """(len(histories), num_items); raises BundleBroken when the files cannot answer."""
@@ -51,14 +60,16 @@ class Served:
         return self.tables.get("item_vectors", np.empty((len(self.popularity), 0), np.float32))
 
 
-def _encoded(folder: Path, tables: Tables) -> _Scores:
+def _encoder(folder: Path, dim: int, num_threads: int | None) -> _Scores:
+    """The user vectors, (len(histories), dim)."""
     try:
-        session = onnxruntime.InferenceSession(folder / ENCODER, _session_options(), providers=["CPUExecutionProvider"])
+        options = _session_options(num_threads)
+        session = onnxruntime.InferenceSession(folder / ENCODER, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no root of their own
         raise BundleBroken(f"ONNX Runtime cannot load {ENCODER} in {folder}: {error}") from error
 
-    def scores(histories: Sequence[History]) -> Floats:
-        users = np.empty((len(histories), tables["item_vectors"].shape[1]), np.float32)
+    def encode(histories: Sequence[History]) -> Floats:
+        users = np.empty((len(histories), dim), np.float32)
         for places in _of_like_length(histories):
             alike = [histories[place] for place in places]
             feeds = {
@@ -72,15 +83,16 @@ def _encoded(folder: Path, tables: Tables) -> _Scores:
                 raise BundleBroken(
                     f"the encoder failed on histories of length {len(alike[0].items)}: {error}"
                 ) from error
-        found: Floats = users @ tables["item_vectors"].T
-        return found
+        return users
 
-    return scores
+    return encode
 
 
-def _session_options() -> onnxruntime.SessionOptions:
+def _session_options(num_threads: int | None) -> onnxruntime.SessionOptions:
     """Of the machine's, so that many histories take no longer than they must; as serving's, but for the cores."""
     options = onnxruntime.SessionOptions()
+    if num_threads is not None:
+        options.intra_op_num_threads = num_threads
     options.use_deterministic_compute = True  # equal versions are to differ by nothing
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are shared with other processes
     options.log_severity_level = 3  # errors; they are raised anyway
@@ -95,7 +107,7 @@ def _of_like_length(histories: Sequence[History]) -> Iterator[list[int]]:
         yield from (places[first : first + BATCH] for first in range(0, len(places), BATCH))
 
 
-def _folded_in(_: Path, tables: Tables) -> _Scores:
+def _folded_in(tables: Tables) -> _Scores:
     fold_in = FoldIn.of(tables)
 
     def scores(histories: Sequence[History]) -> Floats:
@@ -105,18 +117,17 @@ def _folded_in(_: Path, tables: Tables) -> _Scores:
     return scores
 
 
-def _by_neighbours(_: Path, tables: Tables) -> _Scores:
+def _by_neighbours(tables: Tables) -> _Scores:
     neighbours = Neighbours.of(tables)
     return lambda histories: np.stack([neighbours.scores(history) for history in histories])
 
 
-def _popular(_: Path, tables: Tables) -> _Scores:
+def _popular(tables: Tables) -> _Scores:
     return lambda histories: np.broadcast_to(tables["popularity"], (len(histories), len(tables["popularity"])))
 
 
-_SCORES: Final[Mapping[Scoring, Callable[[Path, Tables], _Scores]]] = {
+_SCORES: Final[Mapping[Scoring, Callable[[Tables], _Scores]]] = {
     Scoring.POPULAR: _popular,
-    Scoring.ENCODED: _encoded,
     Scoring.FOLDED_IN: _folded_in,
     Scoring.NEIGHBOURS: _by_neighbours,
 }
