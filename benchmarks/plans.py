@@ -1,10 +1,11 @@
-"""What each way to serve a model costs and loses: the table of plans, for a model of the size that issue tables ask for.
+"""What each way to serve a model costs and loses: the table of plans, for a model of the size of ml-1m.
 
-`python -m benchmarks.plans --data FOLDER [field=value ...]`: an evaluation folder (see `nightjar evaluate --help`), such
-as ml-1m; cut by protocol P1, so that each user's last event is asked for; fitted for two epochs with 2 blocks, dimension
-64 and histories of 50, unless fields of TrainSettings say otherwise. Prints the table of plans, and a last JSON line with `encode_core_us` (`eager`, `plan`: microseconds of a
-core to encode one history, medians of the same histories asked in turns) and `plan_ndcg_loss` (share of NDCG@10 that the
-chosen plan loses; `plan_ndcg_loss_at_most`: at the worse end of the paired 95% interval).
+`python -m benchmarks.plans --data FOLDER [field=value ...]`: an evaluation folder (see `nightjar evaluate --help`), cut
+by protocol P1, so that each user's last event is asked for; fitted for two epochs with 2 blocks, dimension 64 and
+histories of 50, unless fields of TrainSettings say otherwise. Prints the table of plans, and a last JSON line with
+`encode_core_us` (`eager`, `plan`: microseconds of a core to encode one history, medians of the same histories asked in
+turns) and `plan_ndcg_loss` (share of NDCG@10 that the chosen plan loses; `plan_ndcg_loss_at_most`: at the worse end of
+the paired 95% interval).
 """
 
 import argparse
