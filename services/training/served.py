@@ -18,6 +18,9 @@ from services.training.model import Floats, History
 
 BATCH: Final = 256  # histories that are encoded at once. Larger: more memory; smaller: slower
 
+INPUTS: Final = ("items", "event_types", "gaps")
+"""Of the graph, in the order of a history's columns."""
+
 _Scores: TypeAlias = Callable[[Sequence[History]], Floats]
 """The scores of all items, (len(histories), num_items), or of an encoder the user vectors."""
 
@@ -68,21 +71,24 @@ def _encoder(folder: Path, dim: int, num_threads: int | None) -> _Scores:
     except Exception as error:  # its errors have no root of their own
         raise BundleBroken(f"ONNX Runtime cannot load {ENCODER} in {folder}: {error}") from error
 
+    def of_one_length(histories: Sequence[History]) -> Floats:
+        columns = zip(*histories, strict=True)
+        # One alone is what a plan is timed by, and is not copied, as in serving; each (batch, length).
+        batch = [column[0][np.newaxis] if len(column) == 1 else np.stack(column) for column in columns]
+        try:
+            users: Floats = session.run(["user_vectors"], dict(zip(INPUTS, batch, strict=True)))[0]
+        except Exception as error:
+            raise BundleBroken(
+                f"the encoder failed on histories of length {len(histories[0].items)}: {error}"
+            ) from error
+        return users
+
     def encode(histories: Sequence[History]) -> Floats:
+        if len(histories) == 1:
+            return of_one_length(histories)
         users = np.empty((len(histories), dim), np.float32)
         for places in _of_like_length(histories):
-            alike = [histories[place] for place in places]
-            feeds = {
-                "items": np.stack([each.items for each in alike]),  # (batch, length), and so the others
-                "event_types": np.stack([each.types for each in alike]),
-                "gaps": np.stack([each.gaps for each in alike]),
-            }
-            try:
-                users[places] = session.run(["user_vectors"], feeds)[0]
-            except Exception as error:
-                raise BundleBroken(
-                    f"the encoder failed on histories of length {len(alike[0].items)}: {error}"
-                ) from error
+            users[places] = of_one_length([histories[place] for place in places])
         return users
 
     return encode
