@@ -11,7 +11,7 @@ from rich.table import Table
 
 from deploy.embedded.state import connected
 from services import logs
-from services.cli import model_diff, model_keys, model_pins, model_reproduce, model_show, model_trials
+from services.cli import model_diff, model_keys, model_pins, model_plans, model_reproduce, model_show, model_trials
 from services.cli.model_pins import actor
 from services.domain.ids import ModelVersion
 from services.domain.models import Assignment, Model, ModelState
@@ -112,6 +112,7 @@ def roll_back(
 
 
 app.command("show")(model_show.show)
+app.command("plans")(model_plans.plans)
 app.command("diff")(model_diff.diff)
 app.command("reproduce")(model_reproduce.reproduce)
 app.command("pin")(model_pins.pin)

@@ -19,6 +19,7 @@ STAGES: Final[Mapping[str, str]] = {
     "fit": "fitting",
     "evaluate": "measuring on the holdout",
     "export": "exporting",
+    "plan": "measuring ways to serve it",
     "publish": "publishing",
 }
 _ERRORS: Final = (NotEnoughData, CatalogDown, MissingDependency, StartFailed)

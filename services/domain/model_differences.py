@@ -96,12 +96,14 @@ def _interval(metrics: Mapping[str, float], name: str) -> Interval | None:
 
 def _how_it_was_made(model: Model) -> Mapping[str, Any]:
     told = model.provenance
-    configuration = {name: value for name, value in told.configuration.items() if name not in DATA}
+    configuration = {name: value for name, value in told.configuration.items() if name not in (*DATA, "plans")}
+    plans: Mapping[str, Any] | None = told.configuration.get("plans")  # what was measured of them is another each night
     return {
         "kind": model.kind,
         "code_version": told.code_version,
         "seed": told.seed,
         "parent": model.parent,
+        **({} if plans is None else _flat({"plan": plans["chosen"]})),
         **_flat(configuration),
     }
 

@@ -76,7 +76,7 @@ class Provenance:
     """Of the events that were learned from or measured on."""
     last_event_time: datetime | None = None
     cost: Mapping[str, StageCost] = field(default_factory=dict)
-    """By stage, in order: read, fit, evaluate, export, publish."""
+    """By stage, in order: read, fit, evaluate, export, plan, publish."""
 
     @property
     def total_cost(self) -> StageCost:

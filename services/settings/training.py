@@ -77,6 +77,12 @@ class TrainSettings(Section):
     sentence_encoder: Path | None = None
     """Folder of a sentence encoder exported to ONNX (tokenizer.json, model.onnx): what titles and descriptions mean is
     then part of an item's vector. Unset: only the words themselves. Needs the `text` extra."""
+    plan: Literal["auto", "float32", "int8", "int4"] = "auto"
+    """In what precision the encoder is served. auto: each is measured on the holdout, and the one whose answers take
+    least of a core is published, of those that lose at most max_plan_loss. `nightjar models plans` shows all."""
+    max_plan_loss: float = Field(default=0.01, ge=0, le=1)
+    """With auto: share of NDCG@10 that a plan may lose to the fitted model at the worse end of the paired interval.
+    Smaller: with few held-out users all but float32 are refused; larger: answers get worse for less of a core."""
     holdout_fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the events, the last in time, that are held out to measure the model."""
     validation_fraction: float = Field(default=0.05, gt=0, lt=0.9)

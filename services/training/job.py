@@ -22,6 +22,7 @@ from services.domain.errors import TrainingFailed
 from services.domain.event_types import EventTypes
 from services.domain.ids import ItemId, ModelVersion
 from services.domain.models import Model, Provenance
+from services.domain.plans import PLAIN, PlanTable
 from services.domain.ports import BundleStore, Clock, ErasureSource, EventLog, ItemSource, ModelRegistrar, TextEncoder
 from services.domain.training_runs import seconds_left
 from services.domain.users import Erasure
@@ -37,8 +38,10 @@ from services.training.evaluation.holdout import Measurement, measured
 from services.training.export import write_draft
 from services.training.kinds.popularity import most_telling
 from services.training.model import EpochReport, FitEnd, Resumable, TrainableModel
+from services.training.plans.measuring import AsServed, Wanted, planned
 from services.training.report.report import REPORT, write_report
 from services.training.report.report import Run as RunReport
+from services.training.served import Served
 from services.training.start import Start, Starting
 from services.training.workers import Workers
 
@@ -62,6 +65,9 @@ class Recipe:
     code_version: str
     configuration: Mapping[str, Any]
     """The same in words, for the manifest."""
+    plan: Wanted = "float32"
+    """See `plans`; other than auto, it depends on no clock."""
+    max_plan_loss: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -175,8 +181,7 @@ class TrainingJob:
         model, dataset, recipe = fitted.model, fitted.dataset, self.recipe
         self._stage(fitted.meter, "evaluate", num_events=len(dataset.holdout))
         measurement = measured(model, dataset, recipe.max_history, recipe.seed)
-        manifest = self._manifest(fitted, {**measurement.figures, "fit_s": fitted.fit_s}, until_us)
-        location = self._publish(fitted, measurement, manifest)
+        location, manifest = self._publish(fitted, measurement, until_us)
         fitted.meter.end()
         return self._register(location, manifest, fitted)
 
@@ -187,21 +192,35 @@ class TrainingJob:
         )
         return f"{dataset.fingerprint()}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
-    def _publish(self, fitted: "_Fitted", measurement: Measurement, manifest: Manifest) -> str:
+    def _publish(self, fitted: "_Fitted", measurement: Measurement, until_us: int | None) -> tuple[str, Manifest]:
+        """Where the bundle is, and what its manifest says; the figures are those of the plan that is published."""
         model, dataset = fitted.model, fitted.dataset
         try:
             with tempfile.TemporaryDirectory(prefix="nightjar-draft-") as name:
                 folder = Path(name)
                 self._stage(fitted.meter, "export")
                 write_draft(folder, model, dataset.vocabulary, most_telling(dataset), self.recipe.max_history)
+                self._stage(fitted.meter, "plan")
+                plans = self._planned(folder, fitted)
+                if plans is not None and plans.chosen != PLAIN:
+                    served = Served(folder, model.kind, model.dim, dataset.vocabulary)
+                    measurement = measured(AsServed(served), dataset, self.recipe.max_history, self.recipe.seed)
+                manifest = self._manifest(fitted, {**measurement.figures, "fit_s": fitted.fit_s}, until_us, plans)
                 write_report(folder / REPORT, self._told(fitted, measurement, manifest))
                 self._stage(fitted.meter, "publish")
-                return self.bundles.publish(folder, manifest)
+                return self.bundles.publish(folder, manifest), manifest
         except OSError as error:
             raise TrainingFailed(
                 f"The model cannot be saved ({error}); make room on the disk of the bundles and on that of "
                 f"{tempfile.gettempdir()}, and train again; it goes on from the last checkpoint where there is one."
             ) from error
+
+    def _planned(self, folder: Path, fitted: "_Fitted") -> PlanTable | None:
+        recipe = self.recipe
+        return planned(
+            folder, fitted.model, fitted.dataset, recipe.max_history,
+            wanted=recipe.plan, max_loss=recipe.max_plan_loss, seed=recipe.seed,
+        )  # fmt: skip
 
     def _told(self, fitted: "_Fitted", measurement: Measurement, manifest: Manifest) -> RunReport:
         facts = {
@@ -252,6 +271,7 @@ class TrainingJob:
         fitted: "_Fitted",
         metrics: Mapping[str, float],
         until_us: int | None,
+        plans: PlanTable | None,
     ) -> Manifest:
         now, dataset = self.clock.now(), fitted.dataset
         return Manifest(
@@ -272,6 +292,7 @@ class TrainingJob:
                 "fit_end": fitted.fit_end.value,
                 **fitted.start.facts(),
                 **({"origin": self.origin} if self.origin else {}),
+                **({} if plans is None else {"plans": plans.to_document()}),
             },
             metrics=metrics,
         )

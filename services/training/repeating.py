@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from services.domain.errors import EventLogDown, InvalidRequest, TrainingFailed, UnknownVersion
 from services.domain.ids import ModelVersion
 from services.domain.models import Model
+from services.domain.plans import PlanTable
 from services.domain.ports import ModelRegistry
 from services.settings import Settings, TrainSettings
 from services.settings.ingest import EventTypeSettings
@@ -53,6 +54,9 @@ def settings_of(settings: Settings, model: Model, *, any_code: bool) -> Settings
         raise InvalidRequest(
             REPEAT, f"names {model.version}, whose settings this release does not know: {what}"
         ) from error
+    if "plans" in told.configuration:  # which plan costs least is a matter of the machine, and of that day
+        chosen = PlanTable.from_document(told.configuration["plans"]).chosen.precision
+        train = train.model_copy(update={"plan": chosen.value})
     return settings.model_copy(update={"train": train, "event_types": event_types})
 
 

@@ -18,22 +18,34 @@ from services.training.model import Floats, History
 
 BATCH: Final = 256  # histories that are encoded at once. Larger: more memory; smaller: slower
 
+INPUTS: Final = ("items", "event_types", "gaps")
+"""Of the graph, in the order of a history's columns."""
+
 _Scores: TypeAlias = Callable[[Sequence[History]], Floats]
-"""The scores of all items, (len(histories), num_items)."""
+"""The scores of all items, (len(histories), num_items), or of an encoder the user vectors."""
 
 
 class Served:
     """Scores by the tables and the graph alone, on the CPU. No history may be empty."""
 
-    def __init__(self, folder: Path, kind: str, dim: int, vocabulary: Vocabulary) -> None:
-        """Reads the files but the manifest, no sum compared; raises BundleBroken."""
+    def __init__(
+        self, folder: Path, kind: str, dim: int, vocabulary: Vocabulary, num_threads: int | None = None
+    ) -> None:
+        """Reads the files but the manifest, no sum compared; raises BundleBroken.
+
+        num_threads: of an encoder; None: of the machine's.
+        """
         scoring = scoring_of(kind)
         try:
             self.tables: Tables = load_file(folder / TABLES)
         except (OSError, SafetensorError) as error:
             raise BundleBroken(f"{TABLES} in {folder} cannot be read: {error}") from error
         check_tables(self.tables, scoring, TableSizes(len(vocabulary.item_ids), dim, len(vocabulary.event_type_labels)))
-        self._scores: _Scores = _SCORES[scoring](folder, self.tables)
+        if scoring is Scoring.ENCODED:
+            self.encode = _encoder(folder, dim, num_threads)
+            self._scores: _Scores = lambda histories: self.encode(histories) @ self.tables["item_vectors"].T
+        else:
+            self._scores = _SCORES[scoring](self.tables)
 
     def score(self, histories: Sequence[History], /) -> Floats:
         """(len(histories), num_items); raises BundleBroken when the files cannot answer."""
@@ -51,36 +63,42 @@ class Served:
         return self.tables.get("item_vectors", np.empty((len(self.popularity), 0), np.float32))
 
 
-def _encoded(folder: Path, tables: Tables) -> _Scores:
+def _encoder(folder: Path, dim: int, num_threads: int | None) -> _Scores:
+    """The user vectors, (len(histories), dim)."""
     try:
-        session = onnxruntime.InferenceSession(folder / ENCODER, _session_options(), providers=["CPUExecutionProvider"])
+        options = _session_options(num_threads)
+        session = onnxruntime.InferenceSession(folder / ENCODER, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no root of their own
         raise BundleBroken(f"ONNX Runtime cannot load {ENCODER} in {folder}: {error}") from error
 
-    def scores(histories: Sequence[History]) -> Floats:
-        users = np.empty((len(histories), tables["item_vectors"].shape[1]), np.float32)
+    def of_one_length(histories: Sequence[History]) -> Floats:
+        columns = zip(*histories, strict=True)
+        # One alone is what a plan is timed by, and is not copied, as in serving; each (batch, length).
+        batch = [column[0][np.newaxis] if len(column) == 1 else np.stack(column) for column in columns]
+        try:
+            users: Floats = session.run(["user_vectors"], dict(zip(INPUTS, batch, strict=True)))[0]
+        except Exception as error:
+            raise BundleBroken(
+                f"the encoder failed on histories of length {len(histories[0].items)}: {error}"
+            ) from error
+        return users
+
+    def encode(histories: Sequence[History]) -> Floats:
+        if len(histories) == 1:
+            return of_one_length(histories)
+        users = np.empty((len(histories), dim), np.float32)
         for places in _of_like_length(histories):
-            alike = [histories[place] for place in places]
-            feeds = {
-                "items": np.stack([each.items for each in alike]),  # (batch, length), and so the others
-                "event_types": np.stack([each.types for each in alike]),
-                "gaps": np.stack([each.gaps for each in alike]),
-            }
-            try:
-                users[places] = session.run(["user_vectors"], feeds)[0]
-            except Exception as error:
-                raise BundleBroken(
-                    f"the encoder failed on histories of length {len(alike[0].items)}: {error}"
-                ) from error
-        found: Floats = users @ tables["item_vectors"].T
-        return found
+            users[places] = of_one_length([histories[place] for place in places])
+        return users
 
-    return scores
+    return encode
 
 
-def _session_options() -> onnxruntime.SessionOptions:
+def _session_options(num_threads: int | None) -> onnxruntime.SessionOptions:
     """Of the machine's, so that many histories take no longer than they must; as serving's, but for the cores."""
     options = onnxruntime.SessionOptions()
+    if num_threads is not None:
+        options.intra_op_num_threads = num_threads
     options.use_deterministic_compute = True  # equal versions are to differ by nothing
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are shared with other processes
     options.log_severity_level = 3  # errors; they are raised anyway
@@ -95,7 +113,7 @@ def _of_like_length(histories: Sequence[History]) -> Iterator[list[int]]:
         yield from (places[first : first + BATCH] for first in range(0, len(places), BATCH))
 
 
-def _folded_in(_: Path, tables: Tables) -> _Scores:
+def _folded_in(tables: Tables) -> _Scores:
     fold_in = FoldIn.of(tables)
 
     def scores(histories: Sequence[History]) -> Floats:
@@ -105,18 +123,17 @@ def _folded_in(_: Path, tables: Tables) -> _Scores:
     return scores
 
 
-def _by_neighbours(_: Path, tables: Tables) -> _Scores:
+def _by_neighbours(tables: Tables) -> _Scores:
     neighbours = Neighbours.of(tables)
     return lambda histories: np.stack([neighbours.scores(history) for history in histories])
 
 
-def _popular(_: Path, tables: Tables) -> _Scores:
+def _popular(tables: Tables) -> _Scores:
     return lambda histories: np.broadcast_to(tables["popularity"], (len(histories), len(tables["popularity"])))
 
 
-_SCORES: Final[Mapping[Scoring, Callable[[Path, Tables], _Scores]]] = {
+_SCORES: Final[Mapping[Scoring, Callable[[Tables], _Scores]]] = {
     Scoring.POPULAR: _popular,
-    Scoring.ENCODED: _encoded,
     Scoring.FOLDED_IN: _folded_in,
     Scoring.NEIGHBOURS: _by_neighbours,
 }

@@ -185,6 +185,8 @@ def recipe(settings: Settings) -> Recipe:
         min_item_events=train.min_item_events,
         seed=train.seed,
         code_version=code_version(),
+        plan=train.plan,
+        max_plan_loss=train.max_plan_loss,
         configuration={
             "train": train.model_dump(mode="json"),
             "event_types": [kind.model_dump(mode="json") for kind in settings.event_types],

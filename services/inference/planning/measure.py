@@ -9,7 +9,9 @@ from typing import Final
 
 import numpy as np
 
+from services.domain.bundles import Manifest
 from services.domain.history_input import NUM_GAP_ROWS, HistoryRows
+from services.domain.plans import PlanTable
 from services.inference.excluded import NOTHING, Excluded, Rows
 from services.inference.serving_model import ServingModel
 
@@ -17,8 +19,16 @@ TOP: Final = 10
 NUM_HISTORIES: Final = 500  # larger: seconds of measuring; smaller: five answers say what the p99 is
 NUM_RANKED: Final = 50  # histories for which all items are ranked; larger and smaller: as above
 NUM_EXCLUDED: Final = 20  # items of the history that its user is done with, at most
-PLAN: Final = "float32, exact"
-"""The way in which every version is served so far."""
+
+
+UNPLANNED: Final = "float32, exact"
+"""Of a version without a table of plans, as a kind without an encoder has none."""
+
+
+def plan_of(manifest: Manifest) -> str:
+    """By what plan it is served, in words; see `domain.plans`. Raises BundleBroken for a table that cannot be read."""
+    written = manifest.configuration.get("plans")
+    return UNPLANNED if written is None else PlanTable.from_document(written).chosen.name
 
 
 def measured(model: ServingModel, seed: int) -> dict[str, float]:

@@ -8,15 +8,21 @@ from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
 from services.domain.ids import ModelVersion
 from services.inference.loading import load_bundle
-from services.inference.planning.measure import measured
+from services.inference.planning.measure import measured, plan_of
 from services.settings import Settings
 
 
-def figures(settings: Settings, versions: Sequence[ModelVersion]) -> dict[ModelVersion, dict[str, float]]:
-    """Of each version; raises UnknownVersion, BundleBroken and CatalogDown."""
+def figures(
+    settings: Settings, versions: Sequence[ModelVersion]
+) -> tuple[list[str], dict[ModelVersion, dict[str, float]]]:
+    """The plans by which they are served, and of each version its figures.
+
+    Raises UnknownVersion, BundleBroken and CatalogDown.
+    """
     registry, bundles = SqlModelRegistry(connect(settings.database_url), SystemClock()), open_bundles(settings)
-    found = {}
+    plans, found = set[str](), dict[ModelVersion, dict[str, float]]()
     for version in versions:
         model = load_bundle(bundles, registry.get(version))
+        plans.add(plan_of(model.manifest))
         found[version] = measured(model, settings.train.seed)
-    return found
+    return sorted(plans), found

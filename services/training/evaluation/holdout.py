@@ -1,7 +1,8 @@
 """The figures of a frozen model on the held-out last part in time: what the gate judges and the manifest keeps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from services.training.evaluation.metrics import coverage
 from services.training.evaluation.ranking import NOTHING, Ranked, rank_targets
 from services.training.evaluation.slices import Slice, slices
 from services.training.kinds.popularity import Popularity
-from services.training.model import Floats, TrainableModel
+from services.training.model import Floats, History, TrainableModel
 
 TOP: Final = 10
 MAX_QUESTIONS: Final = 50_000  # larger: minutes of measuring; smaller: a wider interval
@@ -30,12 +31,20 @@ class Measurement:
     """Its answers."""
 
 
+class Answering(Protocol):
+    """What is measured: a model, or a bundle that serves as one."""
+
+    def score(self, histories: Sequence[History], /) -> Floats: ...
+
+    def item_vectors(self) -> Floats: ...
+
+
 def measure(model: TrainableModel, dataset: Dataset, max_history: int, seed: int) -> dict[str, float]:
     """The figures alone of `measured`."""
     return measured(model, dataset, max_history, seed).figures
 
 
-def measured(model: TrainableModel, dataset: Dataset, max_history: int, seed: int) -> Measurement:
+def measured(model: Answering, dataset: Dataset, max_history: int, seed: int) -> Measurement:
     """The model's and popularity's figures on the holdout, measured alike (see `ranking`), and their difference.
 
     The gain's interval (95%, paired, resampling users) is of the same events for both. Raises NotEnoughData when every

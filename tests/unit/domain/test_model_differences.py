@@ -31,6 +31,13 @@ def test_what_differs_is_told_by_its_dotted_name_and_what_does_not_is_not() -> N
     assert found.data == (Different("data_version", 7, 9), Different("until_us", None, 5))
 
 
+def test_of_the_plans_only_the_chosen_one_is_told() -> None:
+    """What was measured of them is never the same twice."""
+    tables = [{"rows": [cost], "chosen": {"precision": chosen}} for cost, chosen in ((1, "float32"), (2, "int8"))]
+    first, second = (made(name, {"plans": table}) for name, table in zip("ab", tables, strict=True))
+    assert differences(first, second).settings == (Different("plan.precision", "float32", "int8"),)
+
+
 def test_a_version_does_not_differ_from_itself() -> None:
     same = made("a", {"train": {"dim": 16}}, metrics={"ndcg": math.nan, "coverage": 0.5, "fit_s": math.inf})
     found = differences(same, same)

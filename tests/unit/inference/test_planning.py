@@ -1,14 +1,16 @@
 """What planning measures of every kind of model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from services.domain.plans import Plan, PlanTable, Precision
 from services.inference.excluded import Excluded, Rows, Vector
-from services.inference.planning.measure import NUM_HISTORIES, TOP, drawn_histories, measured
+from services.inference.planning.measure import NUM_HISTORIES, TOP, UNPLANNED, drawn_histories, measured, plan_of
 from services.inference.serving_model import ServingModel, load_serving_model
-from tests.fakes.tiny_bundle import KINDS, item_vectors, write_bundle
+from tests.fakes.tiny_bundle import KINDS, item_vectors, manifest_of, write_bundle
 
 
 def _model(folder: Path, kind: str = "sequence") -> ServingModel:
@@ -44,3 +46,11 @@ def test_the_histories_are_the_same_each_time(tmp_path: Path) -> None:
     first, second = (list(drawn_histories(_model(tmp_path / name), seed=3)) for name in ("a", "b"))
     assert all(np.array_equal(one.items, other.items) for one, other in zip(first, second, strict=True))
     assert len({len(each.items) for each in first}) > 1
+
+
+def test_the_plan_is_the_one_that_the_manifest_says() -> None:
+    manifest = manifest_of("new")
+    assert plan_of(manifest) == UNPLANNED
+    chosen = Plan(Precision.INT8)
+    configuration = {"plans": PlanTable([], chosen, 0.01).to_document()}
+    assert plan_of(replace(manifest, configuration=configuration)) == chosen.name

@@ -60,6 +60,18 @@ def test_any_shape_of_network_can_be_exported(
     export(tmp_path, model, planted)
 
 
+def test_the_last_block_asks_for_one_position(fitted: SequenceEncoder) -> None:
+    """Its query comes of weights of its own, which meet the last position and no other."""
+    graph = onnx.load_from_string(fitted.encoder_onnx()).graph
+    dim = fitted.dim
+    square = {each.name for each in graph.initializer if tuple(each.dims) == (dim, dim)}
+    made_by = {output: node for node in graph.node for output in node.output}
+    asking = [
+        made_by[node.input[0]].op_type for node in graph.node if node.op_type == "MatMul" and square & {*node.input}
+    ]
+    assert asking == ["Slice", "Reshape"]  # the query, and what the heads found
+
+
 def test_the_draft_holds_the_tables_and_the_words_in_row_order(
     tmp_path: Path, planted: Dataset, fitted: SequenceEncoder
 ) -> None:

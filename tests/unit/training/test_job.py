@@ -15,17 +15,19 @@ from services.domain.errors import BundleBroken, NotEnoughData, TrainingFailed, 
 from services.domain.history_input import HistoryRows
 from services.domain.ids import ItemId, UserId
 from services.domain.items import Item
+from services.domain.plans import PlanTable
 from services.domain.streams import LogBatch
 from services.domain.users import Erasure
 from services.inference.serving_model import load_serving_model
 from services.training.job import new_version
 from services.training.kinds.popularity import Popularity
 from services.training.model import FitEnd, TrainableModel
+from services.training.plans.measuring import Wanted
 from services.training.report.report import REPORT
 from tests.fakes.clock import START
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.planted import GAP_US, START_US, planted_events
-from tests.unit.training.job_bench import Run, again
+from tests.unit.training.job_bench import Run, again, facts_of
 
 MUST_REPORT = {
     "ndcg_at_10", "recall_at_20", "hr_at_10", "coverage_at_10", "popularity_ndcg_at_10", "popularity_recall_at_20",
@@ -66,7 +68,7 @@ def test_the_registry_keeps_how_a_version_came_about(tmp_path: Path, quick: Call
     assert told.configuration == manifest.configuration
     times = [told.first_event_time, told.last_event_time]
     assert [each and each.timestamp() * 1e6 for each in times] == [events[0].event_time_us, events[-1].event_time_us]
-    assert list(told.cost) == ["read", "fit", "evaluate", "export", "publish"]
+    assert list(told.cost) == ["read", "fit", "evaluate", "export", "plan", "publish"]
     assert all(each.wall_s >= 0 and each.cpu_s >= 0 for each in told.cost.values())
     assert told.cost["fit"].wall_s >= model.metrics["fit_s"] > 0
     assert told.total_cost.cpu_s > 0
@@ -144,7 +146,7 @@ def test_it_tells_every_stage_and_epoch_in_order(tmp_path: Path, quick: Callable
     run = Run(tmp_path, quick)
     run.job.run()
     told = [line.get("name", line.get("epoch")) for line in run.said]
-    assert told == ["read", "fit", 1, 2, "evaluate", "export", "publish"]
+    assert told == ["read", "fit", 1, 2, "evaluate", "export", "plan", "publish"]
 
 
 def test_what_an_erased_user_did_is_not_learned_from(tmp_path: Path) -> None:
@@ -247,3 +249,20 @@ def test_a_run_on_other_data_does_not_go_on_from_it(tmp_path: Path, quick: Calla
     other = Run(tmp_path, quick, FakeEventLog(planted_events(60, 20, seed=8)))
     replace(other.job, checkpoint=checkpoint).run()
     assert [line["epoch"] for line in other.said if line["event"] == "epoch"] == [1, 2]
+
+
+@pytest.mark.parametrize("plan", ["float32", "int8"])
+def test_the_figures_are_those_of_the_plan_that_is_published(
+    tmp_path: Path, quick: Callable[[], TrainableModel], plan: Wanted
+) -> None:
+    """And the whole table is in manifest and registry."""
+    run = Run(tmp_path, quick)
+    run.job = replace(run.job, recipe=replace(run.job.recipe, plan=plan))
+    model = run.job.run()
+    table = PlanTable.from_document(facts_of(run, model)["plans"])
+    assert PlanTable.from_document(model.provenance.configuration["plans"]) == table
+    assert table.chosen.precision.value == plan
+    row = table.row(table.chosen)
+    assert row is not None
+    assert row.figures is not None
+    assert model.metrics["ndcg_at_10"] == pytest.approx(row.figures.ndcg_at_10)

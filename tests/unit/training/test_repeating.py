@@ -10,6 +10,7 @@ import pytest
 from services.domain.errors import CatalogDown, EventLogDown, InvalidRequest, TrainingFailed, UnknownVersion
 from services.domain.ids import ModelVersion
 from services.domain.models import Model, Provenance
+from services.domain.plans import Plan, PlanTable, Precision
 from services.settings import Settings, TrainSettings, load
 from services.training.asked import Asked
 from services.training.code_version import code_version
@@ -56,6 +57,12 @@ def test_what_cannot_be_repeated_says_why(ours: Settings, version: Model, why: s
 
 def test_other_code_may_be_allowed(ours: Settings) -> None:
     assert settings_of(ours, trained("0.0.1+elsewhere"), any_code=True).train.dim == 16
+
+
+def test_the_plan_is_the_one_that_was_chosen(ours: Settings) -> None:
+    """Which one costs least may differ from machine to machine, and figures with it."""
+    plans = PlanTable([], Plan(Precision.INT8), 0.01).to_document()
+    assert settings_of(ours, trained(plans=plans), any_code=False).train.plan == "int8"
 
 
 def test_the_events_are_the_same(ours: Settings) -> None:

@@ -1,7 +1,7 @@
 """The encoder network as an ONNX graph, laid out operator by operator; ADR 0005 says why it is not traced.
 
 It answers for the last position only, and expects no padding: serving encodes one history at a time, or several of one
-length. So the last block asks for the last position alone, and works out keys and values for all.
+length. So the last block makes a query of the last position alone, and keys and values of all.
 Shapes in the comments: b batch, l length, q positions that ask (l, or 1 in the last block), d dim, h heads, k head_dim,
 f hidden_dim.
 """
@@ -48,9 +48,18 @@ def encoder_graph(network: EncoderNetwork, item_vectors: Tensor) -> onnx.ModelPr
 
 
 def _block(graph: "_Graph", block: Block, x: str, positions: list[str], mask: str, *, last_only: bool) -> str:
-    query, key, value = _query_key_value(graph, block, _norm(graph, block.attention_norm.weight, x), positions)
+    normed = _norm(graph, block.attention_norm.weight, x)
+    weights = _array(block.qkv.weight)  # (3d, d): of query, key, value
+    dim = block.num_heads * block.head_dim
     if last_only:
-        x, query = graph.last(x, axis=1), graph.last(query, axis=2)
+        key, value = _heads(graph, block, normed, weights[dim:])
+        (query,) = _heads(graph, block, graph.last(normed, axis=1), weights[:dim])
+        asking, x = [graph.last(table, axis=0) for table in positions], graph.last(x, axis=1)
+    else:
+        query, key, value = _heads(graph, block, normed, weights)
+        asking = positions
+    scale = graph.constant(np.array(block.head_dim**-0.5, np.float32))
+    query, key = graph.op("Mul", _rotate(graph, query, asking), scale), _rotate(graph, key, positions)
     scores = graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 1, 3, 2]))  # (b, h, q, l)
     if not last_only:  # the last position may look at all
         scores = graph.op("Add", scores, mask)
@@ -63,15 +72,11 @@ def _block(graph: "_Graph", block: Block, x: str, positions: list[str], mask: st
     return graph.op("Add", x, graph.linear(graph.op("Mul", swish, up), block.down.weight))  # (b, q, d)
 
 
-def _query_key_value(graph: "_Graph", block: Block, x: str, positions: list[str]) -> tuple[str, str, str]:
-    """Each (b, h, l, k); query and key are rotated, and the query is scaled."""
+def _heads(graph: "_Graph", block: Block, x: str, weights: npt.NDArray[np.float32]) -> list[str]:
+    """What so many stacked matrices, each (d, d), make of x, for each head: each (b, h, q, k)."""
     heads = graph.ints(0, 0, block.num_heads, block.head_dim)  # 0 keeps the input's size
-    query, key, value = (
-        graph.op("Transpose", graph.op("Reshape", part, heads), perm=[0, 2, 1, 3])
-        for part in graph.split(graph.linear(x, block.qkv.weight), 3)
-    )
-    scale = graph.constant(np.array(block.head_dim**-0.5, np.float32))
-    return graph.op("Mul", _rotate(graph, query, positions), scale), _rotate(graph, key, positions), value
+    parts = graph.split(graph.linear(x, weights), len(weights) // weights.shape[1])
+    return [graph.op("Transpose", graph.op("Reshape", part, heads), perm=[0, 2, 1, 3]) for part in parts]
 
 
 def _rotate(graph: "_Graph", x: str, positions: list[str]) -> str:
@@ -102,6 +107,8 @@ class _Graph:
 
     def split(self, x: str, parts: int) -> list[str]:
         """Equal parts along the last axis."""
+        if parts == 1:
+            return [x]
         outputs = [f"Split_{len(self._nodes)}_{part}" for part in range(parts)]
         self._nodes.append(helper.make_node("Split", [x], outputs, axis=-1, num_outputs=parts))
         return outputs
@@ -140,5 +147,5 @@ class _Graph:
 
 
 def _array(tensor: Any) -> npt.NDArray[np.float32]:
-    array: npt.NDArray[np.float32] = tensor.detach().cpu().numpy()
+    array: npt.NDArray[np.float32] = tensor if isinstance(tensor, np.ndarray) else tensor.detach().cpu().numpy()
     return array
