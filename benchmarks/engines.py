@@ -1,13 +1,14 @@
 """What a call costs on either engine: a bare echo of 20 items, and a Recommend whose answer is cached, one worker each.
 
 `python -m benchmarks.engines [--rounds N] [--seconds S]`: the engines take turns, a few rounds each, and the median
-counts. The load is closed, 64 calls under way on 8 connections, from a process of its own (`benchmarks.h2_load`); both
-share the machine, so `server_us`, what the serving process takes of the cores for a call, says more than calls/s.
+counts. The load is closed, 64 calls under way on 8 connections, from a process of its own (`benchmarks.grpc_load`);
+both share the machine, so `server_us`, what the serving process takes of the cores for a call, says more than calls/s.
 Prints a table and a JSON line.
 """
 
 import argparse
 import asyncio
+import base64
 import json
 import subprocess
 import sys
@@ -94,18 +95,19 @@ def cached_server(engine: str, folder: Path, redis_url: str) -> Iterator[tuple[i
 
 def load(port: int, server: psutil.Process, seconds: float) -> dict[str, float]:
     command = [
-        sys.executable, "-m", "benchmarks.h2_load", "--port", str(port), "--method", RECOMMEND,
-        "--request", REQUEST.SerializeToString().hex(), "--seconds", str(seconds),
+        sys.executable, "-m", "benchmarks.grpc_load", "--port", str(port), "--method", RECOMMEND,
+        "--connections", "8", "--streams", "8", "--seconds", str(seconds),
     ]  # fmt: skip
     before = sum(server.cpu_times()[:2])
-    done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    message = base64.b64encode(REQUEST.SerializeToString()).decode()
+    done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, input=message).stdout)
     if done["failed"]:
         raise SystemExit(f"{done['failed']} calls failed")
     server_s = sum(server.cpu_times()[:2]) - before
-    share = done["seconds"] / (done["seconds"] + 1.0)  # of the time that the server was loaded: a second to warm up
+    share = seconds / (seconds + 1.0)  # of the time that the server was loaded: a second to warm up
     return {
-        "rps": done["calls"] / done["seconds"],
-        "server_us": 1e6 * server_s * share / done["calls"],
+        "rps": done["rps"],
+        "server_us": 1e6 * server_s * share / done["answered"],
         "client_us": done["cpu_us"],
     }
 

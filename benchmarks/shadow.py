@@ -43,12 +43,12 @@ SWITCH_INTERVAL_S: Final = 0.001  # as a worker's
 class NoCache:
     """Every request is worked out."""
 
-    async def get(self, key: bytes) -> bytes | None:
-        del key
+    async def get(self, user_id: UserId, key: bytes) -> bytes | None:
+        del user_id, key
         return None
 
-    async def put(self, key: bytes, value: bytes) -> None:
-        del key, value
+    async def put(self, user_id: UserId, key: bytes, value: bytes) -> None:
+        del user_id, key, value
 
 
 class Worker:

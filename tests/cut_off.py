@@ -18,6 +18,8 @@ class Relay:
         self._flows.set()
         self.port = 0
         self.num_connections = 0
+        self.was_asked = asyncio.Event()
+        """Set by every new connection."""
 
     async def open(self) -> None:
         """Accepts connections, on the same port as before."""
@@ -43,6 +45,7 @@ class Relay:
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.num_connections += 1
+        self.was_asked.set()
         with suppress(OSError):
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
             self._writers |= {writer, up_writer}

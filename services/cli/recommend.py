@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.state import connected
-from nightjar import Recommendation, RecommenderClient
+from nightjar import Recommendation, RecommenderClient, Wishes
 from services import logs
 from services.adapters.sql.engine import connect
 from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.cli.addresses import target_of
 from services.cli.sdk_errors import as_domain_errors
 from services.cli.terminal import cell, printable
+from services.cli.wishes import boosts_of, filter_of, quotas_of, required_of
 from services.domain.errors import CatalogDown
 from services.domain.ids import ItemId
 from services.domain.items import Item
@@ -35,6 +36,50 @@ def recommend(
     seen: Annotated[
         Seen, typer.Option("--seen", help="What the user has met: leave out the consumed, the shown too, or nothing.")
     ] = Seen.EXCLUDE_CONSUMED,
+    category: Annotated[
+        list[str] | None,
+        typer.Option("--category", metavar="NAME", help="Only items of this category; repeated: of any of them."),
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", metavar="NAME", help="No item of this category; may be repeated.")
+    ] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option("--attribute", metavar="NAME=VALUE", help="Only items with it; a name repeated: any value."),
+    ] = None,
+    min_price: Annotated[
+        str | None, typer.Option("--min-price", metavar="'AMOUNT CUR'", help="Such as '5 EUR'. Off: however little.")
+    ] = None,
+    max_price: Annotated[
+        str | None, typer.Option("--max-price", metavar="'AMOUNT CUR'", help="Such as '12.99 EUR'. Off: however much.")
+    ] = None,
+    boost: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--boost", metavar="WHAT=WEIGHT", help="category:NAME=2, item:ID=0.5 or ATTRIBUTE:VALUE=3; may be repeated."
+        ),
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option("--include", metavar="ITEM[@PLACE]", help="An item that must be there; may be repeated."),
+    ] = None,
+    quota: Annotated[
+        list[str] | None,
+        typer.Option("--quota", metavar="[NAME=]N", help="At most N items of each category, or of one."),
+    ] = None,
+    diversity: Annotated[
+        float, typer.Option("--diversity", min=0.0, max=1.0, help="How unlike each other; 0: by relevance alone.")
+    ] = 0.0,
+    context: Annotated[
+        list[str] | None,
+        typer.Option("--context", metavar="ITEM", help="What the user looks at: items like it are mixed in."),
+    ] = None,
+    surface: Annotated[
+        str, typer.Option("--surface", help="Where the list is shown. Off: nowhere in particular.")
+    ] = "",
+    paged: Annotated[bool, typer.Option("--paged", help="Say how to ask for the next page.")] = False,
+    page: Annotated[str, typer.Option("--page", metavar="TOKEN", help="The next page; else all as before.")] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Say why each item is there.")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.01, help="Longest wait, seconds.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     everybody: Annotated[
@@ -50,8 +95,19 @@ def recommend(
 ) -> None:
     """Recommends items to a user; popular ones to a user nobody knows.
 
-    Example: nightjar recommend 42 -k 5 --seen include. For all: nightjar recommend --all --out lists.parquet -k 20
+    Example: nightjar recommend 42 -k 5 --category Comedy --diversity 0.3 --explain
+    For all: nightjar recommend --all --out lists.parquet -k 20
     """
+    wishes = Wishes(
+        filter=filter_of(category or (), without or (), attribute or (), min_price, max_price),
+        boosts=boosts_of(boost or ()),
+        must_include=required_of(include or ()),
+        quotas=quotas_of(quota or ()),
+        diversity=diversity,
+        context_item_ids=context or (),
+        surface=surface,
+        paged=paged,
+    )
     settings = load()
     logs.configure(settings.log_level, "nightjar")
     if everybody:
@@ -66,14 +122,25 @@ def recommend(
     settings = connected(settings, needs=("serve",))
     with as_domain_errors(), RecommenderClient(target_of(settings.serve)) as client:
         started = time.perf_counter()
-        answer = client.recommend(user, k, exclude_item_ids=exclude or (), seen=seen.value, timeout_s=timeout_s)
+        answer = client.recommend(
+            user,
+            k,
+            exclude_item_ids=exclude or (),
+            seen=seen.value,
+            wishes=wishes,
+            page_token=page,
+            explain=explain,
+            timeout_s=timeout_s,
+        )
         latency_ms = (time.perf_counter() - started) * 1_000
     titles = _catalogue(settings.database_url, answer)
     if as_json:
-        typer.echo(json.dumps(_document(user, answer, titles, latency_ms)))
+        typer.echo(json.dumps(_document(user, answer, titles, latency_ms), default=str))
         return
     console = Console()
     console.print(_table(user, answer, titles))
+    for line in _reasons(answer):
+        console.print(printable(line), highlight=False, markup=False)
     console.print(printable(_provenance(answer, latency_ms)), highlight=False, markup=False)
 
 
@@ -107,9 +174,22 @@ def _table(user: str, answer: Recommendation, titles: Mapping[ItemId, Item]) -> 
     return table
 
 
+def _reasons(answer: Recommendation) -> Iterator[str]:
+    """Why each item is there, what is not, and how the list goes on; as far as it was asked for."""
+    for item in answer.items:
+        if item.explanation is not None:
+            events = (f"{each.event_type} of {each.item_id} {each.change:+.3f}" for each in item.explanation.influences)
+            yield f"{item.rank}. {item.source}: {', '.join((*events, *item.explanation.rules)) or 'popular'}"
+    for left_out in answer.left_out:
+        yield f"Left out: {left_out.item_id} ({left_out.reason})"
+    if answer.next_page_token:
+        yield f"Next page: --page {answer.next_page_token}"
+
+
 def _provenance(answer: Recommendation, latency_ms: float) -> str:
     source = {
         "model": "from the user's history",
+        "counters": "what is popular on the surface, since the model knows nothing of this user",
         "popular": "popular items" if answer.degraded else "popular items, since the model knows nothing of this user",
     }.get(answer.source, answer.source)
     parts = [

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     MODEL_NOT_READY = "MODEL_NOT_READY"
     UNKNOWN_ITEM = "UNKNOWN_ITEM"
     UNKNOWN_VERSION = "UNKNOWN_VERSION"
+    PAGE_EXPIRED = "PAGE_EXPIRED"
     UNKNOWN_NIGHT = "UNKNOWN_NIGHT"
     NIGHT_NOT_RESUMABLE = "NIGHT_NOT_RESUMABLE"
     NOTHING_TO_ROLL_BACK = "NOTHING_TO_ROLL_BACK"
@@ -98,6 +99,12 @@ class ModelNotReady(NightjarError):
 
 class UnknownItem(NightjarError):
     reason = Reason.UNKNOWN_ITEM
+
+
+class PageExpired(NightjarError):
+    """A page of a list that would be another one by now: the first page must be asked for again."""
+
+    reason = Reason.PAGE_EXPIRED
 
 
 class UnknownVersion(NightjarError):

@@ -61,3 +61,42 @@ class AvailabilityChanges:
     version: int
     """Counts up by one whenever the availability of any item changes; 0 while none ever has."""
     items: Mapping[ItemId, Availability]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a request may ask of an item, apart from when it may be shown."""
+
+    categories: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    price: Price | None = None
+
+    @classmethod
+    def of(cls, item: Item) -> "Facts":
+        return cls(item.categories, item.attributes, item.tags, item.price)
+
+
+NO_FACTS = Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class FactsMark:
+    """How far a reader of the items' facts has come: to this item of those that this version of them changed."""
+
+    version: int = 0
+    """Counts up by one with each batch of items in which the facts of any change; 0 while none ever had any."""
+    item_id: str = ""
+    """In the order of the database, which nobody else needs to know; empty: before the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactsPage:
+    """Some of the items whose facts changed after a mark, as they are now."""
+
+    version: int
+    """The newest there is."""
+    items: Mapping[ItemId, Facts]
+    mark: FactsMark
+    """Where to read on: of the last of these items, or the one asked about when there are none."""
+    is_last: bool

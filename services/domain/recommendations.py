@@ -7,6 +7,8 @@ from typing import Final
 from services.domain.counters import CounterKind
 from services.domain.ids import ItemId, ModelVersion, UserId
 from services.domain.interactions import UserHistory
+from services.domain.pages import Page
+from services.domain.wishes import EVERYTHING, NO_WISHES, Filter, Wishes
 
 ANYBODY: Final = UserId("")
 """Who asks without a name: all that is known of them is what the request brings."""
@@ -37,6 +39,10 @@ class Query:
     seen: Seen = Seen.EXCLUDE_CONSUMED
     shown_since_us: int = 0
     """With EXCLUDE_SHOWN: what was shown then or later, µs since 1970."""
+    wishes: Wishes = NO_WISHES
+    page: Page | None = None
+    """Which part of the list; None: the first, and no other will be asked for."""
+    explain: bool = False
 
 
 class Source(StrEnum):
@@ -45,6 +51,10 @@ class Source(StrEnum):
     """In a model's training data."""
     COUNTERS = "counters"
     """With all users, now."""
+    SIMILAR = "similar"
+    """To what the user looks at. Of an item only."""
+    RULE = "rule"
+    """The caller said that it must be there. Of an item only."""
 
 
 class Degraded(StrEnum):
@@ -60,6 +70,42 @@ class Degraded(StrEnum):
 class ScoredItem:
     item_id: ItemId
     score: float
+    source: Source | None = None
+    """None: that of its list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """What an event of the user did to the score of an item: so much higher it is than without the event."""
+
+    item_id: ItemId
+    event_type: str
+    event_time_us: int
+    change: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an item is in a list. rules: the parts of the request that acted on it, in the contract's words."""
+
+    influences: tuple[Influence, ...] = ()
+    rules: tuple[str, ...] = ()
+
+
+class NotRanked(StrEnum):
+    """Why an item of a caller's list has no rank, or no place."""
+
+    NO = ""
+    UNKNOWN_ITEM = "unknown_item"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An item that was to be in the list and is not."""
+
+    item_id: ItemId
+    reason: NotRanked
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +116,16 @@ class Recommendation:
     model_version: ModelVersion
     history_version: str
     catalog_version: str
-    """A fingerprint of which of the model's items could not be shown; empty when all could."""
+    """A fingerprint of which of the model's items could not be shown; empty when all could. Where what is known of the
+    items decides the list, of that as well."""
     source: Source
     degraded: Degraded = Degraded.NONE
     cache_hit: bool = False
-
-
-class NotRanked(StrEnum):
-    """Why an item of a caller's list has no rank."""
-
-    NO = ""
-    UNKNOWN_ITEM = "unknown_item"
-    UNAVAILABLE = "unavailable"
+    left_out: tuple[LeftOut, ...] = ()
+    next_page: Page | None = None
+    """None: there is no more, or nobody asked for it."""
+    explanations: tuple[Explanation, ...] = ()
+    """One an item, when asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +158,7 @@ class PopularQuery:
     k: int
     surface: str | None = None
     excluded: frozenset[ItemId] = frozenset()
+    filter: Filter = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,14 @@ log = structlog.get_logger(__name__)
 CATALOG_TIMEOUT_S: Final = 5.0  # larger: a silent database holds polling up; smaller: a busy one counts as down
 
 
+class Polling:
+    """The notices of what nobody is in a hurry for: there are none."""
+
+    async def wait(self, timeout_s: float) -> bool:
+        await asyncio.sleep(timeout_s)
+        return False
+
+
 class CatalogFollower(ABC):
     """One task of a worker. Nothing that happens in it ends it: the worker would serve an old state for good."""
 

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import repeat
 from typing import Final
 
 from services.domain.counters import CounterKind
@@ -12,7 +13,11 @@ from services.domain.errors import FeatureStoreDown
 from services.domain.ids import ItemId
 from services.domain.ports import Clock, ItemCounters
 from services.domain.recommendations import Degraded, PopularList, PopularQuery, ScoredItem, Source
+from services.domain.wishes import EVERYTHING, Filter
 from services.inference.availability import AvailabilitySlot, Snapshot
+from services.inference.excluded import Excluded
+from services.inference.facts import FactsSlot
+from services.inference.filters import allowed, check_filter, flagged
 from services.inference.serving_model import ServingModel
 
 READ_EVERY: Final = timedelta(seconds=5)  # larger: an event is seen later; smaller: Redis is asked more
@@ -39,7 +44,9 @@ class PopularNow:
         live_model: Callable[[], ServingModel],
         availability: AvailabilitySlot,
         clock: Clock,
+        facts: FactsSlot | None = None,
     ) -> None:
+        self._facts = facts or FactsSlot()
         self._counters = counters
         self._live_model = live_model
         self._availability = availability
@@ -53,14 +60,19 @@ class PopularNow:
         except FeatureStoreDown:
             return self._of_model(query)
         snapshot, now_us = self._availability.snapshot, self._now_us()
+        are_wanted, is_known = self._are_wanted(query.filter, [item_id for item_id, _ in ranked])
         shown = (
             ScoredItem(item_id, score)
-            for item_id, score in ranked
-            if item_id not in query.excluded and _may_be_shown(snapshot, item_id, now_us)
+            for (item_id, score), is_wanted in zip(ranked, are_wanted, strict=False)
+            if is_wanted and item_id not in query.excluded and _may_be_shown(snapshot, item_id, now_us)
         )
         items = tuple(each for each, _ in zip(shown, range(query.k), strict=False))
-        is_known = snapshot is not None and not snapshot.is_recalled
+        is_known = is_known and snapshot is not None and not snapshot.is_recalled
         return PopularList(items, Source.COUNTERS, Degraded.NONE if is_known else Degraded.CATALOG_DOWN)
+
+    async def on_surface(self, surface: str) -> Sequence[tuple[ItemId, float]]:
+        """What is popular there with all users, best first, whatever may be shown. Raises FeatureStoreDown."""
+        return await asyncio.shield(self._read((CounterKind.POPULAR, surface)))
 
     def _read(self, asked: _Asked) -> "asyncio.Task[Sequence[tuple[ItemId, float]]]":
         """One reading for all who ask within READ_EVERY; one that failed counts for nobody who comes later."""
@@ -81,9 +93,20 @@ class PopularNow:
 
     def _of_model(self, query: PopularQuery) -> PopularList:
         model = self._live_model()
-        excluded = self._availability.of(model).and_rows(model.known_rows(query.excluded))
+        facts = self._facts.of(model)
+        check_filter(query.filter, facts)
+        flags = flagged(query.filter, facts, self._availability.of(model))
+        excluded = Excluded.of(model.known_rows(query.excluded), *flags)
         rows, scores = model.index.popular(query.k, excluded)
         return PopularList(model.scored_items(rows, scores), Source.POPULAR, Degraded.FEATURE_STORE_DOWN)
+
+    def _are_wanted(self, wanted: Filter, item_ids: Sequence[ItemId]) -> tuple[Iterable[bool], bool]:
+        """Which of the items the filter lets through, and whether the catalog has said what it asks."""
+        if wanted == EVERYTHING:
+            return repeat(True), True
+        known = self._facts.known.of_items(item_ids)
+        check_filter(wanted, known)
+        return allowed(wanted, known).tolist(), known.is_known
 
     def _now_us(self) -> int:
         return int(self._clock.now().timestamp() * 1_000_000)

@@ -27,11 +27,16 @@ from services.domain.recommendations import (
     Source,
 )
 from services.domain.vitals import VitalsCounter
+from services.domain.wishes import EVERYTHING, NO_WISHES, Filter
 from services.inference.answer_memory import AnswerMemory
 from services.inference.availability import AvailabilitySlot, Unavailable
 from services.inference.background import BackgroundTasks
-from services.inference.excluded import Rows, Vector
+from services.inference.excluded import NO_ROWS, Excluded, Rows, Vector
+from services.inference.explaining import explained
+from services.inference.facts import FactsSlot
+from services.inference.filters import check_filter, flagged
 from services.inference.patience import ENDLESS, Patience
+from services.inference.popular import PopularNow
 from services.inference.question import Question
 from services.inference.ranking import in_callers_order
 from services.inference.recent_requests import RecentRequests
@@ -41,6 +46,15 @@ from services.inference.shadowing import Shadowing
 from services.inference.stages import Stage, ended
 from services.inference.trial_slot import TrialSlot
 from services.inference.trial_tally import counted
+from services.inference.wished import (
+    Counted,
+    no_page,
+    on_surface,
+    wished,
+    wished_before,
+    wished_popular,
+    with_wishes,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +78,7 @@ class Recommender:
 
     live_model: returns the model to answer with, or raises ModelNotReady. trials: what answers the users of a canary
     instead. shadowing: given every answer that has a history, to try it on a shadow. recent: told who asked for what.
-    memory: what this worker answered lately.
+    memory: what this worker answered lately. facts, popular: what wishes may ask of items and of surfaces.
     """
 
     def __init__(
@@ -79,6 +93,8 @@ class Recommender:
         shadowing: Shadowing | None = None,
         recent: RecentRequests | None = None,
         memory: AnswerMemory | None = None,
+        facts: FactsSlot | None = None,
+        popular: PopularNow | None = None,
     ) -> None:
         self._live_model = live_model
         self._availability = availability
@@ -90,6 +106,8 @@ class Recommender:
         self._shadowing = shadowing
         self._recent = recent
         self._memory = memory
+        self._facts = facts or FactsSlot()
+        self._popular = popular
         self._failed_version: ModelVersion | None = None
 
     async def recommend(
@@ -97,14 +115,17 @@ class Recommender:
     ) -> Recommendation:
         """The k best items for a user, or for what a visitor did; popular ones when the model knows nothing of either.
 
-        side: who answers, where that is decided already. work: what works the answer out, instead of the model at once.
-        Raises ModelNotReady before the first model, and OutOfTime when the answer would come too late. A store that is
-        down or late, or a model that fails on this history, makes the answer simpler, never fails it.
+        side: who answers, where that is decided already. work: what works a plain answer out, instead of the model at
+        once. Raises ModelNotReady before the first model, OutOfTime when the answer would come too late, InvalidRequest
+        for wishes that name what nobody knows, and PageExpired. A store that is down or late, or a model that fails on
+        this history, makes the answer simpler, never fails it.
         """
         model, unavailable, counter = side or self.side(query.user_id)
         with counted(counter):
             may_repeat = query.seen is Seen.INCLUDE
             asked = Question(model, unavailable, query.user_id, query.brought, query.k, query.excluded, may_repeat)
+            if query.wishes is not NO_WISHES:
+                asked = with_wishes(asked, query.wishes, query.page, self._facts.of(model))
             answer = await self._remembered(asked, query, patience) or await self._answer(asked, query, patience, work)
         self._note(answer.degraded, counter)
         return answer
@@ -130,7 +151,9 @@ class Recommender:
 
     async def _remembered(self, asked: Question, query: Query, patience: Patience) -> Recommendation | None:
         """What this worker answered to the same question, if the user did nothing since, or that cannot be known."""
-        if self._memory is None or self._is_shadowed or not (_is_kept(query) and asked.unavailable.is_known):
+        if self._memory is None or self._is_shadowed or query.explain:
+            return None
+        if not (_is_kept(query) and asked.is_catalog_known):
             return None
         answer = self._memory.get(asked.key)
         if answer is None:
@@ -176,9 +199,14 @@ class Recommender:
         return _Known(history, cached=cached)
 
     async def _shown(self, query: Query) -> frozenset[ItemId]:
-        """What was shown to the user lately; raises FeatureStoreDown."""
+        """What was shown to the user lately, before the first page where there are pages; raises FeatureStoreDown."""
         shown = await self._histories.read_shown(query.user_id)
-        return frozenset(item_id for item_id, last_us in shown.items() if last_us >= query.shown_since_us)
+        until_us = query.page.first_asked_us if query.page is not None else 0
+        return frozenset(
+            item_id
+            for item_id, last_us in shown.items()
+            if last_us >= query.shown_since_us and (not until_us or last_us < until_us)
+        )
 
     def _note(self, degraded: Degraded, counter: VitalsCounter | None) -> None:
         if degraded is not Degraded.NONE:
@@ -194,49 +222,55 @@ class Recommender:
         is_kept = _is_kept(query)
         known = await self._known(query, patience, asked.key if is_kept else None)
         question = asked.knowing(known.history, known.shown)
-        answer = await self._worked_out(question, known, patience, work, is_kept=is_kept)
-        if known.is_whole and query.user_id and self._shadowing is not None:
+        question.check_page()
+        counted_there = await on_surface(question, self._popular)
+        answer = await self._worked_out(question, known, patience, counted_there, work, is_kept=is_kept)
+        if known.is_whole and query.user_id and self._shadowing is not None and query.wishes is NO_WISHES:
             self._shadowing.ask(question, answer)
-        return answer
+        return replace(answer, explanations=explained(question, answer)) if query.explain else answer
 
     async def _worked_out(
-        self, question: Question, known: "_Known", patience: Patience, work: Work | None, *, is_kept: bool
+        self,
+        question: Question,
+        known: "_Known",
+        patience: Patience,
+        counted_there: Counted | None,
+        work: Work | None,
+        *,
+        is_kept: bool,
     ) -> Recommendation:
         # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput. So whoever
         # asks the same at the same time finds the answer in the memory.
         if not question.is_personal:  # cheaper than a look-up, so not cached
-            return _recommendation(question, Source.POPULAR, *question.popular(), degraded=known.degraded)
+            return _popular(question, known.degraded, counted_there)
         self._note_recent(question)
         if is_kept and (found := self._found(question, known)) is not None:
             return found
         patience.check()
         if patience.is_half_gone:
-            return _recommendation(question, Source.POPULAR, *question.popular(), degraded=Degraded.LATE)
+            return _simpler(question, Degraded.LATE)
         try:
-            rows, scores = question.worked_out() if work is None else await work(question)
+            answer, value = await _of_model(question, known.degraded, work)
         except BundleBroken as error:
             self._model_failed(question.model.version, error)
-            return _recommendation(question, Source.POPULAR, *question.popular(), degraded=Degraded.MODEL_FAILED)
-        answer = _recommendation(question, Source.MODEL, rows, scores, degraded=known.degraded)
+            return _simpler(question, Degraded.MODEL_FAILED)
         if is_kept and known.is_whole:
-            self._keep(question, answer, rows, scores)
+            self._keep(question, answer, value)
         return answer
 
     def _found(self, question: Question, known: "_Known") -> Recommendation | None:
         """The cached answer, or that of somebody who asked the same a moment ago."""
         answer = None if self._memory is None else self._memory.get(question.key)
         if answer is None or answer.history_version != question.history.version:
-            cached = None if known.cached is None else question.decoded(known.cached)
-            answer = None if cached is None else _recommendation(question, Source.MODEL, *cached, cache_hit=True)
+            answer = None if known.cached is None else _of_cache(question, known.cached)
             if answer is not None:
                 self._remember(question, answer)
         self._recorder.cache_lookup(hit=answer is not None)
         return answer
 
-    def _keep(self, question: Question, answer: Recommendation, rows: Rows, scores: Vector) -> None:
+    def _keep(self, question: Question, answer: Recommendation, value: bytes) -> None:
         """For whoever asks again; what goes to Redis goes after the reply."""
         self._remember(question, replace(answer, cache_hit=True))
-        value = question.encoded(rows, scores)
         self._background.start(self._cache.put(question.user_id, question.key, value))
 
     def _remember(self, question: Question, answer: Recommendation) -> None:
@@ -263,21 +297,28 @@ class Recommender:
             degraded=degraded or _catalog_degraded(question.unavailable),
         )
 
-    def similar(self, item_id: ItemId, k: int) -> SimilarItems:
-        """The k items nearest to an item, without itself; empty when the model cannot tell which are.
+    def similar(self, item_id: ItemId, k: int, wanted: Filter = EVERYTHING) -> SimilarItems:
+        """The k wanted items nearest to an item, without itself; empty when the model cannot tell which are.
 
-        Raises ModelNotReady, and UnknownItem when the model does not know the item.
+        Raises ModelNotReady, UnknownItem when the model does not know the item, and InvalidRequest for a category that
+        no item was ever heard to have.
         """
         model = self._live_model()
         unavailable = self._availability.of(model)
+        excluded, catalog_version = unavailable.excluded, unavailable.version
+        if wanted != EVERYTHING:
+            facts = self._facts.of(model)
+            check_filter(wanted, facts)
+            excluded = Excluded.of(NO_ROWS, *flagged(wanted, facts, unavailable))
+            catalog_version = f"{catalog_version}.{facts.version}"
         item_row = model.vocabulary.item_rows.get(item_id)
         if item_row is None:
             raise UnknownItem(
                 f"Model {model.version} does not know item {item_id!r}; "
                 "an item is known from the first training after its first event."
             )
-        rows, scores = model.scorer.similar(item_row, k, unavailable.excluded)
-        return SimilarItems(model.scored_items(rows, scores), model.version, unavailable.version)
+        rows, scores = model.scorer.similar(item_row, k, excluded)
+        return SimilarItems(model.scored_items(rows, scores), model.version, catalog_version)
 
     def _model_failed(self, version: ModelVersion, error: BundleBroken) -> None:
         if version != self._failed_version:  # said once a version: every request of some users may fail
@@ -298,6 +339,33 @@ class _Known:
     @property
     def is_whole(self) -> bool:
         return self.degraded is Degraded.NONE
+
+
+def _popular(question: Question, degraded: Degraded, counted_there: Counted | None = None) -> Recommendation:
+    if question.wishes is not NO_WISHES:
+        return wished_popular(question, degraded, counted_there)
+    return _recommendation(question, Source.POPULAR, *question.popular(), degraded=degraded)
+
+
+def _simpler(question: Question, degraded: Degraded) -> Recommendation:
+    """Instead of the model's; but no page is one of another list than the first."""
+    return no_page(question, degraded) if question.wishes.is_paged else _popular(question, degraded)
+
+
+async def _of_model(question: Question, degraded: Degraded, work: Work | None) -> tuple[Recommendation, bytes]:
+    """The answer, and how it is cached. Raises BundleBroken."""
+    if question.wishes is not NO_WISHES:
+        return wished(question, degraded)
+    rows, scores = question.worked_out() if work is None else await work(question)
+    answer = _recommendation(question, Source.MODEL, rows, scores, degraded=degraded)
+    return answer, question.encoded(rows, scores)
+
+
+def _of_cache(question: Question, value: bytes) -> Recommendation | None:
+    if question.wishes is not NO_WISHES:
+        return wished_before(question, value)
+    cached = question.decoded(value)
+    return None if cached is None else _recommendation(question, Source.MODEL, *cached, cache_hit=True)
 
 
 def _recommendation(

@@ -32,6 +32,18 @@ def in_order(rows: Rows, scores: Vector, *ties: Vector) -> tuple[Rows, Vector]:
     return rows[order], scores[order]
 
 
+def best_of(scores: Vector, ties: Vector | None, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
+    """The rows of the k largest scores, and these; equal ones by `ties`, the smallest first, and then by row."""
+    k = min(k, len(scores) - len(excluded))
+    if k <= 0:
+        return NO_ROWS, np.empty(0, dtype=np.float32)
+    eligible = scores.copy()
+    excluded.hide(eligible)
+    candidates = np.flatnonzero(eligible >= np.partition(eligible, -k)[-k])
+    rows, found = in_order(candidates + 1, scores[candidates], *(() if ties is None else (ties[candidates],)))
+    return rows[:k], found[:k]
+
+
 class ItemIndex:
     """The items of one model, searched by brute force. It speaks in item rows, which start at 1. Immutable.
 
@@ -67,6 +79,15 @@ class ItemIndex:
         positions = top_k(scores, k, excluded)
         return positions + 1, scores[positions]
 
+    def scores(self, user_vector: Vector) -> Vector:
+        """The inner products of all items with the user's vector, (num_items,), to the same bit as in `best`."""
+        return self._vectors @ user_vector
+
+    def directions(self, rows: Rows) -> Vector:
+        """The vectors of these items, (len(rows), dim), each of length 1, or 0 where it has no direction."""
+        directions: Vector = self._vectors[rows - 1] * self._inverse_norms[rows - 1, np.newaxis]
+        return directions
+
     def ranked(self, user_vector: Vector, rows: Rows) -> tuple[Rows, Vector]:
         """These rows in the order that `best` has, and their scores, to the same bit: so all are worked out."""
         return in_order(rows, (self._vectors @ user_vector)[rows - 1])
@@ -74,6 +95,11 @@ class ItemIndex:
     def ranked_by_popularity(self, rows: Rows) -> tuple[Rows, Vector]:
         """These rows in the order that `popular` has, and their popularity."""
         return in_order(rows, self.popularity_of(rows))
+
+    @property
+    def popularity(self) -> Vector:
+        """Of all items, (num_items,)."""
+        return self._popularity
 
     def popularity_of(self, rows: Rows) -> Vector:
         return self._popularity[rows - 1]

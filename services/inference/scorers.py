@@ -19,6 +19,13 @@ from services.inference.retrieval import ItemIndex, in_order, top_k
 from services.inference.stages import Stage, ended
 
 
+class AllScores(NamedTuple):
+    """values: (num_items,), finite. ties: (num_items,), equal values by these, the smallest first; None: by row."""
+
+    values: Vector
+    ties: Vector | None = None
+
+
 class Asked(NamedTuple):
     """A list that is asked for, as `Scorer.best` takes it."""
 
@@ -43,6 +50,10 @@ class Scorer(Protocol):
 
     def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:
         """These rows, each once, in the order and with the scores that `best` has. Raises BundleBroken as well."""
+        ...
+
+    def scores(self, history: HistoryRows) -> "AllScores":
+        """The scores that `best` has, of all items. Costs a pass over all, whatever the index. Raises BundleBroken."""
         ...
 
     def similar(self, item_row: int, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
@@ -74,6 +85,9 @@ class PopularScorer:
 
     def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:  # noqa: ARG002
         return self._index.ranked_by_popularity(rows)
+
+    def scores(self, history: HistoryRows) -> AllScores:  # noqa: ARG002
+        return AllScores(self._index.popularity)
 
     def similar(self, item_row: int, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         return self._index.similar(item_row, k, excluded)
@@ -108,6 +122,9 @@ class VectorScorer:
     def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:
         return self._index.ranked(self._encoder.encode(history), rows)
 
+    def scores(self, history: HistoryRows) -> AllScores:
+        return AllScores(self._index.scores(self._encoder.encode(history)))
+
     def similar(self, item_row: int, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         return self._index.similar(item_row, k, excluded)
 
@@ -140,6 +157,10 @@ class NeighbourScorer:
     def ranked(self, history: HistoryRows, rows: Rows) -> tuple[Rows, Vector]:
         scores = self._neighbours.scores(history)[rows - 1]
         return in_order(rows, scores, np.where(scores == 0, -self._index.popularity_of(rows), 0))
+
+    def scores(self, history: HistoryRows) -> AllScores:
+        scores = self._neighbours.scores(history)
+        return AllScores(scores, np.where(scores == 0, -self._index.popularity, 0))
 
     def similar(self, item_row: int, k: int, excluded: Excluded) -> tuple[Rows, Vector]:
         """See Scorer; by the weight of the neighbour, and none of those that the item speaks against."""

@@ -16,7 +16,7 @@ import structlog
 from services.domain.errors import CatalogDown
 from services.domain.ports import Clock, ModelRegistry, Trials
 from services.domain.trials import ModelTrial, TrialFigures, TrialKind, TrialReport
-from services.inference.catalog_follower import CatalogFollower
+from services.inference.catalog_follower import CatalogFollower, Polling
 from services.inference.follower import FIRST_RETRY, LONGEST_RETRY
 from services.inference.freed_memory import give_back
 from services.inference.model_slot import Load
@@ -25,14 +25,6 @@ from services.inference.trial_slot import TrialModel, TrialSlot
 log = structlog.get_logger(__name__)
 
 REPORT_EVERY: Final = timedelta(seconds=2)  # larger: operators see less of now; smaller: more writes a worker
-
-
-class Polling:
-    """The notices of what nobody is in a hurry for: there are none."""
-
-    async def wait(self, timeout_s: float) -> bool:
-        await asyncio.sleep(timeout_s)
-        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from services.adapters.sql.model_registry import SqlModelRegistry
 from services.adapters.sql.trials import SqlTrials
 from services.bundle_wiring import open_bundles
 from services.domain.clock import SystemClock
+from services.domain.errors import ModelNotReady
 from services.inference.addresses import redis_url
 from services.inference.answer_memory import AnswerMemory
 from services.inference.availability import AvailabilitySlot
@@ -35,6 +36,8 @@ from services.inference.availability_file import AvailabilityFile
 from services.inference.availability_follower import AvailabilityFollower
 from services.inference.background import BackgroundTasks
 from services.inference.catalog_follower import CatalogFollower
+from services.inference.facts import FactsSlot
+from services.inference.facts_follower import FactsFollower
 from services.inference.fleet_member import FleetMember, Identity
 from services.inference.follower import Follower
 from services.inference.gentle import gentle_threads
@@ -123,13 +126,15 @@ def build(settings: Settings) -> Parts:
     threads, counters = gentle_threads(), RedisItemCounters(RedisStore(url, timeout_s))
     try_out = TryingOut(recent, histories, cache, lambda: availability.snapshot, clock, threads)
     on_trial, bundles = TrialSlot(availability, clock), open_bundles(settings)
+    facts = FactsSlot()
     load = Loading(bundles, recent, try_out, threads, settings.loading_lock)
     slot = ModelSlot(
         partial(_held_or_loaded, on_trial, load),
         clock,
         timedelta(seconds=settings.swap.rollback_window_s),
-        availability.prepare,  # no request may wait for what is unavailable to be worked out
+        partial(_prepare, availability, facts),
     )
+    popular = PopularNow(counters, slot.model, availability, clock, facts)
     identity, swap, forget_old = _identity(), settings.swap, (recent.forget_old, memory.forget_old)
     timeout = timedelta(seconds=swap.prepare_timeout_s)
     trials = SqlTrials(engine, clock)
@@ -143,9 +148,20 @@ def build(settings: Settings) -> Parts:
     return Parts(
         recommender=RecommenderServicer(
             Recommender(
-                slot.model, availability, histories, cache, background, recorder, on_trial, shadowing, recent, memory
+                slot.model,
+                availability,
+                histories,
+                cache,
+                background,
+                recorder,
+                on_trial,
+                shadowing,
+                recent,
+                memory,
+                facts,
+                popular,
             ),
-            PopularNow(counters, slot.model, availability, clock),
+            popular,
             settings.declared_event_types(),
             clock,
         ),
@@ -173,6 +189,7 @@ def build(settings: Settings) -> Parts:
                 slot.model,
                 lambda: [(each.availability, each.model) for each in on_trial.all()],
             ),
+            FactsFollower(facts, SqlItemCatalog(engine), lambda: _that_answer(slot, on_trial)),
         ),
         recorder=recorder,
         background=background,
@@ -189,6 +206,20 @@ def build(settings: Settings) -> Parts:
 def _identity() -> Identity:
     """The supervisor is the replica; of two on one host, each has a process id of its own."""
     return Identity(uuid4().hex, f"{socket.gethostname()}/{os.getppid()}", os.getpid())
+
+
+def _prepare(availability: AvailabilitySlot, facts: FactsSlot, model: ServingModel) -> None:
+    """So that no request waits for what the catalog says to be worked out; blocks."""
+    availability.prepare(model)
+    facts.prepare(model)
+
+
+def _that_answer(slot: ModelSlot, on_trial: TrialSlot) -> list[ServingModel]:
+    beside = [each.model for each in on_trial.all()]
+    try:
+        return [slot.model(), *beside]
+    except ModelNotReady:
+        return beside
 
 
 async def _held_or_loaded(other: ModelSlot | TrialSlot, load: Load, bundle: BundleAddress) -> ServingModel:

@@ -24,6 +24,7 @@ STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
         Reason.MODEL_NOT_READY: StatusCode.UNAVAILABLE,
         Reason.UNKNOWN_ITEM: StatusCode.NOT_FOUND,
         Reason.UNKNOWN_VERSION: StatusCode.NOT_FOUND,
+        Reason.PAGE_EXPIRED: StatusCode.FAILED_PRECONDITION,
         Reason.UNKNOWN_NIGHT: StatusCode.NOT_FOUND,
         Reason.NIGHT_NOT_RESUMABLE: StatusCode.FAILED_PRECONDITION,
         Reason.NOTHING_TO_ROLL_BACK: StatusCode.FAILED_PRECONDITION,

@@ -1,9 +1,10 @@
-"""What every ItemCatalog promises, and what serving reads of it (AvailabilitySource)."""
+"""What every ItemCatalog promises, and what serving reads of it (AvailabilitySource, FactsSource)."""
 
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from services.adapters.sql.item_catalog import SqlItemCatalog
 from services.adapters.sql.migrate import upgrade
 from services.domain.errors import CatalogDown
 from services.domain.ids import ItemId
-from services.domain.items import ALWAYS, Availability, AvailabilityChanges, Item, Price
+from services.domain.items import ALWAYS, NO_FACTS, Availability, AvailabilityChanges, Facts, FactsMark, Item, Price
 from tests.fakes.item_catalog import FakeItemCatalog
 
 Catalog = FakeItemCatalog | SqlItemCatalog
@@ -163,6 +164,77 @@ def test_writers_at_once_lose_no_change_and_no_count(catalog: Catalog) -> None:
     assert sorted(filter(None, versions)) == list(range(1, 21))
     assert len(catalog.availability_since(0).items) == 20
     assert len(catalog.availability_since(15).items) == 5
+
+
+START = FactsMark()
+
+
+def told(item: Item, **fields: Any) -> Item:
+    """The item a moment later, with other fields."""
+    return replace(item, update_time_us=item.update_time_us + 1, **fields)
+
+
+def test_the_facts_of_an_item_are_told_as_they_were_stored(catalog: Catalog) -> None:
+    full = replace(HEAT, tags=("heist",), price=Price("EUR", 2**62, 999_999_999))
+    assert catalog.facts_since(START, 10).items == {}
+    catalog.upsert([full, Item(ItemId("plain"), "An item of which nothing is known")])
+    page = catalog.facts_since(START, 10)
+    expected = Facts(("Crime", "Drama"), {"year": "1995"}, ("heist",), Price("EUR", 2**62, 999_999_999))
+    assert (page.items, page.version, page.is_last) == ({HEAT.item_id: expected}, 1, True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"categories": ("Crime",)},
+        {"categories": ("Drama", "Crime")},
+        {"attributes": {"year": "1996"}},
+        {"tags": ("heist",)},
+        {"price": Price("EUR", 1)},
+        {"price": Price("EUR", 0, 1)},
+    ],
+    ids=str,
+)
+def test_each_change_of_facts_is_told_once(catalog: Catalog, fields: dict[str, Any]) -> None:
+    catalog.upsert([HEAT])
+    mark = catalog.facts_since(START, 10).mark
+    catalog.upsert([told(HEAT, **fields)])
+    page = catalog.facts_since(mark, 10)
+    assert (page.items, page.version) == ({HEAT.item_id: Facts.of(replace(HEAT, **fields))}, 2)
+    assert catalog.facts_since(page.mark, 10).items == {}
+
+
+def test_what_is_no_fact_is_not_told(catalog: Catalog) -> None:
+    """A nightly reload of the whole catalog, in whichever order its attributes come, costs serving nothing."""
+    known = replace(HEAT, attributes={"a": "1", "b": "2"}, price=Price("EUR", 5))
+    catalog.upsert([known])
+    mark = catalog.facts_since(START, 10).mark
+    catalog.upsert([told(known, title="Heat.", attributes={"b": "2", "a": "1"}, availability=HIDDEN, embedding=(1.0,))])
+    catalog.upsert([replace(known, update_time_us=0, categories=())])
+    page = catalog.facts_since(mark, 10)
+    assert (page.items, page.version, page.is_last) == ({}, 1, True)
+
+
+def test_facts_that_are_gone_are_told(catalog: Catalog) -> None:
+    catalog.upsert([HEAT])
+    mark = catalog.facts_since(START, 10).mark
+    catalog.upsert([told(HEAT, categories=(), attributes={})])
+    assert catalog.facts_since(mark, 10).items == {HEAT.item_id: NO_FACTS}
+
+
+def test_pages_of_facts_tell_of_every_item_once_also_when_some_change_meanwhile(catalog: Catalog) -> None:
+    items = [Item(ItemId(f"{number:02d}"), categories=("a",)) for number in range(10)]
+    catalog.upsert(items[5:])
+    catalog.upsert(items[:5])
+    heard, mark, is_last = list[str](), START, False
+    while not is_last:
+        page = catalog.facts_since(mark, 3)
+        heard += page.items
+        if len(heard) == 3:
+            catalog.upsert([told(items[5], categories=("b",)), told(items[9], categories=("b",))])
+        mark, is_last = page.mark, page.is_last
+    assert heard == ["05", "06", "07", "08", "00", "01", "02", "03", "04", "05", "09"]
+    assert catalog.facts_since(mark, 3).items == {}
 
 
 @pytest.mark.parametrize("url", ["postgresql+psycopg://nobody:secret@127.0.0.1:9/none", "sqlite:////dev/null/x.db"])

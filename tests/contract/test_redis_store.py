@@ -106,10 +106,9 @@ async def test_while_it_is_away_questions_fail_at_once_and_when_it_is_back_they_
         with pytest.raises(FAILURES):
             await store.ask(KEY, "PING")
     assert loop.time() - start < PAUSE_S
+    way.was_asked.clear()
     await way.open()
-    async with asyncio.timeout(30):
-        while way.num_connections == 1:
-            await asyncio.sleep(0)
+    await asyncio.wait_for(way.was_asked.wait(), timeout=30)
     assert await _soon(store) == b"PONG"
 
 

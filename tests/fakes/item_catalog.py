@@ -5,16 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from services.domain.errors import CatalogDown
 from services.domain.ids import ItemId
-from services.domain.items import ALWAYS, AvailabilityChanges, Item
+from services.domain.items import ALWAYS, NO_FACTS, AvailabilityChanges, Facts, FactsMark, FactsPage, Item
 
 
 class FakeItemCatalog:
-    """Implements ItemCatalog, ItemSource and AvailabilitySource; `is_down` makes it fail."""
+    """Implements ItemCatalog, ItemSource, AvailabilitySource and FactsSource; `is_down` makes it fail."""
 
     def __init__(self) -> None:
         self._items: dict[ItemId, Item] = {}
         self._changed_in: dict[ItemId, int] = {}
         self._version = 0
+        self._facts_changed_in: dict[ItemId, int] = {}
+        self._facts_version = 0
         self._lock = threading.Lock()
         self.is_down = False
 
@@ -33,6 +35,14 @@ class FakeItemCatalog:
             for item_id, item in self._items.items()
             if item.availability != (before[item_id].availability if item_id in before else ALWAYS)
         }
+        told = {
+            item_id
+            for item_id, item in self._items.items()
+            if Facts.of(item) != (Facts.of(before[item_id]) if item_id in before else NO_FACTS)
+        }
+        if told:
+            self._facts_version += 1
+            self._facts_changed_in |= dict.fromkeys(told, self._facts_version)
         if not changed:
             return None
         self._version += 1
@@ -57,3 +67,12 @@ class FakeItemCatalog:
             if changed_in > version
         }
         return AvailabilityChanges(self._version, since)
+
+    def facts_since(self, mark: FactsMark, limit: int) -> FactsPage:
+        if self.is_down:
+            raise CatalogDown("The database is down; the test said so.")
+        after = (mark.version, mark.item_id)
+        changes = sorted((version, item_id) for item_id, version in self._facts_changed_in.items())
+        page = [each for each in changes if each > after][:limit]
+        items = {item_id: Facts.of(self._items[item_id]) for _, item_id in page}
+        return FactsPage(self._facts_version, items, FactsMark(*page[-1]) if page else mark, len(page) < limit)

@@ -7,11 +7,15 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
 import numpy.typing as npt
+import pytest
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]
+from grpc import StatusCode
+from grpc_status import rpc_status
 
 from nightjar.v1.model_service_pb2_grpc import ModelServiceStub
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
@@ -20,6 +24,7 @@ from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.models import Verdict
 from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
+from services.inference.facts import CatalogFacts, FactsSlot
 from services.inference.follower import Follower
 from services.inference.live_bundle import LiveBundleFile
 from services.inference.loading import load_bundle
@@ -111,6 +116,9 @@ class ServingBench:
         self.availability.replace(EMPTY, None)
         self.background = BackgroundTasks(limit=64)
         self.on_trial = TrialSlot(self.availability, clock)
+        self.facts = FactsSlot()
+        self.facts.replace(CatalogFacts.empty(), ())
+        self.popular = PopularNow(self.counters, self.slot.model, self.availability, clock, self.facts)
         self.recommender = Recommender(
             self.slot.model,
             self.availability,
@@ -119,6 +127,8 @@ class ServingBench:
             self.background,
             self.recorder,
             self.on_trial,
+            facts=self.facts,
+            popular=self.popular,
         )
         self.recommendations: RecommenderServiceAsyncStub
         self.models: ModelServiceAsyncStub
@@ -155,8 +165,7 @@ async def serving(folder: Path, engine: Engine = "grpcio") -> AsyncIterator[Serv
             newest=lambda limit: newest_trials(bench.trials, bench.fleet, START, limit),
         ),
     )
-    popular = PopularNow(bench.counters, bench.slot.model, bench.availability, FakeClock())
-    recommender = RecommenderServicer(bench.recommender, popular, DEFAULT_EVENT_TYPES, FakeClock())
+    recommender = RecommenderServicer(bench.recommender, bench.popular, DEFAULT_EVENT_TYPES, FakeClock())
     server = build_server(recommender, servicer, bench.health, bench.recorder, engine)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -169,3 +178,17 @@ async def serving(folder: Path, engine: Engine = "grpcio") -> AsyncIterator[Serv
     finally:
         await server.stop(grace=1)
         await bench.background.drain(timeout_s=1)
+
+
+async def failure(call: Any) -> tuple[StatusCode, str, dict[str, Any]]:
+    """Code, sentence and details by type name of a call that must fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    error: Any = raised.value  # has what the stubs of from_call ask for, and awaits nothing
+    rich = rpc_status.from_call(error)
+    details = {}
+    for packed in rich.details:
+        detail = getattr(error_details_pb2, packed.TypeName().rpartition(".")[2])()
+        packed.Unpack(detail)
+        details[detail.DESCRIPTOR.name] = detail
+    return raised.value.code(), raised.value.details() or "", details

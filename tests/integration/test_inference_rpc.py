@@ -7,11 +7,9 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
 
 from nightjar.v1 import model_service_pb2 as model_wire
 from nightjar.v1 import recommender_service_pb2 as wire
@@ -22,7 +20,7 @@ from tests.fakes.clock import START
 from tests.fakes.history_reader import history_of
 from tests.fakes.model_registry import PASSED, REFUSED
 from tests.fakes.tiny_bundle import item_vectors
-from tests.integration.serving_bench import ServingBench, serving
+from tests.integration.serving_bench import ServingBench, failure, serving
 
 RECOMMENDER, MODELS = "nightjar.v1.RecommenderService", "nightjar.v1.ModelService"
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -36,20 +34,6 @@ async def bench(tmp_path: Path, engine: Engine) -> AsyncIterator[ServingBench]:
         bench.publish("v2", item_vectors(2), age_s=2)
         bench.publish("v3", item_vectors(3), verdict=REFUSED, age_s=1)
         yield bench
-
-
-async def failure(call: Any) -> tuple[StatusCode, str, dict[str, Any]]:
-    """Code, sentence and details by type name of a call that must fail."""
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    error: Any = raised.value  # has what the stubs of from_call ask for, and awaits nothing
-    rich = rpc_status.from_call(error)
-    details = {}
-    for packed in rich.details:
-        detail = getattr(error_details_pb2, packed.TypeName().rpartition(".")[2])()
-        packed.Unpack(detail)
-        details[detail.DESCRIPTOR.name] = detail
-    return raised.value.code(), raised.value.details() or "", details
 
 
 async def test_recommend_answers_with_a_ranked_list_and_where_it_came_from(bench: ServingBench) -> None:

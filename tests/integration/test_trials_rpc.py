@@ -18,8 +18,7 @@ from tests.fakes.clock import START
 from tests.fakes.model_registry import PASSED, REFUSED
 from tests.fakes.tiny_bundle import item_vectors
 from tests.fakes.trials import trial
-from tests.integration.serving_bench import ServingBench, serving
-from tests.integration.test_inference_rpc import failure
+from tests.integration.serving_bench import ServingBench, failure, serving
 
 CANARY, SHADOW = wire.TRIAL_KIND_CANARY, wire.TRIAL_KIND_SHADOW
 

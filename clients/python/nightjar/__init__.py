@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nightjar.aio_client import AsyncRecommenderClient
-    from nightjar.answers import PopularItems, RankedItem, Ranking, Recommendation, ScoredItem, SimilarItems
+    from nightjar.answers import (
+        Explanation,
+        Influence,
+        LeftOutItem,
+        PopularItems,
+        RankedItem,
+        Ranking,
+        Recommendation,
+        ScoredItem,
+        SimilarItems,
+    )
     from nightjar.asking import RecentEvent
     from nightjar.batches import Ask, RecommendationBatch
     from nightjar.catalog import Item, Price, User
@@ -30,10 +40,12 @@ if TYPE_CHECKING:
     from nightjar.events_client import EventsClient
     from nightjar.producer import EventProducer
     from nightjar.publishing import PublishResult
+    from nightjar.wishes import Boost, Filter, MustInclude, Quota, Wishes
 
 __all__ = [
     "Ask",
     "AsyncRecommenderClient",
+    "Boost",
     "BrokerUnreachable",
     "BufferFull",
     "CallFailed",
@@ -45,13 +57,19 @@ __all__ = [
     "EventsClient",
     "EventsError",
     "EventsNotStored",
+    "Explanation",
+    "Filter",
     "FlushTimedOut",
+    "Influence",
     "InvalidField",
     "Item",
+    "LeftOutItem",
+    "MustInclude",
     "NightjarClientError",
     "PopularItems",
     "Price",
     "PublishResult",
+    "Quota",
     "RankedItem",
     "Ranking",
     "RecentEvent",
@@ -62,11 +80,22 @@ __all__ = [
     "ScoredItem",
     "SimilarItems",
     "User",
+    "Wishes",
 ]
 
 _HOMES = {
     "aio_client": ("AsyncRecommenderClient",),
-    "answers": ("PopularItems", "RankedItem", "Ranking", "Recommendation", "ScoredItem", "SimilarItems"),
+    "answers": (
+        "Explanation",
+        "Influence",
+        "LeftOutItem",
+        "PopularItems",
+        "RankedItem",
+        "Ranking",
+        "Recommendation",
+        "ScoredItem",
+        "SimilarItems",
+    ),
     "asking": ("RecentEvent",),
     "batches": ("Ask", "RecommendationBatch"),
     "catalog": ("Item", "Price", "User"),
@@ -88,6 +117,7 @@ _HOMES = {
     "events_client": ("EventsClient",),
     "producer": ("EventProducer",),
     "publishing": ("PublishResult",),
+    "wishes": ("Boost", "Filter", "MustInclude", "Quota", "Wishes"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -15,6 +15,7 @@ from nightjar.answers import PopularItems, Ranking, Recommendation, SimilarItems
 from nightjar.asking import RecentEvent
 from nightjar.batches import Ask, RecommendationBatch, batch_request
 from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
+from nightjar.wishes import Filter, Wishes
 
 
 class AsyncRecommenderClient:
@@ -39,15 +40,21 @@ class AsyncRecommenderClient:
         exclude_item_ids: Iterable[str] = (),
         seen: calls.Seen = "exclude_consumed",
         shown_within: timedelta | None = None,
+        wishes: Wishes | None = None,
+        page_token: str = "",
+        explain: bool = False,
         timeout_s: float = calls.DEFAULT_TIMEOUT_S,
     ) -> Recommendation:
         """The k best items (1 to 500) for a user; popular ones, marked so, for a user nobody knows.
 
         user_id: empty for a visitor without a name, whose recent_events (at most 200) are then all that is known; with
         a name they count only while the user's history cannot be read. seen: what the user has met and so is left out;
-        shown_within goes with "exclude_shown", None: as long as it is remembered.
+        shown_within goes with "exclude_shown", None: as long as it is remembered. page_token: next_page_token of the
+        page before, all else as before; reason PAGE_EXPIRED: ask for the first page again. explain: why each item.
         """
-        request = calls.recommend_request(user_id, k, recent_events, exclude_item_ids, seen, shown_within)
+        request = calls.recommend_request(
+            user_id, k, recent_events, exclude_item_ids, seen, shown_within, wishes, page_token, explain
+        )
         try:
             return Recommendation.from_proto(await self._recommender.Recommend(request, timeout=timeout_s))
         except grpc.RpcError as error:
@@ -89,20 +96,26 @@ class AsyncRecommenderClient:
         window: calls.Window = "long",
         surface: str = "",
         exclude_item_ids: Iterable[str] = (),
+        filter: Filter | None = None,
         timeout_s: float = calls.DEFAULT_TIMEOUT_S,
     ) -> PopularItems:
         """The k items (1 to 500) that all users do most with now. window: "short" is what is trending, for hours."""
-        request = calls.popular_items_request(k, window, surface, exclude_item_ids)
+        request = calls.popular_items_request(k, window, surface, exclude_item_ids, filter)
         try:
             return PopularItems.from_proto(await self._recommender.PopularItems(request, timeout=timeout_s))
         except grpc.RpcError as error:
             raise calls.recommender_error(error, self._target) from error
 
     async def similar_items(
-        self, item_id: str, k: int = 10, *, timeout_s: float = calls.DEFAULT_TIMEOUT_S
+        self,
+        item_id: str,
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        timeout_s: float = calls.DEFAULT_TIMEOUT_S,
     ) -> SimilarItems:
         """The k nearest items (1 to 500); code NOT_FOUND for an item the model does not know."""
-        request = calls.similar_items_request(item_id, k)
+        request = calls.similar_items_request(item_id, k, filter)
         try:
             return SimilarItems.from_proto(await self._recommender.SimilarItems(request, timeout=timeout_s))
         except grpc.RpcError as error:

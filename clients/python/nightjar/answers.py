@@ -2,9 +2,28 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Self
 
 from nightjar.v1 import recommender_service_pb2 as pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """What one of the user's events did to the score of an item: by so much it is higher than without the event."""
+
+    item_id: str
+    event_type: str
+    event_time: datetime
+    change: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an item is in a list. influences: measured, the strongest first. rules: parts of the request, by name."""
+
+    influences: tuple[Influence, ...]
+    rules: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +33,17 @@ class ScoredItem:
     item_id: str
     score: float
     rank: int
+    source: str = ""
+    """Of a recommendation: "model", "popular", "counters", "similar", "rule", or a later word."""
+    explanation: Explanation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutItem:
+    """An item that was to be included and is not; reason: "unknown_item", "unavailable", or a later word."""
+
+    item_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +53,8 @@ class Recommendation:
     source: "model", or "popular" for a user the model knows nothing of and for a degraded answer. degraded_reason:
     empty unless degraded, then what failed: "feature_store_down", "model_failed", "catalog_down", or a later word.
     request_id: put it into the events that follow from it. catalog_version: changes exactly when another set of the
-    model's items is hidden or outside its window; empty when none is.
+    model's items is hidden or outside its window, or, where wishes ask for them, other facts are known; empty for none.
+    next_page_token: of paged wishes, empty on the last page. left_out: what was to be included and is not.
     """
 
     items: tuple[ScoredItem, ...]
@@ -35,6 +66,8 @@ class Recommendation:
     degraded_reason: str
     cache_hit: bool
     catalog_version: str = ""
+    next_page_token: str = ""
+    left_out: tuple[LeftOutItem, ...] = ()
 
     @classmethod
     def from_proto(cls, response: pb2.RecommendResponse) -> Self:
@@ -48,6 +81,11 @@ class Recommendation:
             degraded_reason=_word(pb2.DegradedReason.Name, response.degraded_reason, "DEGRADED_REASON_"),
             cache_hit=response.cache_hit,
             catalog_version=response.catalog_version,
+            next_page_token=response.next_page_token,
+            left_out=tuple(
+                LeftOutItem(each.item_id, _word(pb2.NotRankedReason.Name, each.reason, "NOT_RANKED_REASON_"))
+                for each in response.left_out
+            ),
         )
 
 
@@ -140,7 +178,24 @@ class SimilarItems:
 
 
 def _items(items: Iterable[pb2.ScoredItem]) -> tuple[ScoredItem, ...]:
-    return tuple(ScoredItem(item.item_id, item.score, item.rank) for item in items)
+    return tuple(
+        ScoredItem(
+            item.item_id,
+            item.score,
+            item.rank,
+            _word(pb2.Source.Name, item.source, "SOURCE_"),
+            _explanation(item.explanation) if item.HasField("explanation") else None,
+        )
+        for item in items
+    )
+
+
+def _explanation(explanation: pb2.Explanation) -> Explanation:
+    influences = (
+        Influence(each.item_id, each.event_type, each.event_time.ToDatetime(UTC), each.change)
+        for each in explanation.influences
+    )
+    return Explanation(tuple(influences), tuple(explanation.rules))
 
 
 def _word(name_of: Callable[..., str], number: int, prefix: str) -> str:

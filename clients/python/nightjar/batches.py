@@ -12,6 +12,7 @@ from nightjar.answers import Recommendation
 from nightjar.asking import RecentEvent
 from nightjar.errors import RecommenderError
 from nightjar.v1 import recommender_service_pb2 as pb2
+from nightjar.wishes import Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,22 @@ class Ask:
     exclude_item_ids: Iterable[str] = ()
     seen: calls.Seen = "exclude_consumed"
     shown_within: timedelta | None = None
+    wishes: Wishes | None = None
+    page_token: str = ""
+    explain: bool = False
 
     def to_proto(self) -> pb2.RecommendRequest:
         """Raises InvalidField."""
         return calls.recommend_request(
-            self.user_id, self.k, self.recent_events, self.exclude_item_ids, self.seen, self.shown_within
+            self.user_id,
+            self.k,
+            self.recent_events,
+            self.exclude_item_ids,
+            self.seen,
+            self.shown_within,
+            self.wishes,
+            self.page_token,
+            self.explain,
         )
 
 

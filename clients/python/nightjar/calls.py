@@ -12,6 +12,7 @@ from nightjar.asking import RecentEvent
 from nightjar.errors import CallFailed, InvalidField, RecommenderError
 from nightjar.v1 import recommender_service_pb2 as pb2
 from nightjar.validation import check_id
+from nightjar.wishes import Filter, Wishes
 
 SERVICE: Final = "nightjar.v1.RecommenderService"
 MAX_K: Final = 500
@@ -64,17 +65,28 @@ def recommend_request(
     exclude_item_ids: Iterable[str],
     seen: Seen,
     shown_within: timedelta | None,
+    wishes: Wishes | None,
+    page_token: str,
+    explain: bool,
 ) -> pb2.RecommendRequest:
     """Raises InvalidField."""
     events = [each.to_proto() for each in recent_events]
-    if user_id or not events:
+    if user_id or not (events or (wishes is not None and wishes.context_item_ids)):
         check_id("user_id", user_id)
     _check_k(k)
     if seen not in _SEEN:
         raise InvalidField("seen", f"is {seen!r}; {', '.join(_SEEN)} are allowed")
     request = pb2.RecommendRequest(
-        user_id=user_id, k=k, recent_events=events, exclude_item_ids=exclude_item_ids, seen_policy=_SEEN[seen]
+        user_id=user_id,
+        k=k,
+        recent_events=events,
+        exclude_item_ids=exclude_item_ids,
+        seen_policy=_SEEN[seen],
+        page_token=page_token,
+        explain=explain,
     )
+    if wishes is not None:
+        wishes.write_to(request)
     if shown_within is not None:
         request.shown_within.FromTimedelta(shown_within)
     return request
@@ -91,20 +103,26 @@ def rank_items_request(
 
 
 def popular_items_request(
-    k: int, window: Window, surface: str, exclude_item_ids: Iterable[str]
+    k: int, window: Window, surface: str, exclude_item_ids: Iterable[str], wanted: Filter | None
 ) -> pb2.PopularItemsRequest:
     """Raises InvalidField."""
     _check_k(k)
     if window not in _WINDOWS:
         raise InvalidField("window", f"is {window!r}; {', '.join(_WINDOWS)} are allowed")
-    return pb2.PopularItemsRequest(window=_WINDOWS[window], k=k, surface=surface, exclude_item_ids=exclude_item_ids)
+    return pb2.PopularItemsRequest(
+        window=_WINDOWS[window],
+        k=k,
+        surface=surface,
+        exclude_item_ids=exclude_item_ids,
+        filter=None if wanted is None else wanted.to_proto(),
+    )
 
 
-def similar_items_request(item_id: str, k: int) -> pb2.SimilarItemsRequest:
+def similar_items_request(item_id: str, k: int, wanted: Filter | None) -> pb2.SimilarItemsRequest:
     """Raises InvalidField."""
     check_id("item_id", item_id)
     _check_k(k)
-    return pb2.SimilarItemsRequest(item_id=item_id, k=k)
+    return pb2.SimilarItemsRequest(item_id=item_id, k=k, filter=None if wanted is None else wanted.to_proto())
 
 
 def _check_k(k: int) -> None:

@@ -1,14 +1,21 @@
-"""The one row that counts the changes of the items' availability, and that the catalog's writers take turns by."""
+"""The one row that counts the changes of the items' availability and facts; the catalog's writers take turns by it."""
+
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
 from services.adapters.sql.tables import catalog_state
 
 
-def lock_catalog(connection: Connection) -> int:
-    """The present version of the catalog. No other writer of items or users goes on until this transaction is over.
+class Versions(NamedTuple):
+    availability: int
+    facts: int
+
+
+def lock_catalog(connection: Connection) -> Versions:
+    """The present versions of the catalog. No other writer of items or users goes on until this transaction is over.
 
     On SQLite the transaction must be an `exclusive_transaction`, which is what keeps the others out there.
     """
-    version: int = connection.execute(select(catalog_state.c.availability_version).with_for_update()).scalar_one()
-    return version
+    query = select(catalog_state.c.availability_version, catalog_state.c.facts_version).with_for_update()
+    return Versions(*connection.execute(query).one())

@@ -82,14 +82,20 @@ items = Table(
     Column("embedding", LargeBinary, nullable=True),
     # The version of the catalog that last changed this item's availability; 0 for one that was always available.
     Column("availability_version", BigInteger, server_default="0", nullable=False, index=True),
+    # The version of the facts that last changed this item's (categories, attributes, tags, price); 0: it has had none.
+    Column("facts_version", BigInteger, server_default="0", nullable=False),
 )
 
-# One row, written by the migration: how often the availability of any item has changed.
+# Read page by page, in this order.
+facts_in_order = Index("ix_items_facts", items.c.facts_version, items.c.item_id)
+
+# One row, written by the migration: how often the availability of any item has changed, and how often the facts.
 catalog_state = Table(
     "catalog_state",
     metadata,
     Column("state_id", Integer, primary_key=True, autoincrement=False),
     Column("availability_version", BigInteger, nullable=False),
+    Column("facts_version", BigInteger, server_default="0", nullable=False),
 )
 
 users = Table(

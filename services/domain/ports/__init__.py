@@ -1,6 +1,13 @@
 """The ports: what the use cases ask of the outside. One contract suite each, run on the fake and on the real one."""
 
-from services.domain.ports.catalog import AvailabilitySource, ErasureSource, ItemCatalog, ItemSource, UserDirectory
+from services.domain.ports.catalog import (
+    AvailabilitySource,
+    ErasureSource,
+    FactsSource,
+    ItemCatalog,
+    ItemSource,
+    UserDirectory,
+)
 from services.domain.ports.clock import Clock
 from services.domain.ports.features import (
     CounterRebuilder,
@@ -37,6 +44,7 @@ __all__ = [
     "ErasureSource",
     "EventLog",
     "EventsByOffset",
+    "FactsSource",
     "Fleet",
     "HistoryReader",
     "HistoryWriter",

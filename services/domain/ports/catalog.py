@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from services.domain.ids import ItemId, UserId
-from services.domain.items import AvailabilityChanges, Item
+from services.domain.items import AvailabilityChanges, FactsMark, FactsPage, Item
 from services.domain.users import Erasure, User
 
 
@@ -47,6 +47,18 @@ class AvailabilitySource(Protocol):
         """The catalog's version, and the present availability of the items where it changed after `version`.
 
         Both are of one moment. 0 asks for all. Blocks; raises CatalogDown.
+        """
+        ...
+
+
+class FactsSource(Protocol):
+    """What serving reads of the catalog to filter by."""
+
+    def facts_since(self, mark: FactsMark, limit: int) -> FactsPage:
+        """At most `limit` of the items whose facts changed after the mark, the earliest changes first.
+
+        Whoever reads until the last page has heard of every change; one that comes meanwhile may be on a page or wait
+        for the next reading. The first mark asks for all items that ever had facts. Blocks; raises CatalogDown.
         """
         ...
 

@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from nightjar.v1 import recommender_service_pb2 as pb2
+from nightjar.v1.item_pb2 import Price
 from nightjar.v1.recommender_service_pb2_grpc import (
     RecommenderServiceServicer,
     add_RecommenderServiceServicer_to_server,
@@ -28,10 +29,32 @@ Ask = Callable[..., Result]
 EVIL = "[/foo] \x1b]0;owned\x07\x9b2J\x1b[31m\\"
 
 
+EXPLAINED = pb2.RecommendResponse(
+    items=[
+        pb2.ScoredItem(
+            item_id="50",
+            rank=1,
+            source=pb2.SOURCE_SIMILAR,
+            explanation=pb2.Explanation(
+                influences=[pb2.Influence(item_id="7", event_type="view", change=0.25)], rules=["filter", "boosts[0]"]
+            ),
+        )
+    ],
+    next_page_token="t2",
+    left_out=[pb2.LeftOutItem(item_id="9", reason=pb2.NOT_RANKED_REASON_UNAVAILABLE)],
+)
+
+
 class Recommender(RecommenderServiceServicer):
     """Gives everybody the same two items; `user 1` is unknown and the online store is down for `user 2`."""
 
+    def __init__(self) -> None:
+        self.requests: list[pb2.RecommendRequest] = []
+
     def Recommend(self, request: pb2.RecommendRequest, context: Any) -> pb2.RecommendResponse:  # noqa: N802
+        self.requests.append(request)
+        if request.explain:
+            return EXPLAINED
         degraded = request.user_id == "2"
         return pb2.RecommendResponse(
             request_id="r1",
@@ -62,10 +85,15 @@ class Recommender(RecommenderServiceServicer):
 
 
 @pytest.fixture
-def ask(tmp_path: Path) -> Iterator[Ask]:
+def recommender() -> Recommender:
+    return Recommender()
+
+
+@pytest.fixture
+def ask(tmp_path: Path, recommender: Recommender) -> Iterator[Ask]:
     """Runs `nightjar recommend`; item 50 has a title that Rich must not take for markup, 51 is not in the catalog."""
     server = grpc.server(ThreadPoolExecutor(2))
-    add_RecommenderServiceServicer_to_server(Recommender(), server)
+    add_RecommenderServiceServicer_to_server(recommender, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     url = f"sqlite:///{tmp_path / 'catalog.db'}"
@@ -125,6 +153,8 @@ def test_a_program_gets_one_json_object(ask: Ask) -> None:
                 "item_id": "50",
                 "score": 2.5,
                 "rank": 1,
+                "source": "",
+                "explanation": None,
                 "title": "Star [bold] Wars",
                 "categories": ["Action", "Sci-Fi"],
             }
@@ -137,6 +167,8 @@ def test_a_program_gets_one_json_object(ask: Ask) -> None:
         "degraded_reason": "",
         "cache_hit": False,
         "catalog_version": "",
+        "next_page_token": "",
+        "left_out": [],
     }
 
 
@@ -151,3 +183,69 @@ def test_nobody_serving_is_one_sentence(ask: Ask) -> None:
     result = ask("42", "--timeout", "0.5", NIGHTJAR_SERVE__PORT="1")
     assert isinstance(result.exception, NotRunning)
     assert "127.0.0.1:1" in str(result.exception)
+
+
+def test_flags_are_wishes(ask: Ask, recommender: Recommender) -> None:
+    flags = (
+        "--category art --category dogs --without eggs --attribute brand=acme --attribute brand=x=y --attribute size= "
+        "--boost category:art=2 --boost item:50=0.5 --boost brand:acme=3 --include 9@2 --include 8 --quota 3 "
+        "--quota art=1 --diversity 0.3 --context 7 --surface home --paged --page t1"
+    )
+    asked = ask("42", *flags.split(), "--min-price", "5 EUR", "--max-price", "12.99 EUR")
+    assert asked.exit_code == 0, asked.output
+    expected = pb2.RecommendRequest(
+        user_id="42",
+        k=10,
+        filter=pb2.Filter(
+            any_categories=["art", "dogs"],
+            no_categories=["eggs"],
+            attributes=[
+                pb2.AttributeFilter(name="brand", values=["acme", "x=y"]),
+                pb2.AttributeFilter(name="size", values=[""]),
+            ],
+            min_price=Price(currency_code="EUR", units=5),
+            max_price=Price(currency_code="EUR", units=12, nanos=990_000_000),
+        ),
+        boosts=[
+            pb2.Boost(weight=2, category="art"),
+            pb2.Boost(weight=0.5, items=pb2.ItemIds(item_ids=["50"])),
+            pb2.Boost(weight=3, attribute=pb2.AttributeFilter(name="brand", values=["acme"])),
+        ],
+        must_include=[pb2.MustInclude(item_id="9", position=2), pb2.MustInclude(item_id="8")],
+        quotas=[pb2.CategoryQuota(max_items=3), pb2.CategoryQuota(category="art", max_items=1)],
+        diversity=0.3,
+        context_item_ids=["7"],
+        surface="home",
+        paged=True,
+        page_token="t1",
+    )
+    assert recommender.requests == [expected]
+
+
+def test_a_request_without_flags_has_no_wishes(ask: Ask, recommender: Recommender) -> None:
+    ask("42")
+    assert recommender.requests == [pb2.RecommendRequest(user_id="42", k=10)]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--boost", "art=2"], ["--boost", "category:art"], ["--boost", "category:art=much"], ["--boost", ":a=1"],
+        ["--include", "9@first"], ["--include", "@1"], ["--quota", "art"], ["--quota", "art=-1"],
+        ["--attribute", "brand"], ["--min-price", "5"], ["--max-price", "cheap EUR"], ["--diversity", "1.5"],
+    ],
+)  # fmt: skip
+def test_flags_that_say_nothing_are_misuse(ask: Ask, recommender: Recommender, flags: list[str]) -> None:
+    asked = ask("42", *flags)
+    assert asked.exit_code == 2
+    assert flags[0] in asked.output
+    assert recommender.requests == []
+
+
+def test_a_person_reads_why_and_how_it_goes_on(ask: Ask) -> None:
+    text = ask("42", "--explain").stdout
+    assert "1. similar: view of 7 +0.250, filter, boosts[0]" in text
+    assert "Left out: 9 (unavailable)" in text
+    assert "Next page: --page t2" in text
+    explained = json.loads(ask("42", "--explain", "--json").stdout)["items"][0]["explanation"]
+    assert (explained["rules"], explained["influences"][0]["change"]) == (["filter", "boosts[0]"], 0.25)

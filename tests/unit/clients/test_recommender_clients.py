@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
@@ -15,13 +16,23 @@ from grpc_status import rpc_status
 from nightjar import (
     Ask,
     AsyncRecommenderClient,
+    Boost,
+    Explanation,
+    Filter,
+    Influence,
     InvalidField,
+    LeftOutItem,
+    MustInclude,
+    Price,
+    Quota,
     RecentEvent,
     Recommendation,
     RecommenderClient,
     RecommenderError,
+    Wishes,
 )
 from nightjar.calls import SERVICE
+from nightjar.v1 import item_pb2
 from nightjar.v1 import recommender_service_pb2 as pb2
 from nightjar.v1.recommender_service_pb2_grpc import (
     RecommenderServiceServicer,
@@ -263,3 +274,96 @@ def test_waiting_in_vain_says_what_was_seen(server: Server, call: Call) -> None:
 def test_words_of_a_newer_server_are_passed_on() -> None:
     """An SDK older than its server still answers."""
     assert Recommendation.from_proto(pb2.RecommendResponse(source=99)).source == "unknown_99"  # type: ignore[arg-type]
+
+
+WISHES = Wishes(
+    filter=Filter(
+        any_categories=["art"],
+        all_categories=["books"],
+        no_categories=["cars"],
+        attributes={"brand": ["acme", "best"]},
+        min_price=Price.of("1.5", "EUR"),
+        max_price=Price("EUR", 9),
+    ),
+    boosts=[
+        Boost(2.0, category="art"),
+        Boost(0.5, item_ids=["1", "2"]),
+        Boost(3.0, attribute="brand", values=["acme"]),
+    ],
+    must_include=[MustInclude("9", position=2), MustInclude("8")],
+    quotas=[Quota(3), Quota(0, "cars")],
+    diversity=0.25,
+    context_item_ids=["7"],
+    surface="home",
+    paged=True,
+)
+
+
+def test_wishes_are_sent_in_the_contracts_words(server: Server, call: Call) -> None:
+    call(server.target, "recommend", "", wishes=WISHES, page_token="t1", explain=True)
+    (request,) = server.recommender.requests
+    brands = pb2.AttributeFilter(name="brand", values=["acme", "best"])
+    assert request == pb2.RecommendRequest(
+        k=10,
+        filter=pb2.Filter(
+            any_categories=["art"],
+            all_categories=["books"],
+            no_categories=["cars"],
+            attributes=[brands],
+            min_price=item_pb2.Price(currency_code="EUR", units=1, nanos=500_000_000),
+            max_price=item_pb2.Price(currency_code="EUR", units=9),
+        ),
+        boosts=[
+            pb2.Boost(weight=2.0, category="art"),
+            pb2.Boost(weight=0.5, items=pb2.ItemIds(item_ids=["1", "2"])),
+            pb2.Boost(weight=3.0, attribute=pb2.AttributeFilter(name="brand", values=["acme"])),
+        ],
+        must_include=[pb2.MustInclude(item_id="9", position=2), pb2.MustInclude(item_id="8")],
+        quotas=[pb2.CategoryQuota(max_items=3), pb2.CategoryQuota(category="cars", max_items=0)],
+        diversity=0.25,
+        context_item_ids=["7"],
+        surface="home",
+        paged=True,
+        page_token="t1",
+        explain=True,
+    )
+
+
+def test_popular_and_similar_items_can_be_filtered(server: Server, call: Call) -> None:
+    call(server.target, "popular_items", filter=Filter(any_categories=["art"]))
+    call(server.target, "similar_items", "50", filter=Filter(no_categories=["art"]))
+    popular, similar = server.recommender.requests
+    assert (list(popular.filter.any_categories), list(similar.filter.no_categories)) == (["art"], ["art"])
+
+
+@pytest.mark.parametrize("boost", [Boost(1.0), Boost(1.0, item_ids=["1"], category="art")])
+def test_a_boost_of_nothing_or_of_two_things_is_a_mistake(server: Server, call: Call, boost: Boost) -> None:
+    with pytest.raises(InvalidField):
+        call(server.target, "recommend", "42", wishes=Wishes(boosts=[boost]))
+
+
+def test_reasons_and_pages_are_plain_objects() -> None:
+    response = pb2.RecommendResponse(
+        items=[
+            pb2.ScoredItem(
+                item_id="50",
+                score=2.5,
+                rank=1,
+                source=pb2.SOURCE_SIMILAR,
+                explanation=pb2.Explanation(
+                    influences=[
+                        pb2.Influence(item_id="7", event_type="view", event_time=Timestamp(seconds=60), change=0.5)
+                    ],
+                    rules=["filter"],
+                ),
+            ),
+            pb2.ScoredItem(item_id="51", rank=2, source=pb2.SOURCE_RULE),
+        ],
+        next_page_token="t2",
+        left_out=[pb2.LeftOutItem(item_id="9", reason=pb2.NOT_RANKED_REASON_UNKNOWN_ITEM)],
+    )
+    answer = Recommendation.from_proto(response)
+    influence = Influence("7", "view", datetime(1970, 1, 1, 0, 1, tzinfo=UTC), 0.5)
+    assert answer.items[0].explanation == Explanation((influence,), ("filter",))
+    assert [(item.source, item.explanation is None) for item in answer.items] == [("similar", False), ("rule", True)]
+    assert (answer.next_page_token, answer.left_out) == ("t2", (LeftOutItem("9", "unknown_item"),))

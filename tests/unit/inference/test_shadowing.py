@@ -57,6 +57,9 @@ class SlowScorer:
     def ranked(self, history: Any, rows: Any) -> Any:
         return self._inner.ranked(history, rows)
 
+    def scores(self, history: Any) -> Any:
+        return self._inner.scores(history)
+
     def similar(self, item_row: int, k: int, excluded: Any) -> Any:
         return self._inner.similar(item_row, k, excluded)
 

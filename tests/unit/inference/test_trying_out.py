@@ -16,6 +16,7 @@ from services.inference.excluded import Excluded, Rows, Vector
 from services.inference.recent_requests import RecentRequests
 from services.inference.recommend import Recommender
 from services.inference.recorder import Recorder
+from services.inference.scorers import AllScores
 from services.inference.serving_model import ServingModel
 from services.inference.trying_out import PATIENCE_S, TRIED, TryingOut
 from tests.fakes.availability import HIDDEN, snapshot_of
@@ -160,6 +161,9 @@ class BrokenScorer:
         raise NotImplementedError
 
     def ranked(self, history: object, rows: Rows) -> tuple[Rows, Vector]:
+        raise NotImplementedError
+
+    def scores(self, history: object) -> AllScores:
         raise NotImplementedError
 
 

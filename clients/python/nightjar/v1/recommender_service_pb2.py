@@ -25,55 +25,74 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from nightjar.v1 import item_pb2 as nightjar_dot_v1_dot_item__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nightjar/v1/recommender_service.proto\x12\x0bnightjar.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x01\n\x10RecommendRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12/\n\rrecent_events\x18\x03 \x03(\x0b\x32\x18.nightjar.v1.RecentEvent\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\t\x12,\n\x0bseen_policy\x18\x05 \x01(\x0e\x32\x17.nightjar.v1.SeenPolicy\x12/\n\x0cshown_within\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rreport_timing\x18\x1e \x01(\x08\x42\x04\n\x02_k\"\x80\x01\n\x0bRecentEvent\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05value\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_value\"\x98\x02\n\x11RecommendResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12&\n\x05items\x18\x04 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x07 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\x12\x11\n\tcache_hit\x18\x08 \x01(\x08\x12\x17\n\x0f\x63\x61talog_version\x18\t \x01(\t\":\n\nScoredItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0c\n\x04rank\x18\x03 \x01(\r\"<\n\x13SimilarItemsRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x04\n\x02_k\"n\n\x14SimilarItemsResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12\x17\n\x0f\x63\x61talog_version\x18\x03 \x01(\t\"f\n\x10RankItemsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12/\n\rrecent_events\x18\x02 \x03(\x0b\x32\x18.nightjar.v1.RecentEvent\x12\x10\n\x08item_ids\x18\x03 \x03(\t\"\x85\x02\n\x11RankItemsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12&\n\x05items\x18\x04 \x03(\x0b\x32\x17.nightjar.v1.RankedItem\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x07 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\x12\x17\n\x0f\x63\x61talog_version\x18\x08 \x01(\t\"\x82\x01\n\nRankedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x0c\n\x04rank\x18\x03 \x01(\r\x12\x37\n\x11not_ranked_reason\x18\x04 \x01(\x0e\x32\x1c.nightjar.v1.NotRankedReasonB\x08\n\x06_score\"\x82\x01\n\x13PopularItemsRequest\x12*\n\x06window\x18\x01 \x01(\x0e\x32\x1a.nightjar.v1.PopularWindow\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07surface\x18\x03 \x01(\t\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\tB\x04\n\x02_k\"\xbf\x01\n\x14PopularItemsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12#\n\x06source\x18\x03 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x04 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x05 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\"H\n\x15RecommendBatchRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.nightjar.v1.RecommendRequest\"c\n\x16RecommendBatchResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x32\n\x07results\x18\x02 \x03(\x0b\x32!.nightjar.v1.RecommendBatchResult\"\x87\x01\n\x14RecommendBatchResult\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32\x1e.nightjar.v1.RecommendResponseH\x00\x12\x31\n\x05\x65rror\x18\x02 \x01(\x0b\x32 .nightjar.v1.RecommendBatchErrorH\x00\x42\x08\n\x06result\"[\n\x13RecommendBatchError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any*\x83\x01\n\nSeenPolicy\x12\x1b\n\x17SEEN_POLICY_UNSPECIFIED\x10\x00\x12 \n\x1cSEEN_POLICY_EXCLUDE_CONSUMED\x10\x01\x12\x1d\n\x19SEEN_POLICY_EXCLUDE_SHOWN\x10\x02\x12\x17\n\x13SEEN_POLICY_INCLUDE\x10\x03*[\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSOURCE_MODEL\x10\x01\x12\x12\n\x0eSOURCE_POPULAR\x10\x02\x12\x13\n\x0fSOURCE_COUNTERS\x10\x03*\xb7\x01\n\x0e\x44\x65gradedReason\x12\x1f\n\x1b\x44\x45GRADED_REASON_UNSPECIFIED\x10\x00\x12&\n\"DEGRADED_REASON_FEATURE_STORE_DOWN\x10\x01\x12 \n\x1c\x44\x45GRADED_REASON_MODEL_FAILED\x10\x02\x12 \n\x1c\x44\x45GRADED_REASON_CATALOG_DOWN\x10\x03\x12\x18\n\x14\x44\x45GRADED_REASON_LATE\x10\x04*{\n\x0fNotRankedReason\x12!\n\x1dNOT_RANKED_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1eNOT_RANKED_REASON_UNKNOWN_ITEM\x10\x01\x12!\n\x1dNOT_RANKED_REASON_UNAVAILABLE\x10\x02*b\n\rPopularWindow\x12\x1e\n\x1aPOPULAR_WINDOW_UNSPECIFIED\x10\x00\x12\x17\n\x13POPULAR_WINDOW_LONG\x10\x01\x12\x18\n\x14POPULAR_WINDOW_SHORT\x10\x02\x32\xb1\x03\n\x12RecommenderService\x12J\n\tRecommend\x12\x1d.nightjar.v1.RecommendRequest\x1a\x1e.nightjar.v1.RecommendResponse\x12S\n\x0cSimilarItems\x12 .nightjar.v1.SimilarItemsRequest\x1a!.nightjar.v1.SimilarItemsResponse\x12J\n\tRankItems\x12\x1d.nightjar.v1.RankItemsRequest\x1a\x1e.nightjar.v1.RankItemsResponse\x12S\n\x0cPopularItems\x12 .nightjar.v1.PopularItemsRequest\x1a!.nightjar.v1.PopularItemsResponse\x12Y\n\x0eRecommendBatch\x12\".nightjar.v1.RecommendBatchRequest\x1a#.nightjar.v1.RecommendBatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%nightjar/v1/recommender_service.proto\x12\x0bnightjar.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16nightjar/v1/item.proto\"\x91\x04\n\x10RecommendRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12/\n\rrecent_events\x18\x03 \x03(\x0b\x32\x18.nightjar.v1.RecentEvent\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\t\x12,\n\x0bseen_policy\x18\x05 \x01(\x0e\x32\x17.nightjar.v1.SeenPolicy\x12/\n\x0cshown_within\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x06\x66ilter\x18\x14 \x01(\x0b\x32\x13.nightjar.v1.Filter\x12\"\n\x06\x62oosts\x18\x15 \x03(\x0b\x32\x12.nightjar.v1.Boost\x12.\n\x0cmust_include\x18\x16 \x03(\x0b\x32\x18.nightjar.v1.MustInclude\x12*\n\x06quotas\x18\x17 \x03(\x0b\x32\x1a.nightjar.v1.CategoryQuota\x12\x11\n\tdiversity\x18\x18 \x01(\x01\x12\r\n\x05paged\x18\x19 \x01(\x08\x12\x12\n\npage_token\x18\x1a \x01(\t\x12\x0f\n\x07surface\x18\x1b \x01(\t\x12\x18\n\x10\x63ontext_item_ids\x18\x1c \x03(\t\x12\x0f\n\x07\x65xplain\x18\x1d \x01(\x08\x12\x15\n\rreport_timing\x18\x1e \x01(\x08\x42\x04\n\x02_k\"\xcf\x01\n\x06\x46ilter\x12\x16\n\x0e\x61ny_categories\x18\x01 \x03(\t\x12\x16\n\x0e\x61ll_categories\x18\x02 \x03(\t\x12\x15\n\rno_categories\x18\x03 \x03(\t\x12\x30\n\nattributes\x18\x04 \x03(\x0b\x32\x1c.nightjar.v1.AttributeFilter\x12%\n\tmin_price\x18\x05 \x01(\x0b\x32\x12.nightjar.v1.Price\x12%\n\tmax_price\x18\x06 \x01(\x0b\x32\x12.nightjar.v1.Price\"/\n\x0f\x41ttributeFilter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t\"\x9f\x01\n\x05\x42oost\x12\x13\n\x06weight\x18\x01 \x01(\x01H\x01\x88\x01\x01\x12%\n\x05items\x18\x02 \x01(\x0b\x32\x14.nightjar.v1.ItemIdsH\x00\x12\x12\n\x08\x63\x61tegory\x18\x03 \x01(\tH\x00\x12\x31\n\tattribute\x18\x04 \x01(\x0b\x32\x1c.nightjar.v1.AttributeFilterH\x00\x42\x08\n\x06targetB\t\n\x07_weight\"\x1b\n\x07ItemIds\x12\x10\n\x08item_ids\x18\x01 \x03(\t\"B\n\x0bMustInclude\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x15\n\x08position\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x0b\n\t_position\"G\n\rCategoryQuota\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x16\n\tmax_items\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x0c\n\n_max_items\"\x80\x01\n\x0bRecentEvent\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05value\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_value\"\xdd\x02\n\x11RecommendResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12&\n\x05items\x18\x04 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x07 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\x12\x11\n\tcache_hit\x18\x08 \x01(\x08\x12\x17\n\x0f\x63\x61talog_version\x18\t \x01(\t\x12\x17\n\x0fnext_page_token\x18\x14 \x01(\t\x12*\n\x08left_out\x18\x15 \x03(\x0b\x32\x18.nightjar.v1.LeftOutItem\"L\n\x0bLeftOutItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x1c.nightjar.v1.NotRankedReason\"\x8e\x01\n\nScoredItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0c\n\x04rank\x18\x03 \x01(\r\x12#\n\x06source\x18\x14 \x01(\x0e\x32\x13.nightjar.v1.Source\x12-\n\x0b\x65xplanation\x18\x15 \x01(\x0b\x32\x18.nightjar.v1.Explanation\"H\n\x0b\x45xplanation\x12*\n\ninfluences\x18\x01 \x03(\x0b\x32\x16.nightjar.v1.Influence\x12\r\n\x05rules\x18\x02 \x03(\t\"p\n\tInfluence\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63hange\x18\x04 \x01(\x02\"a\n\x13SimilarItemsRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12#\n\x06\x66ilter\x18\x14 \x01(\x0b\x32\x13.nightjar.v1.FilterB\x04\n\x02_k\"n\n\x14SimilarItemsResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12\x17\n\x0f\x63\x61talog_version\x18\x03 \x01(\t\"f\n\x10RankItemsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12/\n\rrecent_events\x18\x02 \x03(\x0b\x32\x18.nightjar.v1.RecentEvent\x12\x10\n\x08item_ids\x18\x03 \x03(\t\"\x85\x02\n\x11RankItemsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12&\n\x05items\x18\x04 \x03(\x0b\x32\x17.nightjar.v1.RankedItem\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x06 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x07 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\x12\x17\n\x0f\x63\x61talog_version\x18\x08 \x01(\t\"\x82\x01\n\nRankedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\x05score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x0c\n\x04rank\x18\x03 \x01(\r\x12\x37\n\x11not_ranked_reason\x18\x04 \x01(\x0e\x32\x1c.nightjar.v1.NotRankedReasonB\x08\n\x06_score\"\xa7\x01\n\x13PopularItemsRequest\x12*\n\x06window\x18\x01 \x01(\x0e\x32\x1a.nightjar.v1.PopularWindow\x12\x0e\n\x01k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07surface\x18\x03 \x01(\t\x12\x18\n\x10\x65xclude_item_ids\x18\x04 \x03(\t\x12#\n\x06\x66ilter\x18\x14 \x01(\x0b\x32\x13.nightjar.v1.FilterB\x04\n\x02_k\"\xbf\x01\n\x14PopularItemsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.nightjar.v1.ScoredItem\x12#\n\x06source\x18\x03 \x01(\x0e\x32\x13.nightjar.v1.Source\x12\x10\n\x08\x64\x65graded\x18\x04 \x01(\x08\x12\x34\n\x0f\x64\x65graded_reason\x18\x05 \x01(\x0e\x32\x1b.nightjar.v1.DegradedReason\"H\n\x15RecommendBatchRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.nightjar.v1.RecommendRequest\"c\n\x16RecommendBatchResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x32\n\x07results\x18\x02 \x03(\x0b\x32!.nightjar.v1.RecommendBatchResult\"\x87\x01\n\x14RecommendBatchResult\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32\x1e.nightjar.v1.RecommendResponseH\x00\x12\x31\n\x05\x65rror\x18\x02 \x01(\x0b\x32 .nightjar.v1.RecommendBatchErrorH\x00\x42\x08\n\x06result\"[\n\x13RecommendBatchError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any*\x83\x01\n\nSeenPolicy\x12\x1b\n\x17SEEN_POLICY_UNSPECIFIED\x10\x00\x12 \n\x1cSEEN_POLICY_EXCLUDE_CONSUMED\x10\x01\x12\x1d\n\x19SEEN_POLICY_EXCLUDE_SHOWN\x10\x02\x12\x17\n\x13SEEN_POLICY_INCLUDE\x10\x03*\x80\x01\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSOURCE_MODEL\x10\x01\x12\x12\n\x0eSOURCE_POPULAR\x10\x02\x12\x13\n\x0fSOURCE_COUNTERS\x10\x03\x12\x12\n\x0eSOURCE_SIMILAR\x10\x04\x12\x0f\n\x0bSOURCE_RULE\x10\x05*\xb7\x01\n\x0e\x44\x65gradedReason\x12\x1f\n\x1b\x44\x45GRADED_REASON_UNSPECIFIED\x10\x00\x12&\n\"DEGRADED_REASON_FEATURE_STORE_DOWN\x10\x01\x12 \n\x1c\x44\x45GRADED_REASON_MODEL_FAILED\x10\x02\x12 \n\x1c\x44\x45GRADED_REASON_CATALOG_DOWN\x10\x03\x12\x18\n\x14\x44\x45GRADED_REASON_LATE\x10\x04*{\n\x0fNotRankedReason\x12!\n\x1dNOT_RANKED_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1eNOT_RANKED_REASON_UNKNOWN_ITEM\x10\x01\x12!\n\x1dNOT_RANKED_REASON_UNAVAILABLE\x10\x02*b\n\rPopularWindow\x12\x1e\n\x1aPOPULAR_WINDOW_UNSPECIFIED\x10\x00\x12\x17\n\x13POPULAR_WINDOW_LONG\x10\x01\x12\x18\n\x14POPULAR_WINDOW_SHORT\x10\x02\x32\xb1\x03\n\x12RecommenderService\x12J\n\tRecommend\x12\x1d.nightjar.v1.RecommendRequest\x1a\x1e.nightjar.v1.RecommendResponse\x12S\n\x0cSimilarItems\x12 .nightjar.v1.SimilarItemsRequest\x1a!.nightjar.v1.SimilarItemsResponse\x12J\n\tRankItems\x12\x1d.nightjar.v1.RankItemsRequest\x1a\x1e.nightjar.v1.RankItemsResponse\x12S\n\x0cPopularItems\x12 .nightjar.v1.PopularItemsRequest\x1a!.nightjar.v1.PopularItemsResponse\x12Y\n\x0eRecommendBatch\x12\".nightjar.v1.RecommendBatchRequest\x1a#.nightjar.v1.RecommendBatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nightjar.v1.recommender_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEENPOLICY']._serialized_start=2282
-  _globals['_SEENPOLICY']._serialized_end=2413
-  _globals['_SOURCE']._serialized_start=2415
-  _globals['_SOURCE']._serialized_end=2506
-  _globals['_DEGRADEDREASON']._serialized_start=2509
-  _globals['_DEGRADEDREASON']._serialized_end=2692
-  _globals['_NOTRANKEDREASON']._serialized_start=2694
-  _globals['_NOTRANKEDREASON']._serialized_end=2817
-  _globals['_POPULARWINDOW']._serialized_start=2819
-  _globals['_POPULARWINDOW']._serialized_end=2917
-  _globals['_RECOMMENDREQUEST']._serialized_start=147
-  _globals['_RECOMMENDREQUEST']._serialized_end=397
-  _globals['_RECENTEVENT']._serialized_start=400
-  _globals['_RECENTEVENT']._serialized_end=528
-  _globals['_RECOMMENDRESPONSE']._serialized_start=531
-  _globals['_RECOMMENDRESPONSE']._serialized_end=811
-  _globals['_SCOREDITEM']._serialized_start=813
-  _globals['_SCOREDITEM']._serialized_end=871
-  _globals['_SIMILARITEMSREQUEST']._serialized_start=873
-  _globals['_SIMILARITEMSREQUEST']._serialized_end=933
-  _globals['_SIMILARITEMSRESPONSE']._serialized_start=935
-  _globals['_SIMILARITEMSRESPONSE']._serialized_end=1045
-  _globals['_RANKITEMSREQUEST']._serialized_start=1047
-  _globals['_RANKITEMSREQUEST']._serialized_end=1149
-  _globals['_RANKITEMSRESPONSE']._serialized_start=1152
-  _globals['_RANKITEMSRESPONSE']._serialized_end=1413
-  _globals['_RANKEDITEM']._serialized_start=1416
-  _globals['_RANKEDITEM']._serialized_end=1546
-  _globals['_POPULARITEMSREQUEST']._serialized_start=1549
-  _globals['_POPULARITEMSREQUEST']._serialized_end=1679
-  _globals['_POPULARITEMSRESPONSE']._serialized_start=1682
-  _globals['_POPULARITEMSRESPONSE']._serialized_end=1873
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=1875
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=1947
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=1949
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=2048
-  _globals['_RECOMMENDBATCHRESULT']._serialized_start=2051
-  _globals['_RECOMMENDBATCHRESULT']._serialized_end=2186
-  _globals['_RECOMMENDBATCHERROR']._serialized_start=2188
-  _globals['_RECOMMENDBATCHERROR']._serialized_end=2279
-  _globals['_RECOMMENDERSERVICE']._serialized_start=2920
-  _globals['_RECOMMENDERSERVICE']._serialized_end=3353
+  _globals['_SEENPOLICY']._serialized_start=3670
+  _globals['_SEENPOLICY']._serialized_end=3801
+  _globals['_SOURCE']._serialized_start=3804
+  _globals['_SOURCE']._serialized_end=3932
+  _globals['_DEGRADEDREASON']._serialized_start=3935
+  _globals['_DEGRADEDREASON']._serialized_end=4118
+  _globals['_NOTRANKEDREASON']._serialized_start=4120
+  _globals['_NOTRANKEDREASON']._serialized_end=4243
+  _globals['_POPULARWINDOW']._serialized_start=4245
+  _globals['_POPULARWINDOW']._serialized_end=4343
+  _globals['_RECOMMENDREQUEST']._serialized_start=171
+  _globals['_RECOMMENDREQUEST']._serialized_end=700
+  _globals['_FILTER']._serialized_start=703
+  _globals['_FILTER']._serialized_end=910
+  _globals['_ATTRIBUTEFILTER']._serialized_start=912
+  _globals['_ATTRIBUTEFILTER']._serialized_end=959
+  _globals['_BOOST']._serialized_start=962
+  _globals['_BOOST']._serialized_end=1121
+  _globals['_ITEMIDS']._serialized_start=1123
+  _globals['_ITEMIDS']._serialized_end=1150
+  _globals['_MUSTINCLUDE']._serialized_start=1152
+  _globals['_MUSTINCLUDE']._serialized_end=1218
+  _globals['_CATEGORYQUOTA']._serialized_start=1220
+  _globals['_CATEGORYQUOTA']._serialized_end=1291
+  _globals['_RECENTEVENT']._serialized_start=1294
+  _globals['_RECENTEVENT']._serialized_end=1422
+  _globals['_RECOMMENDRESPONSE']._serialized_start=1425
+  _globals['_RECOMMENDRESPONSE']._serialized_end=1774
+  _globals['_LEFTOUTITEM']._serialized_start=1776
+  _globals['_LEFTOUTITEM']._serialized_end=1852
+  _globals['_SCOREDITEM']._serialized_start=1855
+  _globals['_SCOREDITEM']._serialized_end=1997
+  _globals['_EXPLANATION']._serialized_start=1999
+  _globals['_EXPLANATION']._serialized_end=2071
+  _globals['_INFLUENCE']._serialized_start=2073
+  _globals['_INFLUENCE']._serialized_end=2185
+  _globals['_SIMILARITEMSREQUEST']._serialized_start=2187
+  _globals['_SIMILARITEMSREQUEST']._serialized_end=2284
+  _globals['_SIMILARITEMSRESPONSE']._serialized_start=2286
+  _globals['_SIMILARITEMSRESPONSE']._serialized_end=2396
+  _globals['_RANKITEMSREQUEST']._serialized_start=2398
+  _globals['_RANKITEMSREQUEST']._serialized_end=2500
+  _globals['_RANKITEMSRESPONSE']._serialized_start=2503
+  _globals['_RANKITEMSRESPONSE']._serialized_end=2764
+  _globals['_RANKEDITEM']._serialized_start=2767
+  _globals['_RANKEDITEM']._serialized_end=2897
+  _globals['_POPULARITEMSREQUEST']._serialized_start=2900
+  _globals['_POPULARITEMSREQUEST']._serialized_end=3067
+  _globals['_POPULARITEMSRESPONSE']._serialized_start=3070
+  _globals['_POPULARITEMSRESPONSE']._serialized_end=3261
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=3263
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=3335
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=3337
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=3436
+  _globals['_RECOMMENDBATCHRESULT']._serialized_start=3439
+  _globals['_RECOMMENDBATCHRESULT']._serialized_end=3574
+  _globals['_RECOMMENDBATCHERROR']._serialized_start=3576
+  _globals['_RECOMMENDBATCHERROR']._serialized_end=3667
+  _globals['_RECOMMENDERSERVICE']._serialized_start=4346
+  _globals['_RECOMMENDERSERVICE']._serialized_end=4779
 # @@protoc_insertion_point(module_scope)

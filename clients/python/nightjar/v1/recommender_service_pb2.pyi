@@ -11,6 +11,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from nightjar.v1 import item_pb2 as _item_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -64,6 +65,10 @@ class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Source.ValueTy
     """Popularity in the training data, because the user has no history the model knows, or because the answer is degraded."""
     SOURCE_COUNTERS: _Source.ValueType  # 3
     """What users do now: sums of their events, older ones counting less."""
+    SOURCE_SIMILAR: _Source.ValueType  # 4
+    """Likeness to what the user looks at. Of an item only, never of a list."""
+    SOURCE_RULE: _Source.ValueType  # 5
+    """A rule of the caller. Of an item only; its score is 0."""
 
 class Source(_Source, metaclass=_SourceEnumTypeWrapper):
     """Source names the path that made a list."""
@@ -76,6 +81,10 @@ SOURCE_POPULAR: Source.ValueType  # 2
 """Popularity in the training data, because the user has no history the model knows, or because the answer is degraded."""
 SOURCE_COUNTERS: Source.ValueType  # 3
 """What users do now: sums of their events, older ones counting less."""
+SOURCE_SIMILAR: Source.ValueType  # 4
+"""Likeness to what the user looks at. Of an item only, never of a list."""
+SOURCE_RULE: Source.ValueType  # 5
+"""A rule of the caller. Of an item only; its score is 0."""
 Global___Source: _TypeAlias = Source  # noqa: Y015
 
 class _DegradedReason:
@@ -92,7 +101,7 @@ class _DegradedReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Degrad
     """The model could not compute an answer from the user's history, so the list is not personal."""
     DEGRADED_REASON_CATALOG_DOWN: _DegradedReason.ValueType  # 3
     """The catalog has not answered since the worker started, so items that were hidden meanwhile, or all hidden ones where
-    nothing is remembered, may be in the list.
+    nothing is remembered, may be in the list; and what was asked of categories, attributes and prices cannot be told.
     """
     DEGRADED_REASON_LATE: _DegradedReason.ValueType  # 4
     """Half of the time until the caller's deadline was gone before the model could be asked, or before it was known what
@@ -110,7 +119,7 @@ DEGRADED_REASON_MODEL_FAILED: DegradedReason.ValueType  # 2
 """The model could not compute an answer from the user's history, so the list is not personal."""
 DEGRADED_REASON_CATALOG_DOWN: DegradedReason.ValueType  # 3
 """The catalog has not answered since the worker started, so items that were hidden meanwhile, or all hidden ones where
-nothing is remembered, may be in the list.
+nothing is remembered, may be in the list; and what was asked of categories, attributes and prices cannot be told.
 """
 DEGRADED_REASON_LATE: DegradedReason.ValueType  # 4
 """Half of the time until the caller's deadline was gone before the model could be asked, or before it was known what
@@ -178,13 +187,47 @@ class RecommendRequest(_message.Message):
     EXCLUDE_ITEM_IDS_FIELD_NUMBER: _builtins.int
     SEEN_POLICY_FIELD_NUMBER: _builtins.int
     SHOWN_WITHIN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    BOOSTS_FIELD_NUMBER: _builtins.int
+    MUST_INCLUDE_FIELD_NUMBER: _builtins.int
+    QUOTAS_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    PAGED_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SURFACE_FIELD_NUMBER: _builtins.int
+    CONTEXT_ITEM_IDS_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
     REPORT_TIMING_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """For whom. 1 to 256 bytes of UTF-8 without control characters. Required unless recent_events are given."""
+    """For whom. 1 to 256 bytes of UTF-8 without control characters. Required unless recent_events or context_item_ids are
+    given.
+    """
     k: _builtins.int
     """How many items, 1 to 500. Unset: 10."""
     seen_policy: Global___SeenPolicy.ValueType
     """Which of the items that the user has seen may come again."""
+    diversity: _builtins.float
+    """How unlike each other the items are to be, 0 to 1: each place goes to the item with the largest (1 - diversity) *
+    relevance - diversity * likeness to the item before it that is most like it, of the 1,000 most relevant ones.
+    Relevance is the score brought to 0 ... 1; likeness the cosine of item vectors, or for models without any the share
+    of categories in common. Unset: 0, by relevance alone.
+    """
+    paged: _builtins.bool
+    """True: the reply has next_page_token while there is more, up to 1,000 items in all. Unset: false."""
+    page_token: _builtins.str
+    """Where a list goes on: next_page_token of the page before, with the same request otherwise; k may differ. Pages of
+    one list never repeat or skip an item. INVALID_ARGUMENT for what is no token or one of another request;
+    FAILED_PRECONDITION with the reason PAGE_EXPIRED where the model, the history, the catalog or what was shown have
+    changed since: ask for the first page again. Empty: the first page.
+    """
+    surface: _builtins.str
+    """Where the list is shown, at most 256 bytes. For a user of whom nothing is known what is popular there is the answer,
+    unless it is paged. Empty: nowhere in particular.
+    """
+    explain: _builtins.bool
+    """True: each item says why it is there. It costs as many runs of the model as the user has events, at most 20. Unset:
+    false.
+    """
     report_timing: _builtins.bool
     """Whether the reply's trailing metadata says where the time went: `server-timing`, as W3C's Server-Timing has it, a
     stage and its milliseconds each, such as `store;dur=0.41, encode;dur=0.13`. Unset: no.
@@ -205,6 +248,33 @@ class RecommendRequest(_message.Message):
         as long as it is remembered.
         """
 
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """Which items may be in the list. k items come back whenever k fit. Unset: all that are available."""
+
+    @_builtins.property
+    def boosts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Boost]:
+        """Items that are to come earlier or later, at most 8. Without context_item_ids a score in the reply is then
+        (score of the model - the lowest of all items) * the product of the weights of the item's boosts, so that boosts do
+        the same to any kind of model; with them, each of the two lists is boosted before they are mixed.
+        """
+
+    @_builtins.property
+    def must_include(self) -> _containers.RepeatedCompositeFieldContainer[Global___MustInclude]:
+        """Items that are in the list whatever their score, the filter, and what the user has seen; at most 50, each once. One
+        that cannot be shown is told in left_out. None may be among exclude_item_ids.
+        """
+
+    @_builtins.property
+    def quotas(self) -> _containers.RepeatedCompositeFieldContainer[Global___CategoryQuota]:
+        """How many items of a category the list may have, at most 64. Also of one that must be included, which stays."""
+
+    @_builtins.property
+    def context_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the user looks at, or has in the basket, at most 20 items, none of which is in the list. Items like these are
+        mixed in: an item's score is the sum of 1 / (60 + its place) in either list.
+        """
+
     def __init__(
         self,
         *,
@@ -214,17 +284,239 @@ class RecommendRequest(_message.Message):
         exclude_item_ids: _abc.Iterable[_builtins.str] | None = ...,
         seen_policy: Global___SeenPolicy.ValueType = ...,
         shown_within: _duration_pb2.Duration | None = ...,
+        filter: Global___Filter | None = ...,
+        boosts: _abc.Iterable[Global___Boost] | None = ...,
+        must_include: _abc.Iterable[Global___MustInclude] | None = ...,
+        quotas: _abc.Iterable[Global___CategoryQuota] | None = ...,
+        diversity: _builtins.float = ...,
+        paged: _builtins.bool = ...,
+        page_token: _builtins.str = ...,
+        surface: _builtins.str = ...,
+        context_item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        explain: _builtins.bool = ...,
         report_timing: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "k", b"k", "shown_within", b"shown_within"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "filter", b"filter", "k", b"k", "shown_within", b"shown_within"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "exclude_item_ids", b"exclude_item_ids", "k", b"k", "recent_events", b"recent_events", "report_timing", b"report_timing", "seen_policy", b"seen_policy", "shown_within", b"shown_within", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "boosts", b"boosts", "context_item_ids", b"context_item_ids", "diversity", b"diversity", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "filter", b"filter", "k", b"k", "must_include", b"must_include", "page_token", b"page_token", "paged", b"paged", "quotas", b"quotas", "recent_events", b"recent_events", "report_timing", b"report_timing", "seen_policy", b"seen_policy", "shown_within", b"shown_within", "surface", b"surface", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__k) -> _WhichOneofReturnType__k | None: ...
 
 Global___RecommendRequest: _TypeAlias = RecommendRequest  # noqa: Y015
+
+@_typing.final
+class Filter(_message.Message):
+    """Filter says which items may be in a list; an item must fulfil all of it. A category that no item was ever heard to have
+    is an INVALID_ARGUMENT. While the server has not heard from the catalog since it started, nothing fulfils a filter, and
+    the reply is degraded.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANY_CATEGORIES_FIELD_NUMBER: _builtins.int
+    ALL_CATEGORIES_FIELD_NUMBER: _builtins.int
+    NO_CATEGORIES_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    MIN_PRICE_FIELD_NUMBER: _builtins.int
+    MAX_PRICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def any_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In at least one of these, at most 64. Empty: in whichever."""
+
+    @_builtins.property
+    def all_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In each of these, at most 64."""
+
+    @_builtins.property
+    def no_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In none of these, at most 64."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttributeFilter]:
+        """With one of these values each, at most 32."""
+
+    @_builtins.property
+    def min_price(self) -> _item_pb2.Price:
+        """Costs this or more. An item without a price, or with one in another currency, does not. Unset: however little."""
+
+    @_builtins.property
+    def max_price(self) -> _item_pb2.Price:
+        """Costs this or less, likewise; in the currency of min_price. Unset: however much."""
+
+    def __init__(
+        self,
+        *,
+        any_categories: _abc.Iterable[_builtins.str] | None = ...,
+        all_categories: _abc.Iterable[_builtins.str] | None = ...,
+        no_categories: _abc.Iterable[_builtins.str] | None = ...,
+        attributes: _abc.Iterable[Global___AttributeFilter] | None = ...,
+        min_price: _item_pb2.Price | None = ...,
+        max_price: _item_pb2.Price | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_price", b"max_price", "min_price", b"min_price"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_categories", b"all_categories", "any_categories", b"any_categories", "attributes", b"attributes", "max_price", b"max_price", "min_price", b"min_price", "no_categories", b"no_categories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Filter: _TypeAlias = Filter  # noqa: Y015
+
+@_typing.final
+class AttributeFilter(_message.Message):
+    """AttributeFilter asks for an attribute of the item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, such as `brand`. 1 to 1,024 bytes. Required."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its value is one of these, 1 to 64. Required."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttributeFilter: _TypeAlias = AttributeFilter  # noqa: Y015
+
+@_typing.final
+class Boost(_message.Message):
+    """Boost makes items come earlier or later."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    weight: _builtins.float
+    """By what their relevance is multiplied, 0 to 1,000: below 1 they come later, with 0 last. Required."""
+    category: _builtins.str
+    """Those of a category; INVALID_ARGUMENT for one that no item was ever heard to have."""
+    @_builtins.property
+    def items(self) -> Global___ItemIds:
+        """These, at most 1,000."""
+
+    @_builtins.property
+    def attribute(self) -> Global___AttributeFilter:
+        """Those with one of these values."""
+
+    def __init__(
+        self,
+        *,
+        weight: _builtins.float | None = ...,
+        items: Global___ItemIds | None = ...,
+        category: _builtins.str = ...,
+        attribute: Global___AttributeFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "attribute", b"attribute", "category", b"category", "items", b"items", "target", b"target", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "attribute", b"attribute", "category", b"category", "items", b"items", "target", b"target", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["items", "category", "attribute"]  # noqa: Y015
+    _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
+
+Global___Boost: _TypeAlias = Boost  # noqa: Y015
+
+@_typing.final
+class ItemIds(_message.Message):
+    """ItemIds is a list of items."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Each 1 to 256 bytes; at least one."""
+
+    def __init__(
+        self,
+        *,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_ids", b"item_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemIds: _TypeAlias = ItemIds  # noqa: Y015
+
+@_typing.final
+class MustInclude(_message.Message):
+    """MustInclude puts an item into the list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """Which. 1 to 256 bytes. Required."""
+    position: _builtins.int
+    """Its place, 1 to 500, counted through all pages, no two the same; in a shorter list it comes at the end. Unset: the
+    first place that is free, in the order of the request.
+    """
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        position: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "item_id", b"item_id", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
+    _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
+
+Global___MustInclude: _TypeAlias = MustInclude  # noqa: Y015
+
+@_typing.final
+class CategoryQuota(_message.Message):
+    """CategoryQuota bounds a category's share of the list. An item of several categories counts in each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    MAX_ITEMS_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    """Which category; INVALID_ARGUMENT for one that no item was ever heard to have. Empty: each that has no quota of its own."""
+    max_items: _builtins.int
+    """How many items it may have in all pages together, 0 to 500. Required."""
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        max_items: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_items", b"_max_items", "max_items", b"max_items"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_items", b"_max_items", "category", b"category", "max_items", b"max_items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_items: _TypeAlias = _typing.Literal["max_items"]  # noqa: Y015
+    _WhichOneofArgType__max_items: _TypeAlias = _typing.Literal["_max_items", b"_max_items"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_items) -> _WhichOneofReturnType__max_items | None: ...
+
+Global___CategoryQuota: _TypeAlias = CategoryQuota  # noqa: Y015
 
 @_typing.final
 class RecentEvent(_message.Message):
@@ -283,6 +575,8 @@ class RecommendResponse(_message.Message):
     DEGRADED_REASON_FIELD_NUMBER: _builtins.int
     CACHE_HIT_FIELD_NUMBER: _builtins.int
     CATALOG_VERSION_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Names this answer; events that follow from it carry it in Event.request_id."""
     model_version: _builtins.str
@@ -301,11 +595,18 @@ class RecommendResponse(_message.Message):
     """True when the list came from the result cache."""
     catalog_version: _builtins.str
     """A fingerprint of which of the model's items could not be shown at the time of the answer (hidden, or outside their
-    window), hexadecimal; it changes exactly when that set does. Empty: every item could.
+    window), hexadecimal; it changes exactly when that set does. Empty: every item could. For a request with a filter,
+    quotas or boosts of categories or attributes, a dot and a fingerprint of what is known of all items follow.
     """
+    next_page_token: _builtins.str
+    """With paged: what to ask for the next page with. Empty: this is the last."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredItem]:
         """Best first; fewer than k only when fewer exist."""
+
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeftOutItem]:
+        """The items of must_include that are not in any page, and why."""
 
     def __init__(
         self,
@@ -319,14 +620,42 @@ class RecommendResponse(_message.Message):
         degraded_reason: Global___DegradedReason.ValueType = ...,
         cache_hit: _builtins.bool = ...,
         catalog_version: _builtins.str = ...,
+        next_page_token: _builtins.str = ...,
+        left_out: _abc.Iterable[Global___LeftOutItem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hit", b"cache_hit", "catalog_version", b"catalog_version", "degraded", b"degraded", "degraded_reason", b"degraded_reason", "history_version", b"history_version", "items", b"items", "model_version", b"model_version", "request_id", b"request_id", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hit", b"cache_hit", "catalog_version", b"catalog_version", "degraded", b"degraded", "degraded_reason", b"degraded_reason", "history_version", b"history_version", "items", b"items", "left_out", b"left_out", "model_version", b"model_version", "next_page_token", b"next_page_token", "request_id", b"request_id", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecommendResponse: _TypeAlias = RecommendResponse  # noqa: Y015
+
+@_typing.final
+class LeftOutItem(_message.Message):
+    """LeftOutItem is an item that was to be in the list and is not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """Which."""
+    reason: Global___NotRankedReason.ValueType
+    """Why."""
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        reason: Global___NotRankedReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeftOutItem: _TypeAlias = LeftOutItem  # noqa: Y015
 
 @_typing.final
 class ScoredItem(_message.Message):
@@ -337,26 +666,106 @@ class ScoredItem(_message.Message):
     ITEM_ID_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     RANK_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """Which item."""
     score: _builtins.float
     """The model's score, unit-free: larger is better, comparable within one reply only."""
     rank: _builtins.int
-    """Place in the list, 1 is the best."""
+    """Place in the list, 1 is the best. On a page it is the place on this page."""
+    source: Global___Source.ValueType
+    """In the reply of Recommend: where this item comes from; of an item from several, where it ranks best."""
+    @_builtins.property
+    def explanation(self) -> Global___Explanation:
+        """With explain: why it is there."""
+
     def __init__(
         self,
         *,
         item_id: _builtins.str = ...,
         score: _builtins.float = ...,
         rank: _builtins.int = ...,
+        source: Global___Source.ValueType = ...,
+        explanation: Global___Explanation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "rank", b"rank", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "item_id", b"item_id", "rank", b"rank", "score", b"score", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScoredItem: _TypeAlias = ScoredItem  # noqa: Y015
+
+@_typing.final
+class Explanation(_message.Message):
+    """Explanation says why an item is in a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INFLUENCES_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def influences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Influence]:
+        """The user's events that moved its score most, at most 3, the strongest first: measured by leaving each of the newest 20
+        that the model reads out of the history and asking again. Empty for lists that are not the model's.
+        """
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The parts of the request that acted on it, such as `filter`, `boosts[0]`, `must_include[1]`, `diversity`, `quotas`,
+        `context_item_ids`.
+        """
+
+    def __init__(
+        self,
+        *,
+        influences: _abc.Iterable[Global___Influence] | None = ...,
+        rules: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["influences", b"influences", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class Influence(_message.Message):
+    """Influence is what an event did to the score of an item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """With which item the event was."""
+    event_type: _builtins.str
+    """What it was, in the operator's words."""
+    change: _builtins.float
+    """How much higher the model's score of the item is with the event than without. Below 0: the event speaks against it."""
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was."""
+
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        event_type: _builtins.str = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        change: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "event_time", b"event_time", "event_type", b"event_type", "item_id", b"item_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Influence: _TypeAlias = Influence  # noqa: Y015
 
 @_typing.final
 class SimilarItemsRequest(_message.Message):
@@ -366,19 +775,25 @@ class SimilarItemsRequest(_message.Message):
 
     ITEM_ID_FIELD_NUMBER: _builtins.int
     K_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """To which item. 1 to 256 bytes of UTF-8 without control characters. Required."""
     k: _builtins.int
     """How many items, 1 to 500. Unset: 10."""
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """As in RecommendRequest."""
+
     def __init__(
         self,
         *,
         item_id: _builtins.str = ...,
         k: _builtins.int | None = ...,
+        filter: Global___Filter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "k", b"k"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "filter", b"filter", "k", b"k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "item_id", b"item_id", "k", b"k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "filter", b"filter", "item_id", b"item_id", "k", b"k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
@@ -550,6 +965,7 @@ class PopularItemsRequest(_message.Message):
     K_FIELD_NUMBER: _builtins.int
     SURFACE_FIELD_NUMBER: _builtins.int
     EXCLUDE_ITEM_IDS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     window: Global___PopularWindow.ValueType
     """How fast events are forgotten."""
     k: _builtins.int
@@ -560,6 +976,12 @@ class PopularItemsRequest(_message.Message):
     def exclude_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """As in RecommendRequest."""
 
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """As in RecommendRequest; a list per category is one of any_categories. Fewer than k items come back where fewer of the
+        2,000 most popular ones fit.
+        """
+
     def __init__(
         self,
         *,
@@ -567,10 +989,11 @@ class PopularItemsRequest(_message.Message):
         k: _builtins.int | None = ...,
         surface: _builtins.str = ...,
         exclude_item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        filter: Global___Filter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "k", b"k"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "filter", b"filter", "k", b"k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "exclude_item_ids", b"exclude_item_ids", "k", b"k", "surface", b"surface", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "exclude_item_ids", b"exclude_item_ids", "filter", b"filter", "k", b"k", "surface", b"surface", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
