@@ -17,6 +17,7 @@ from services.domain.errors import StartFailed
 from services.rpc.interceptor import CallInterceptor
 from services.rpc.listening import grpc_address, reserve_port
 from services.rpc.recorder import CallRecorder
+from services.rpc.reflecting import CONTRACTS
 from services.settings import ScheduleSettings
 
 MAX_REQUEST_BYTES: Final = 65_536  # a reason and a name; larger ones are a mistake or an attack
@@ -101,5 +102,5 @@ def _build(servicer: ScheduleServicer, health_of: health.aio.HealthServicer) -> 
     )
     add_ScheduleServiceServicer_to_server(servicer, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_of, server)
-    reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server, CONTRACTS)
     return server

@@ -35,7 +35,7 @@ class ServeSettings(Section):
     engine: Literal["grpcio", "native"] = "grpcio"
     """What speaks HTTP/2: grpcio, or native, which takes less of a core a call and needs nightjar-server[native].
 
-    See docs/guide/ask-for-recommendations.md for what native lacks.
+    See docs/guide/native-engine.md for what native lacks.
     """
     poll_interval_s: float = Field(default=0.5, gt=0, le=60)
     """How often a worker asks the database for the live model and for hidden items when no notice came, seconds.

@@ -43,7 +43,12 @@ def without_id(reply: wire.RecommendResponse) -> wire.RecommendResponse:
 
 
 async def test_each_request_is_answered_as_a_call_of_its_own(bench: ServingBench) -> None:
-    requests = [wire.RecommendRequest(user_id=user, k=1 + number % 5) for number, user in enumerate(users())]
+    requests = [
+        wire.RecommendRequest(
+            user_id=user, k=1 + number % 5, diversity=0.5 * (number % 2), paged=number % 3 == 0, explain=number % 7 == 0
+        )
+        for number, user in enumerate(users())
+    ]
     batch = await bench.recommendations.RecommendBatch(wire.RecommendBatchRequest(requests=requests))
     alone = [await bench.recommendations.Recommend(request) for request in requests]
     assert batch.model_version == "v1"

@@ -19,7 +19,7 @@ from tests.integration.serving_process import Serving, environment, start, write
 from tests.redis_state import client_of
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(300)]  # several processes, one after another
 NUM_USERS, K = 40, 4
 USERS = [f"user-{number}" for number in range(NUM_USERS)]
 WORDS = {wire.SOURCE_MODEL: "model", wire.SOURCE_POPULAR: "popular"}
@@ -62,7 +62,7 @@ def export(serving: Serving, redis_url: str, *arguments: str) -> subprocess.Comp
     command = [sys.executable, "-m", "services.cli.main", "recommend", "--all", "-k", str(K), *arguments]
     variables = environment(serving.home, REDIS__URL=redis_url)
     return subprocess.run(
-        command, env=variables, cwd=serving.home, capture_output=True, text=True, timeout=90, check=False
+        command, env=variables, cwd=serving.home, capture_output=True, text=True, timeout=240, check=False
     )
 
 

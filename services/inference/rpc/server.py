@@ -13,6 +13,7 @@ from services.inference.rpc import engines, model_servicer, recommender_servicer
 from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
 from services.rpc.interceptor import CallInterceptor
+from services.rpc.reflecting import CONTRACTS
 
 MAX_CONCURRENT_CALLS: Final = 1_024  # larger: memory grows under overload; smaller: bursts are refused too early
 
@@ -59,5 +60,5 @@ def build_server(
     add_ModelServiceServicer_to_server(models, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)
     services = (recommender_servicer.SERVICE, model_servicer.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(services, server)
+    reflection.enable_server_reflection(services, server, CONTRACTS)
     return server

@@ -9,6 +9,7 @@ from services.ingest.gateway import servicer
 from services.ingest.gateway.recorder import GatewayRecorder
 from services.ingest.gateway.servicer import EventServicer
 from services.rpc.interceptor import CallInterceptor
+from services.rpc.reflecting import CONTRACTS
 
 
 class Health:
@@ -43,5 +44,7 @@ def build_server(
     )
     add_EventServiceServicer_to_server(events, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)
-    reflection.enable_server_reflection((servicer.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection(
+        (servicer.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server, CONTRACTS
+    )
     return server
