@@ -14,7 +14,7 @@ from nightjar.v1.schedule_service_pb2_grpc import add_ScheduleServiceServicer_to
 from scheduler.nights_desk import NightsDesk
 from scheduler.rpc.servicer import SERVICE, ScheduleServicer
 from services.domain.errors import StartFailed
-from services.rpc.interceptor import CallInterceptor
+from services.rpc.guard import CallGuard
 from services.rpc.listening import grpc_address, reserve_port
 from services.rpc.recorder import CallRecorder
 from services.rpc.reflecting import CONTRACTS
@@ -96,11 +96,11 @@ class _Server:
 
 def _build(servicer: ScheduleServicer, health_of: health.aio.HealthServicer) -> grpc.aio.Server:
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(CallRecorder())],
         options=[("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", MAX_REQUEST_BYTES)],
         maximum_concurrent_rpcs=MAX_CALLS,
     )
-    add_ScheduleServiceServicer_to_server(servicer, server)
-    health_pb2_grpc.add_HealthServicer_to_server(health_of, server)
+    guarded = CallGuard(CallRecorder()).around(server)
+    add_ScheduleServiceServicer_to_server(servicer, guarded)
+    health_pb2_grpc.add_HealthServicer_to_server(health_of, guarded)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server, CONTRACTS)
     return server

@@ -9,9 +9,10 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from grpc import StatusCode
 from grpc_status import rpc_status
 
-from services.domain.errors import InvalidRequest, NightjarError, Reason
+from services.domain.errors import InvalidRequest, NightjarError, Overloaded, Reason
 
 DOMAIN: Final = "nightjar"
+RETRY_MS: Final = 100  # larger: what was a burst is over long before; smaller: callers come back into it
 
 STATUS_CODES: Final[Mapping[Reason, StatusCode]] = MappingProxyType(
     {
@@ -63,11 +64,15 @@ def domain_status(error: NightjarError) -> grpc.Status:
 
 
 def domain_message(error: NightjarError) -> status_pb2.Status:
-    """The same as a message: its sentence, an ErrorInfo, and for a bad field a BadRequest."""
+    """The same as a message: its sentence, an ErrorInfo, for a bad field a BadRequest, when to come again."""
     status = _status(STATUS_CODES[error.reason], str(error), str(error.reason), {})
     if isinstance(error, InvalidRequest):
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.problem)
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, Overloaded):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(RETRY_MS)
+        status.details.add().Pack(retry)
     return status
 
 

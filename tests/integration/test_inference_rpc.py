@@ -272,7 +272,7 @@ async def test_health_of_each_service_follows_the_model(bench: ServingBench) -> 
 
 
 async def test_a_health_watcher_is_told_when_the_model_comes(bench: ServingBench) -> None:
-    """Also: the interceptor leaves a stream that a coroutine writes itself as it is."""
+    """Also: the guard leaves a stream that a coroutine writes itself as it is."""
     stub: Any = health_pb2_grpc.HealthStub(bench.channel)
     watch = stub.Watch(health_pb2.HealthCheckRequest(service=RECOMMENDER))
     assert (await watch.read()).status == NOT_SERVING

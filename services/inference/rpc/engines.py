@@ -1,9 +1,8 @@
 """Which engine carries a worker's calls: grpcio's own HTTP/2, or that of pygrpc-native, in Rust (ADR 0036).
 
-Both give a `grpc.aio.Server`: services, interceptor and event loop are the same. Nothing else knows which one it is.
+Both give a `grpc.aio.Server`: services, guard and event loop are the same. Nothing else knows which one it is.
 """
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -28,13 +27,13 @@ def check(engine: Engine) -> None:
         )
 
 
-def new_server(engine: Engine, interceptors: "Sequence[grpc.aio.ServerInterceptor]") -> "grpc.aio.Server":
+def new_server(engine: Engine) -> "grpc.aio.Server":
     """A server without services and port; build it inside the event loop that runs it. Raises MissingDependency."""
     check(engine)
     if engine == "native":
         from services.inference.rpc.native_server import NativeServer
 
-        return NativeServer(interceptors=interceptors, options=_OPTIONS)
+        return NativeServer(options=_OPTIONS)
     import grpc
 
-    return grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
+    return grpc.aio.server(options=_OPTIONS)

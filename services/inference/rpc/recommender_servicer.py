@@ -76,7 +76,7 @@ class RecommenderServicer(RecommenderServiceServicer):
         self._clock = clock
         self._event_types = event_types
 
-    async def Recommend(  # type: ignore[override] # noqa: N802 - see CallInterceptor; the contract's name
+    async def Recommend(  # type: ignore[override] # noqa: N802 - see CallGuard; the contract's name
         self, request: wire.RecommendRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> wire.RecommendResponse | bytes:
         """See proto/nightjar/v1/recommender_service.proto. What was said before is said in the same bytes."""

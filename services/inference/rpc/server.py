@@ -12,7 +12,7 @@ from services.inference.recorder import Recorder
 from services.inference.rpc import engines, model_servicer, recommender_servicer
 from services.inference.rpc.model_servicer import ModelServicer
 from services.inference.rpc.recommender_servicer import RecommenderServicer
-from services.rpc.interceptor import CallInterceptor
+from services.rpc.guard import CallGuard
 from services.rpc.reflecting import CONTRACTS
 
 MAX_CONCURRENT_CALLS: Final = 1_024  # larger: memory grows under overload; smaller: bursts are refused too early
@@ -55,10 +55,11 @@ def build_server(
 
     Raises MissingDependency.
     """
-    server = engines.new_server(engine, [CallInterceptor(recorder, MAX_CONCURRENT_CALLS)])
-    add_RecommenderServiceServicer_to_server(recommender, server)
-    add_ModelServiceServicer_to_server(models, server)
-    health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)
+    server = engines.new_server(engine)
+    guarded = CallGuard(recorder, MAX_CONCURRENT_CALLS).around(server)
+    add_RecommenderServiceServicer_to_server(recommender, guarded)
+    add_ModelServiceServicer_to_server(models, guarded)
+    health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, guarded)
     services = (recommender_servicer.SERVICE, model_servicer.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(services, server, CONTRACTS)
     return server

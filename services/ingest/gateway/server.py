@@ -8,7 +8,7 @@ from nightjar.v1.event_service_pb2_grpc import add_EventServiceServicer_to_serve
 from services.ingest.gateway import servicer
 from services.ingest.gateway.recorder import GatewayRecorder
 from services.ingest.gateway.servicer import EventServicer
-from services.rpc.interceptor import CallInterceptor
+from services.rpc.guard import CallGuard
 from services.rpc.reflecting import CONTRACTS
 
 
@@ -38,12 +38,12 @@ def build_server(
 ) -> grpc.aio.Server:
     """A server with everything added and no port yet; build it inside the event loop that runs it."""
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(recorder)],
         options=[("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", max_request_bytes)],
         maximum_concurrent_rpcs=max_calls,
     )
-    add_EventServiceServicer_to_server(events, server)
-    health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)
+    guarded = CallGuard(recorder).around(server)
+    add_EventServiceServicer_to_server(events, guarded)
+    health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, guarded)
     reflection.enable_server_reflection(
         (servicer.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server, CONTRACTS
     )

@@ -1,4 +1,4 @@
-"""The interceptor on a real gRPC server, for all four kinds of call: the same errors, the same count."""
+"""The guard on a real gRPC server, for all four kinds of call: the same errors, the same count."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from services.domain.errors import ModelNotReady
 from services.inference.rpc.engines import Engine, new_server
-from services.rpc.interceptor import CallInterceptor
+from services.rpc.guard import CallGuard
 from services.rpc.recorder import CallRecorder
 
 MAX_CALLS = 3
@@ -102,7 +102,8 @@ class Bench:
 @pytest.fixture
 async def bench(engine: Engine) -> AsyncIterator[Bench]:
     recorder = Recorder()
-    server = new_server(engine, [CallInterceptor(recorder, MAX_CALLS)])
+    server = new_server(engine)
+    guarded = CallGuard(recorder, MAX_CALLS).around(server)
     gate = Gate()
 
     async def unary_unary(request: bytes, context: Any) -> bytes:
@@ -112,8 +113,8 @@ async def bench(engine: Engine) -> AsyncIterator[Bench]:
 
     behaviours = {"unary_unary": unary_unary, **HANDLERS}
     handlers = {kind: getattr(grpc, f"{kind}_rpc_method_handler")(behaviours[kind]) for kind in KINDS}
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Echo", handlers)])
-    server.add_registered_method_handlers("test.Echo", handlers)  # as generated code does; the native engine's own way
+    guarded.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Echo", handlers)])
+    guarded.add_registered_method_handlers("test.Echo", handlers)  # both, as generated code does
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

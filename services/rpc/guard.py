@@ -1,9 +1,13 @@
-"""The one interceptor around every call of all four kinds: errors become statuses, and each call is counted."""
+"""What is around every call of all four kinds: errors become statuses, and each call is counted and bounded.
+
+It is put around a method when that is added to a server. gRPC's own interceptors are asked anew for each call, which
+costs a call of asyncio more than all that is done here.
+"""
 
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeAlias
 from uuid import uuid4
 
@@ -22,31 +26,18 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"  # generic in its
 _WORDS = {code.value[0]: code.name for code in StatusCode}
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Put it first, so that nothing is raised outside of it."""
+class CallGuard:
+    """Guards the methods of every service that is added to what `around` gives."""
 
     def __init__(self, recorder: CallRecorder, max_calls: int | None = None) -> None:
         """max_calls: at once, streams among them; one more is refused as Overloaded. None: any number."""
         self._recorder = recorder
         self._max_calls = max_calls
         self._num_running = 0
-        self._wrapped: dict[str, tuple[Any, _Handler]] = {}
-        """By method: its handler, and that wrapped. As many as there are methods, and made once each."""
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler:
-        """Wraps the method's handler in one of the same kind; an unknown method stays without one."""
-        handler = await continuation(handler_call_details)
-        if handler is None:  # a method nobody serves: its name, chosen by the caller, must not become a label either
-            return None
-        method = str(handler_call_details.method)
-        known = self._wrapped.get(method)
-        if known is None or known[0] is not handler:
-            known = self._wrapped[method] = handler, self._wrap(handler, method)
-        return known[1]
+    def around(self, server: grpc.aio.Server) -> Any:
+        """The server as generated code sees it, to add services to."""
+        return _Registrar(server, self._wrap)
 
     def _wrap(self, handler: Any, method: str) -> _Handler:
         if handler.request_streaming:
@@ -91,12 +82,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._recorder.request(method, word, seconds)
 
 
+class _Registrar:
+    """Takes the place of a server where services are added."""
+
+    def __init__(self, server: grpc.aio.Server, wrap: Callable[[Any, str], Any]) -> None:
+        self._server = server
+        self._wrap = wrap
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        wrapped = {name: self._wrap(handler, f"/{service}/{name}") for name, handler in handlers.items()}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+        self._server.add_registered_method_handlers(service, wrapped)
+
+    def add_generic_rpc_handlers(self, handlers: object) -> None:
+        """Nothing: generated code adds every service in both ways, and the other one names its methods."""
+
+
 class _Guard:
     """Around one call; no generator, which would cost each call more than its counting does."""
 
     __slots__ = ("_calls", "_context", "_method", "_start_s")
 
-    def __init__(self, calls: CallInterceptor, method: str, context: _Context) -> None:
+    def __init__(self, calls: CallGuard, method: str, context: _Context) -> None:
         self._calls = calls
         self._method = method
         self._context = context
@@ -124,8 +131,10 @@ class _Guard:
             await self._context.abort_with_status(status)
 
 
-def _serializer(serializer: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+def _serializer(serializer: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
     """A reply may be its bytes already."""
+    if serializer is None:
+        return None
     return lambda reply: reply if type(reply) is bytes else serializer(reply)
 
 
