@@ -22,6 +22,7 @@ from nightjar.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 from services.domain.bundles import MANIFEST, Manifest, sha256_of, verify
 from services.domain.event_types import DEFAULT_EVENT_TYPES
 from services.domain.models import Verdict
+from services.inference.answer_memory import AnswerMemory
 from services.inference.availability import EMPTY, AvailabilitySlot
 from services.inference.background import BackgroundTasks
 from services.inference.facts import CatalogFacts, FactsSlot
@@ -129,6 +130,7 @@ class ServingBench:
             self.on_trial,
             facts=self.facts,
             popular=self.popular,
+            memory=AnswerMemory(600),
         )
         self.recommendations: RecommenderServiceAsyncStub
         self.models: ModelServiceAsyncStub

@@ -1,5 +1,6 @@
 """The contract of both services on a real gRPC server; the parts behind it are fakes and tiny bundles."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,34 @@ async def test_recommend_answers_with_a_ranked_list_and_where_it_came_from(bench
     assert [item.rank for item in reply.items] == [1, 2, 3]
     assert [item.score for item in reply.items] == sorted((item.score for item in reply.items), reverse=True)
     assert "item-3" not in [item.item_id for item in reply.items]
+
+
+async def test_who_asks_is_told_where_the_time_went(bench: ServingBench) -> None:
+    await bench.promote("v1")
+    bench.histories.histories[UserId("ann")] = history_of("item-3")
+    asked = wire.RecommendRequest(user_id="ann", k=3, report_timing=True)
+    for stages in (["store", "encode", "candidates", "reply"], ["store", "reply"]):  # worked out, and kept
+        call = bench.recommendations.Recommend(asked)
+        await call
+        said = dict(await call.trailing_metadata())["server-timing"]
+        assert [stage.partition(";dur=")[0] for stage in str(said).split(", ")] == stages
+    asked.report_timing = False
+    call = bench.recommendations.Recommend(asked)
+    await call
+    assert "server-timing" not in dict(await call.trailing_metadata())
+
+
+async def test_a_store_that_hangs_leaves_time_for_a_simpler_answer_before_the_deadline(bench: ServingBench) -> None:
+    """Law 6: within the caller's deadline, not after it."""
+    await bench.promote("v1")
+
+    async def hangs(*_: object) -> Any:
+        await asyncio.Event().wait()
+
+    bench.histories.read_with_answer = hangs  # type: ignore[method-assign]
+    reply = await bench.recommendations.Recommend(wire.RecommendRequest(user_id="ann", k=3), timeout=1.0)
+    assert (reply.degraded, reply.degraded_reason) == (True, wire.DEGRADED_REASON_LATE)
+    assert (reply.source, len(reply.items)) == (wire.SOURCE_POPULAR, 3)
 
 
 async def test_a_visitor_without_a_name_says_what_is_known_and_what_is_not_wanted(bench: ServingBench) -> None:

@@ -14,6 +14,7 @@ import pytest
 from services.adapters.delta_log import DeltaEventLog
 from services.domain.ids import ModelVersion
 from services.domain.models import Model
+from services.domain.plans import PlanTable
 from services.domain.streams import LogBatch
 from services.registry.wiring import open_registry
 from services.settings import Settings, load
@@ -78,7 +79,11 @@ def test_a_run_and_one_that_started_from_it_are_repeated_to_the_last_digit(setti
         assert again.version != model.version
         assert (again.parent, again.data_version) == (model.parent, model.data_version)
         assert again.origin.startswith(f"reproduce/{model.version}/")
-        assert again.provenance.configuration["train"] == model.provenance.configuration["train"]
+        chosen = PlanTable.from_document(model.provenance.configuration["plans"]).chosen.precision.value
+        assert again.provenance.configuration["train"] == {
+            **model.provenance.configuration["train"],
+            "plan": chosen,  # which plan costs least is a matter of the day
+        }
         assert (again.provenance.seed, again.provenance.configuration["event_types"][0]["weight"]) == (5, 2.0)
     assert open_registry(settings).live() is None
     assert trained(settings, 2).parent == warm.version

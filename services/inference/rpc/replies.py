@@ -40,6 +40,10 @@ class Replies:
         self._made: dict[int, tuple[ref[Recommendation], bytes]] = {}
         """By the identity of the answer, for as long as somebody keeps it."""
 
+    @property
+    def num_kept(self) -> int:
+        return len(self._made)
+
     def recommend_response(self, answer: Recommendation) -> wire.RecommendResponse | bytes:
         """The message, or its bytes: whatever is appended to a message's bytes is merged into it."""
         if not answer.cache_hit:

@@ -6,7 +6,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from grpc import StatusCode
 
 from services.domain.errors import InvalidRequest, ModelNotReady, NightjarError, Overloaded, Reason
-from services.rpc.errors import DOMAIN, STATUS_CODES, domain_status, unknown_status
+from services.rpc.errors import DOMAIN, RETRY_MS, STATUS_CODES, domain_status, unknown_status
 
 
 def kinds(of: type[NightjarError] = NightjarError) -> Iterator[type[NightjarError]]:
@@ -54,6 +54,12 @@ def test_a_bad_field_is_named_in_a_bad_request() -> None:
     bad = unpacked(details[1], error_details_pb2.BadRequest)
     violations = [(each.field, each.description) for each in bad.field_violations]
     assert violations == [("k", "is 501; 1 to 500 are allowed")]
+
+
+def test_who_is_refused_for_now_is_told_when_to_come_again() -> None:
+    details = rich(domain_status(Overloaded("too many calls"))).details
+    retry = unpacked(details[1], error_details_pb2.RetryInfo)
+    assert retry.retry_delay.ToMilliseconds() == RETRY_MS
 
 
 def test_only_a_bad_field_brings_a_bad_request() -> None:
