@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench-ingest bench-swap bench-beside fmt proto lock lock-beside clean
+.PHONY: help setup demo test test-native lint bench-ingest bench-serve bench-swap bench-beside fmt proto lock lock-beside clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,8 +37,18 @@ lint: $(READY) ## format, lint, types, import map, contracts
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 
+test-native: $(READY) ## the serving tests that start processes, on the native engine; about 7 minutes
+	TEST_ENGINE=native $(BIN)/python -m pytest tests/integration/test_inference_rpc_process.py \
+	  tests/integration/test_two_workers.py tests/integration/test_swap_across_workers.py \
+	  tests/integration/test_two_phase_swap.py tests/integration/test_hidden_items.py \
+	  tests/integration/test_trials_across_workers.py tests/integration/test_untrusted_bundles.py \
+	  tests/integration/test_users.py tests/integration/test_repeatable_answers.py
+
 bench-ingest: $(READY) ## how fast events get in, and how soon; about 15 minutes
 	$(BIN)/python -m benchmarks.ingest
+
+bench-serve: $(READY) ## what an answer costs, beside the bare ladder of this machine; about 5 minutes
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.serve
 
 bench-swap: $(READY) ## what a swap costs those being served: 50 swaps, 50 rollbacks; about 12 minutes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.swap

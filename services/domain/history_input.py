@@ -36,14 +36,16 @@ def encoder_input(entries: Sequence[HistoryEntry], vocabulary: Vocabulary, max_h
     known types: a store that keeps at least these gives serving exactly what training reads from the whole log.
     """
     item_rows, event_type_rows = vocabulary.item_rows, vocabulary.event_type_rows
-    newest = islice((entry for entry in reversed(entries) if entry.event_type in event_type_rows), max_history)
-    rows = [
-        (item_rows[entry.item_id], event_type_rows[entry.event_type].row(entry.value), entry.event_time_us)
-        for entry in newest
-        if entry.item_id in item_rows
-    ]
-    items, types, times_us = np.array(rows[::-1], dtype=np.int64).reshape(-1, 3).T  # (length,) each
-    return HistoryRows(np.ascontiguousarray(items), np.ascontiguousarray(types), gap_rows(times_us))
+    items, types, times_us = list[int](), list[int](), list[int]()
+    for entry in islice((each for each in reversed(entries) if each.event_type in event_type_rows), max_history):
+        item_row = item_rows.get(entry.item_id)
+        if item_row is not None:
+            items.append(item_row)
+            types.append(event_type_rows[entry.event_type].row(entry.value))
+            times_us.append(entry.event_time_us)
+    # Three short lists: numpy takes ten times as long for a list of tuples.
+    columns = np.array((items[::-1], types[::-1], times_us[::-1]), dtype=np.int64)  # (3, length)
+    return HistoryRows(columns[0], columns[1], gap_rows(columns[2]))
 
 
 def gap_rows(times_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
