@@ -83,3 +83,10 @@ def test_no_block_escapes_the_run(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert {block.language for block in blocks(text)} <= {"sh", "python", "json"}
     assert text.count("```") == 2 * len(blocks(text)) > 0
+
+
+@pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.stem)
+def test_what_is_said_to_be_json_is_json(page: Path) -> None:
+    for block in blocks(page.read_text(encoding="utf-8")):
+        if block.language == "json":
+            json.loads(block.text)
