@@ -59,7 +59,7 @@ class Rounds:
         print(f"  {what:24} {figures}", file=sys.stderr, flush=True)
 
     def median(self, what: str, name: str) -> float:
-        return median(each[name] for each in self.found[what])
+        return round(median(each[name] for each in self.found[what]), 3)
 
 
 def load(port: int, server: psutil.Process, requests: Sequence[wire.RecommendRequest], **options: Any) -> Figures:

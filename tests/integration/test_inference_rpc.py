@@ -70,7 +70,7 @@ async def test_a_store_that_hangs_leaves_time_for_a_simpler_answer_before_the_de
     async def hangs(*_: object) -> Any:
         await asyncio.Event().wait()
 
-    bench.histories.read_with_answer = hangs  # type: ignore[method-assign]
+    bench.histories.read_with_answer = hangs  # type: ignore[method-assign, assignment]
     reply = await bench.recommendations.Recommend(wire.RecommendRequest(user_id="ann", k=3), timeout=1.0)
     assert (reply.degraded, reply.degraded_reason) == (True, wire.DEGRADED_REASON_LATE)
     assert (reply.source, len(reply.items)) == (wire.SOURCE_POPULAR, 3)
