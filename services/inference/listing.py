@@ -4,8 +4,6 @@ The list of a question is one list, however much of it is asked for: a page is a
 the first place as for the last one, and what comes first never depends on what comes later.
 """
 
-import struct
-import zlib
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -19,11 +17,11 @@ from services.inference.candidates import ORIGINS, Candidates, Origins, Pool, li
 from services.inference.diversity import ByRelevance, Cosine, MarginalRelevance, Picker, SharedCategories
 from services.inference.excluded import NO_ROWS, Rows, Vector
 from services.inference.question import Question
+from services.inference.sealed import opened, seal
 from services.inference.stages import Stage, ended
 
 DEEPER: Final = 8  # times, where quotas use a pool up. Larger: too deep at once; smaller: more goes
-FORMAT: Final = 1
-_HEADER: Final = struct.Struct("<BI")
+FORMAT: Final = 3
 _ITEM_BYTES: Final = 9
 
 
@@ -41,30 +39,24 @@ class Listing:
         return cls(NO_ROWS, np.empty(0, np.float32), np.empty(0, np.uint8), has_more=False)
 
     def encoded(self, version: ModelVersion, history_version: str) -> bytes:
-        """As it is cached: format, CRC-32 of both versions and the body: has_more, rows, scores, origins."""
+        """As it is cached, see `sealed`; the body: has_more, rows, scores, origins."""
         arrays = (self.rows.astype("<u4"), self.scores.astype("<f4"), self.origins)
         body = bytes([self.has_more]) + b"".join(each.tobytes() for each in arrays)
-        return _HEADER.pack(FORMAT, _checksum(version, history_version, body)) + body
+        return seal(FORMAT, version, history_version, body)
 
     @classmethod
     def decoded(cls, version: ModelVersion, history_version: str, num_items: int, value: bytes) -> "Listing | None":
         """None when the value is broken, of another format, of another model, or of another history."""
-        body = value[_HEADER.size :]
-        num, odd = divmod(len(body) - 1, _ITEM_BYTES)
-        if len(value) <= _HEADER.size or odd:
+        body = opened(FORMAT, version, history_version, value)
+        if not body or (len(body) - 1) % _ITEM_BYTES:
             return None
-        if _HEADER.unpack_from(value) != (FORMAT, _checksum(version, history_version, body)):
-            return None
+        num = (len(body) - 1) // _ITEM_BYTES
         rows = np.frombuffer(body, "<u4", num, offset=1).astype(np.int64)
         scores = np.frombuffer(body, "<f4", num, offset=1 + 4 * num).astype(np.float32)
         origins = np.frombuffer(body, np.uint8, num, offset=1 + 8 * num)
         if not ((rows >= 1) & (rows <= num_items)).all() or not (origins < len(ORIGINS)).all():
             return None
         return cls(rows, scores, origins, bool(body[0]))
-
-
-def _checksum(version: ModelVersion, history_version: str, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(f"{len(version)}:{version}{history_version}".encode()))
 
 
 def work_out(question: Question, candidates: Candidates) -> Listing:

@@ -6,7 +6,7 @@ is read anew for each request.
 """
 
 from asyncio import gather
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -29,9 +29,10 @@ from services.domain.recommendations import (
 from services.domain.vitals import VitalsCounter
 from services.domain.wishes import EVERYTHING, NO_WISHES, Filter
 from services.inference.answer_memory import AnswerMemory
+from services.inference.answers import Work, catalog_degraded, of_cache, of_model, popular, simpler
 from services.inference.availability import AvailabilitySlot, Unavailable
 from services.inference.background import BackgroundTasks
-from services.inference.excluded import NO_ROWS, Excluded, Rows, Vector
+from services.inference.excluded import NO_ROWS, Excluded
 from services.inference.explaining import explained
 from services.inference.facts import FactsSlot
 from services.inference.filters import check_filter, flagged
@@ -48,19 +49,13 @@ from services.inference.trial_slot import TrialSlot
 from services.inference.trial_tally import counted
 from services.inference.wished import (
     Counted,
-    no_page,
     on_surface,
-    wished,
-    wished_before,
-    wished_popular,
     with_wishes,
 )
 
 log = structlog.get_logger(__name__)
 
 
-Answer: TypeAlias = tuple[Rows, Vector]
-Work: TypeAlias = Callable[[Question], Awaitable[Answer]]
 Side: TypeAlias = tuple[ServingModel, Unavailable, VitalsCounter | None]
 
 
@@ -242,18 +237,18 @@ class Recommender:
         # On the event loop on purpose: a worker is one core, so a thread would add a hop and no throughput. So whoever
         # asks the same at the same time finds the answer in the memory.
         if not question.is_personal:  # cheaper than a look-up, so not cached
-            return _popular(question, known.degraded, counted_there)
+            return popular(question, known.degraded, counted_there)
         self._note_recent(question)
         if is_kept and (found := self._found(question, known)) is not None:
             return found
         patience.check()
         if patience.is_half_gone:
-            return _simpler(question, Degraded.LATE)
+            return simpler(question, Degraded.LATE)
         try:
-            answer, value = await _of_model(question, known.degraded, work)
+            answer, value = await of_model(question, known.degraded, work)
         except BundleBroken as error:
             self._model_failed(question.model.version, error)
-            return _simpler(question, Degraded.MODEL_FAILED)
+            return simpler(question, Degraded.MODEL_FAILED)
         if is_kept and known.is_whole:
             self._keep(question, answer, value)
         return answer
@@ -262,7 +257,7 @@ class Recommender:
         """The cached answer, or that of somebody who asked the same a moment ago."""
         answer = None if self._memory is None else self._memory.get(question.key)
         if answer is None or answer.history_version != question.history.version:
-            answer = None if known.cached is None else _of_cache(question, known.cached)
+            answer = None if known.cached is None else of_cache(question, known.cached)
             if answer is not None:
                 self._remember(question, answer)
         self._recorder.cache_lookup(hit=answer is not None)
@@ -294,7 +289,7 @@ class Recommender:
             history_version=question.history.version,
             catalog_version=question.unavailable.version,
             source=source,
-            degraded=degraded or _catalog_degraded(question.unavailable),
+            degraded=degraded or catalog_degraded(question.unavailable),
         )
 
     def similar(self, item_id: ItemId, k: int, wanted: Filter = EVERYTHING) -> SimilarItems:
@@ -339,59 +334,6 @@ class _Known:
     @property
     def is_whole(self) -> bool:
         return self.degraded is Degraded.NONE
-
-
-def _popular(question: Question, degraded: Degraded, counted_there: Counted | None = None) -> Recommendation:
-    if question.wishes is not NO_WISHES:
-        return wished_popular(question, degraded, counted_there)
-    return _recommendation(question, Source.POPULAR, *question.popular(), degraded=degraded)
-
-
-def _simpler(question: Question, degraded: Degraded) -> Recommendation:
-    """Instead of the model's; but no page is one of another list than the first."""
-    return no_page(question, degraded) if question.wishes.is_paged else _popular(question, degraded)
-
-
-async def _of_model(question: Question, degraded: Degraded, work: Work | None) -> tuple[Recommendation, bytes]:
-    """The answer, and how it is cached. Raises BundleBroken."""
-    if question.wishes is not NO_WISHES:
-        return wished(question, degraded)
-    rows, scores = question.worked_out() if work is None else await work(question)
-    answer = _recommendation(question, Source.MODEL, rows, scores, degraded=degraded)
-    return answer, question.encoded(rows, scores)
-
-
-def _of_cache(question: Question, value: bytes) -> Recommendation | None:
-    if question.wishes is not NO_WISHES:
-        return wished_before(question, value)
-    cached = question.decoded(value)
-    return None if cached is None else _recommendation(question, Source.MODEL, *cached, cache_hit=True)
-
-
-def _recommendation(
-    question: Question,
-    source: Source,
-    rows: Rows,
-    scores: Vector,
-    *,
-    degraded: Degraded = Degraded.NONE,
-    cache_hit: bool = False,
-) -> Recommendation:
-    items = question.model.scored_items(rows, scores)
-    ended(Stage.REPLY)
-    return Recommendation(
-        items=items,
-        model_version=question.model.version,
-        history_version=question.history.version,
-        catalog_version=question.unavailable.version,
-        source=source,
-        degraded=degraded or _catalog_degraded(question.unavailable),
-        cache_hit=cache_hit,
-    )
-
-
-def _catalog_degraded(unavailable: Unavailable) -> Degraded:
-    return Degraded.NONE if unavailable.is_known else Degraded.CATALOG_DOWN
 
 
 def _is_kept(query: Query) -> bool:

@@ -11,10 +11,11 @@ from typing import Final
 from services.domain.errors import BundleBroken, NightjarError
 from services.domain.ids import ModelVersion
 from services.domain.recommendations import ANYBODY, Query, Recommendation
+from services.inference.answers import Answer
 from services.inference.encoder import MAX_TOGETHER
 from services.inference.patience import ENDLESS, Patience
 from services.inference.question import Question
-from services.inference.recommend import Answer, Recommender
+from services.inference.recommend import Recommender
 from services.inference.scorers import best_of_each
 
 LANES: Final = 32  # larger: a batch asks Redis for more at once than others get; smaller: fewer of one length at a time

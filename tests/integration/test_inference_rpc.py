@@ -70,10 +70,13 @@ async def test_a_store_that_hangs_leaves_time_for_a_simpler_answer_before_the_de
     async def hangs(*_: object) -> Any:
         await asyncio.Event().wait()
 
-    bench.histories.read_with_answer = hangs  # type: ignore[method-assign, assignment]
+    bench.histories.read_with_answer = bench.histories.read = hangs  # type: ignore[method-assign, assignment]
     reply = await bench.recommendations.Recommend(wire.RecommendRequest(user_id="ann", k=3), timeout=1.0)
     assert (reply.degraded, reply.degraded_reason) == (True, wire.DEGRADED_REASON_LATE)
     assert (reply.source, len(reply.items)) == (wire.SOURCE_POPULAR, 3)
+    ranking = wire.RankItemsRequest(user_id="ann", item_ids=["item-2", "item-1"])
+    ranked = await bench.recommendations.RankItems(ranking, timeout=1.0)
+    assert (ranked.degraded_reason, len(ranked.items)) == (wire.DEGRADED_REASON_LATE, 2)
 
 
 async def test_a_visitor_without_a_name_says_what_is_known_and_what_is_not_wanted(bench: ServingBench) -> None:

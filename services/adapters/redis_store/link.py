@@ -67,8 +67,8 @@ class Link:
         self._timeout_s = timeout_s
         self._connection: PipelinedConnection | None = None
         self._connecting: asyncio.Task[PipelinedConnection] | None = None
-        self._is_away = False
-        """Whether the last try to connect failed."""
+        self._away: BaseException | None = None
+        """Why the last try to connect failed; None: it did not."""
         self._is_closed = False
 
     def ask(self, *command: Word) -> Awaitable[Any]:
@@ -95,8 +95,8 @@ class Link:
         if self._connecting is None and not self._is_closed:
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(self._connected)
-        if self._is_away or self._connecting is None:
-            raise RedisConnectionError("Redis is away")
+        if self._away is not None or self._connecting is None:
+            raise RedisConnectionError(f"Redis is away: {self._away or 'the connection was closed'}")
         return await question(await asyncio.shield(self._connecting))
 
     async def _connect(self) -> PipelinedConnection:
@@ -105,7 +105,7 @@ class Link:
             try:
                 return await self._try_to_connect()
             except FAILURES:
-                if not self._is_away:
+                if self._away is None:
                     raise
             await asyncio.sleep(PAUSE_S)
 
@@ -132,6 +132,6 @@ class Link:
         self._connecting = None
         if task.cancelled():
             return
-        self._is_away = task.exception() is not None
-        if not self._is_away:
+        self._away = task.exception()
+        if self._away is None:
             self._connection = task.result()

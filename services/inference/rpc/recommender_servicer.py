@@ -118,9 +118,10 @@ class RecommenderServicer(RecommenderServiceServicer):
         self, request: wire.RankItemsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> wire.RankItemsResponse:
         """See proto/nightjar/v1/recommender_service.proto."""
-        del context
         query = Query(self._user_id(request), brought=history_of(request.recent_events, self._event_types))
-        return rank_items_response(await self._recommender.rank(query, validation.items_to_rank(request.item_ids)))
+        item_ids = validation.items_to_rank(request.item_ids)
+        ranking = await self._recommender.rank(query, item_ids, Patience(context.time_remaining()))
+        return rank_items_response(ranking)
 
     async def PopularItems(  # noqa: N802 - the contract's name
         self, request: wire.PopularItemsRequest, context: grpc.aio.ServicerContext[Any, Any]

@@ -1,6 +1,10 @@
 """A list as it is cached."""
 
+import zlib
+from random import Random
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +40,20 @@ def test_one_of_another_model_or_history_is_none() -> None:
     assert Listing.decoded(ModelVersion("v2"), "h1", 3, VALUE) is None
     assert Listing.decoded(V1, "h2", 3, VALUE) is None
     assert Listing.decoded(ModelVersion("v1h"), "1", 3, VALUE) is None
+
+
+def test_another_history_of_the_same_sum_is_another_history() -> None:
+    """A sum of 32 bits is no fingerprint: among so many versions two share one."""
+    sums, random = dict[int, str](), Random(1)
+    for _ in range(1_000_000):
+        version = f"{random.getrandbits(64):016x}"
+        other = sums.setdefault(zlib.crc32(version.encode()), version)
+        if other != version:
+            break
+    else:
+        pytest.fail("no two share a sum")
+    assert Listing.decoded(V1, other, 3, LISTING.encoded(V1, other)) is not None
+    assert Listing.decoded(V1, version, 3, LISTING.encoded(V1, other)) is None
 
 
 def test_rows_and_origins_that_there_are_not_are_none() -> None:
